@@ -1,0 +1,93 @@
+// A PostgreSQL instance inside this process.
+//
+//   pglite::Options options;                       // memory://, user and database "postgres"
+//   std::unique_ptr<pglite::Instance> db;
+//   pglite::Status status = pglite::Instance::open(options, &db);
+//   std::string answer;
+//   status = db->exec_protocol(query_message, [&](std::string_view bytes) { answer += bytes; });
+//
+// An Instance owns everything it touches (memory, files, timers); a process may hold any number of
+// them. It has no threads of its own. One Instance may be used from one thread at a time; different
+// instances may be used from different threads at once.
+#ifndef PGLITE_INSTANCE_H_
+#define PGLITE_INSTANCE_H_
+
+#include <pglite/status.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pglite {
+
+enum class Durability {
+  kDefault,  // kFull for directories, kOff for memory://
+  kFull,     // an acknowledged commit survives power loss
+  kRelaxed,  // an acknowledged commit survives our own death, not the machine's
+  kOff,      // no promise beyond a clean close
+};
+
+struct Options {
+  // Where the cluster lives: "memory://" (gone at close), or a directory: "./path", "/path",
+  // "file://path". Other schemes are refused.
+  std::string data_dir = "memory://";
+  // The session's role. In a new data directory it is created, as superuser, when it is not there.
+  std::string username = "postgres";
+  // The database to open. In a new data directory it is created when it is not there.
+  std::string database = "postgres";
+  Durability durability = Durability::kDefault;
+  // 0 to 5. 3 to 5 are handed to PostgreSQL as its own debug levels 1 to 3 (-d).
+  int debug = 0;
+  // A foreign PGlite module; empty: the module that is linked in.
+  std::string wasm_path;
+  // Further settings for PostgreSQL, each "name=value", applied as -c name=value.
+  std::vector<std::string> settings;
+  // Receives diagnostics (PostgreSQL's server log, lifecycle messages), one line without its
+  // newline at a time. `level` is the debug level the line belongs to: 0 is always wanted.
+  std::function<void(int level, std::string_view line)> log;
+};
+
+// Receives backend messages as they are produced. The bytes are valid during the call only. One
+// call may end in the middle of a message; the concatenation of all calls is whole messages.
+using ResponseSink = std::function<void(std::string_view bytes)>;
+
+class Instance {
+ public:
+  // Opens (and where needed creates) the cluster and starts PostgreSQL in it. On success `*out` is
+  // an instance that is ready for queries; otherwise `*out` is left empty and nothing is held.
+  static Status open(const Options& options, std::unique_ptr<Instance>* out);
+
+  // Closes as close() does, ignoring its result.
+  virtual ~Instance() = default;
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+
+  // Runs whole frontend messages (one or more, as in the PostgreSQL manual, "Frontend/Backend
+  // Protocol") and hands the backend's answer to `sink`. It returns when PostgreSQL has nothing
+  // more to say before it gets more input: all messages are done, or COPY FROM STDIN waits for
+  // data. A startup packet (no type byte) is answered with AuthenticationOk ... ReadyForQuery.
+  // PostgreSQL's own errors are ErrorResponse messages in the answer, and the status is ok.
+  // kInvalidArgument: the bytes are not whole messages; nothing was run.
+  // kEngineGone: the instance cannot go on; what `sink` got is not a complete answer.
+  virtual Status exec_protocol(std::string_view request, const ResponseSink& sink) = 0;
+
+  // Checkpoints, stops PostgreSQL and releases the directory. Idempotent.
+  virtual Status close() = 0;
+
+ protected:
+  Instance() = default;
+};
+
+// The versions this library was built from, e.g. {"0.1.0", "0.5.16", "18.6"}.
+struct Version {
+  const char* pglite_port;
+  const char* pglite;
+  const char* postgres;
+};
+Version version();
+
+}  // namespace pglite
+
+#endif  // PGLITE_INSTANCE_H_

@@ -1,0 +1,75 @@
+// An open file, directory or device of a guest file system, and what can fail about it.
+//
+// Errors are host errno values (std::errc); the Emscripten floor turns them into the guest's.
+// Nothing here knows about guests, descriptors numbers or paths.
+#ifndef PGLITE_VFS_FILE_H_
+#define PGLITE_VFS_FILE_H_
+
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+#include <tl/expected.hpp>
+#include <vector>
+
+namespace pglite::vfs {
+
+template <class T>
+using Result = tl::expected<T, std::errc>;
+
+inline tl::unexpected<std::errc> error(std::errc e) { return tl::unexpected<std::errc>(e); }
+
+// What stat reports. `mode` carries the POSIX type bits and permissions (S_IFREG | 0644).
+struct Metadata {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint32_t mode = 0;
+  uint32_t link_count = 1;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint64_t device_type = 0;  // st_rdev of a device, else 0
+  uint64_t size = 0;         // bytes
+  uint32_t block_size = 4096;
+  uint64_t blocks = 0;  // of 512 bytes
+  timespec access_time{};
+  timespec modification_time{};
+  timespec change_time{};
+};
+
+struct DirectoryEntry {
+  std::string name;  // "." and ".." are not listed
+  uint64_t inode = 0;
+  uint32_t mode = 0;  // type bits only
+};
+
+// One opened object. Closed by its destructor. A file that was unlinked while open stays readable
+// and writable. Offsets and sizes are bytes.
+class File {
+ public:
+  virtual ~File() = default;
+
+  // Reads at most buffer.size() bytes at `offset`; fewer only at the end of the file (0: at or past
+  // it). Devices ignore `offset`.
+  virtual Result<size_t> read(std::span<std::byte> buffer, uint64_t offset) = 0;
+  // Writes all of `data` or fails; grows the file as needed, a gap reads as zeros. A host that
+  // writes less is asked again until it fails: then the bytes written so far are the result if
+  // there are any, the error otherwise.
+  virtual Result<size_t> write(std::span<const std::byte> data, uint64_t offset) = 0;
+  virtual Result<void> truncate(uint64_t size) = 0;
+  // Makes data (and, for sync, metadata) durable where the file system is.
+  virtual Result<void> sync() = 0;
+  virtual Result<void> sync_data() = 0;
+  virtual Result<Metadata> metadata() = 0;
+  virtual Result<void> change_mode(uint32_t permissions) = 0;
+  // Directories only (ENOTDIR otherwise): all entries, in an order that is stable while the
+  // directory does not change.
+  virtual Result<std::vector<DirectoryEntry>> entries() = 0;
+  // False for pipes and terminals, where seeking fails with ESPIPE.
+  [[nodiscard]] virtual bool seekable() const { return true; }
+};
+
+}  // namespace pglite::vfs
+
+#endif  // PGLITE_VFS_FILE_H_
