@@ -19,7 +19,9 @@ namespace pglite::vfs {
 template <class T>
 using Result = tl::expected<T, std::errc>;
 
-inline tl::unexpected<std::errc> error(std::errc e) { return tl::unexpected<std::errc>(e); }
+inline tl::unexpected<std::errc> error(std::errc e) {
+  return tl::unexpected<std::errc>(e);
+}
 
 // What stat reports. `mode` carries the POSIX type bits and permissions (S_IFREG | 0644).
 struct Metadata {

@@ -1,0 +1,88 @@
+// One directory of the host as a guest file system: persistent databases.
+//
+// Confinement: the directory is opened once, and every guest path is resolved beneath that
+// descriptor by openat2(2) with RESOLVE_BENEATH, or, where a kernel or a seccomp filter has no
+// openat2, by our own walk that opens each component with O_NOFOLLOW and keeps the descriptors of
+// the directories above, so that ".." never asks the kernel. Absolute symbolic links, and relative
+// ones that climb above the root, are an escape: EACCES. That holds against a link swapped in while
+// a path is resolved. Bind mounts inside the directory are followed: the host's administrator put
+// them there.
+//
+// Modes are enforced by the host's kernel for our user, and the process's umask applies to what is
+// created. Files are opened with O_NONBLOCK so that a FIFO in the directory cannot hang the guest.
+// A write over RLIMIT_FSIZE raises SIGXFSZ in the process, which must ignore it to get EFBIG.
+//
+// No state but descriptors: usable after fork. Opened files may outlive the file system.
+#ifndef PGLITE_VFS_HOST_FILESYSTEM_H_
+#define PGLITE_VFS_HOST_FILESYSTEM_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "vfs/filesystem.h"
+#include "vfs/unique_fd.h"
+
+namespace pglite::vfs {
+
+// Whether File::sync and sync_data reach the disk (fsync, fdatasync) or succeed without a system
+// call. Created, renamed and removed entries are durable once the directory was opened and synced,
+// as on any POSIX file system; PostgreSQL does so.
+enum class Durability { kSync, kIgnore };
+
+class HostFileSystem : public FileSystem {
+ public:
+  // How paths are resolved: kAutomatic takes openat2 where it works. kWalk is for tests.
+  enum class Resolver { kAutomatic, kWalk };
+
+  // ENOENT, ENOTDIR, EACCES as open(2). `host_path` itself may be or contain symbolic links.
+  static Result<std::unique_ptr<HostFileSystem>> open(const std::string& host_path,
+                                                      Durability durability = Durability::kSync,
+                                                      Resolver resolver = Resolver::kAutomatic);
+
+  Result<std::unique_ptr<File>> open(std::string_view path, OpenFlags flags,
+                                     uint32_t permissions) override;
+  Result<Metadata> metadata(std::string_view path, bool follow) override;
+  Result<void> make_directory(std::string_view path, uint32_t permissions) override;
+  Result<void> remove_file(std::string_view path) override;
+  Result<void> remove_directory(std::string_view path) override;
+  Result<void> rename(std::string_view from, std::string_view to) override;
+  Result<void> make_symbolic_link(std::string_view target, std::string_view path) override;
+  Result<std::string> read_symbolic_link(std::string_view path) override;
+  Result<void> make_hard_link(std::string_view from, std::string_view to) override;
+  Result<void> change_mode(std::string_view path, uint32_t permissions, bool follow) override;
+  Result<void> set_times(std::string_view path, std::optional<timespec> access,
+                         std::optional<timespec> modification, bool follow) override;
+  Result<void> truncate(std::string_view path, uint64_t size) override;
+  Result<Statistics> statistics(std::string_view path) override;
+
+  // True when paths are resolved by openat2, false for the walk.
+  [[nodiscard]] bool uses_openat2() const { return use_openat2_; }
+  // The root's descriptor (O_PATH), owned by this.
+  [[nodiscard]] int root_descriptor() const { return root_.get(); }
+
+ private:
+  struct Parent;
+
+  HostFileSystem(UniqueFd root, Durability durability, bool use_openat2)
+      : root_(std::move(root)), durability_(durability), use_openat2_(use_openat2) {}
+
+  // Opens beneath the root with open(2) flags; a final symbolic link is followed unless O_NOFOLLOW.
+  [[nodiscard]] Result<UniqueFd> open_beneath(std::string_view path, int flags,
+                                              uint32_t mode) const;
+  [[nodiscard]] Result<UniqueFd> open_with_openat2(const char* relative, int flags,
+                                                   uint32_t mode) const;
+  [[nodiscard]] Result<UniqueFd> open_with_walk(std::string_view relative, int flags,
+                                                uint32_t mode) const;
+  // The directory the last component of `path` is in. The root itself has none: `at_root` instead.
+  [[nodiscard]] Result<Parent> open_parent(std::string_view path, std::errc at_root) const;
+
+  UniqueFd root_;
+  Durability durability_;
+  bool use_openat2_;
+};
+
+}  // namespace pglite::vfs
+
+#endif  // PGLITE_VFS_HOST_FILESYSTEM_H_
