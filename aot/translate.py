@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Translates one WebAssembly module to C with wasm2c and describes it for glue.py.
+
+usage: translate.py --wasm2c TOOL --name NAME --outputs N --directory DIR WASM
+
+Writes into DIR: NAME.h, the C files (NAME.c, or NAME_0.c ... and NAME-impl.h), NAME.json.
+
+One thing is changed in wasm2c's output. It gives each module function type identifiers of its own
+and compares them by address first, by content second; a call from one module into another then
+always takes the slow way. Here all modules share one identifier a signature
+(wasm_func_type_SIGNATURE, defined by glue.py).
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import wasm
+
+# What PGlite's modules need and no more. Tail calls in particular must stay off: the translator
+# uses an uninitialised instance pointer for some of them.
+FEATURES = ["--disable-tail-call", "--disable-exceptions", "--disable-memory64",
+            "--disable-multi-memory", "--disable-relaxed-simd", "--disable-simd"]
+
+TYPE_DEFINITION = re.compile(
+    r'^FUNC_TYPE(?:_EXTERN)?_T\((w2c_\w+_t(\d+))\) = "((?:\\x[0-9a-f]{2})+)";\n', re.M)
+TYPE_DECLARATION = re.compile(r"^FUNC_TYPE_DECL_EXTERN_T\(w2c_\w+_t\d+\);\n", re.M)
+
+
+def share_function_types(files: list[pathlib.Path], module: wasm.Module) -> dict[str, str]:
+    """Rewrites the identifiers in `files`; returns the hash of each signature."""
+    hashes: dict[str, str] = {}
+    names: list[str] = []
+
+    def remember(match: re.Match) -> str:
+        signature = module.types[int(match[2])].signature
+        hashes[signature] = match[3].replace("\\x", "")
+        names.append(f"extern const char wasm_func_type_{signature}[];\n"
+                     f"#define {match[1]} wasm_func_type_{signature}\n")
+        return ""
+
+    texts = {file: TYPE_DEFINITION.sub(remember, file.read_text()) for file in files}
+    header = "".join(names)
+    for file, text in texts.items():
+        text = TYPE_DECLARATION.sub("", text)
+        if "#define FUNC_TYPE_T(x)" in text:
+            # The identifiers go where the macros that declared them were.
+            end = text.index("#endif", text.index("#define FUNC_TYPE_T(x) static const char x[]"))
+            end = text.index("\n", end) + 1
+            text = text[:end] + header + text[end:]
+        file.write_text(text)
+    return hashes
+
+
+def describe(name: str, module: wasm.Module, header: str, hashes: dict[str, str]) -> dict:
+    c_names = {}
+    exports = dict(re.findall(r"/\* export: '([^']*)' \*/\n[^(]*?\b(w2c_\w+)\(", header))
+    functions = re.findall(r"/\* import: '([^']*)' '([^']*)' \*/\n[\w* ]*?\b(w2c_\w+)\(", header)
+    fields = re.findall(r"/\* import: '([^']*)' '([^']*)' \*/\n\s*[\w]+ \*(w2c_\w+);", header)
+    for source, field, c_name in functions + fields:
+        c_names[source, field] = c_name
+    # wasm2c writes the module's name with its special characters escaped.
+    instantiate = re.search(r"^void wasm2c_(\w+)_instantiate\((.*)\);$", header, re.M)
+    if instantiate is None:
+        sys.exit(f"translate.py: no instantiate function in {name}.h")
+    return {
+        "name": name,
+        "c_name": instantiate[1],
+        "sha256": module.sha256,
+        "types": hashes,
+        "dylink": module.dylink,
+        "imported_memory": module.imported_memory,
+        "instantiate": [p.strip() for p in instantiate[2].split(",")],
+        "imports": [{
+            "module": i.module,
+            "name": i.name,
+            "kind": i.kind,
+            "c_name": c_names[i.module, i.name],
+            "type": i.type and {"params": i.type.params, "results": i.type.results},
+        } for i in module.imports],
+        "exports": [{
+            "name": e.name,
+            "kind": e.kind,
+            "c_name": exports[e.name],
+            "signature": module.functions[e.index].signature if e.kind == "func" else None,
+            "element": module.elements.get(e.index, -1) if e.kind == "func" else -1,
+        } for e in module.exports],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--wasm2c", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--outputs", type=int, default=1)
+    parser.add_argument("--directory", type=pathlib.Path, required=True)
+    parser.add_argument("wasm", type=pathlib.Path)
+    arguments = parser.parse_args()
+
+    name, directory = arguments.name, arguments.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [arguments.wasm2c, *FEATURES, "--module-name", name]
+    if arguments.outputs > 1:
+        command += ["--num-outputs", str(arguments.outputs)]
+        files = [directory / f"{name}_{i}.c" for i in range(arguments.outputs)]
+        files.append(directory / f"{name}-impl.h")
+    else:
+        files = [directory / f"{name}.c"]
+    command += ["--output", str(directory / f"{name}.c"), str(arguments.wasm)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"translate.py: {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+    module = wasm.Module(arguments.wasm)
+    hashes = share_function_types(files, module)
+    header = (directory / f"{name}.h").read_text()
+    manifest = describe(name, module, header, hashes)
+    (directory / f"{name}.json").write_text(json.dumps(manifest, indent=1))
+
+
+if __name__ == "__main__":
+    main()

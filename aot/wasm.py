@@ -1,0 +1,174 @@
+"""Reads what the pipeline needs to know of a WebAssembly binary: types, imports, exports, the
+active element segments and the dylink.0 section of Emscripten's dynamic linking.
+
+Format: WebAssembly core specification 2.0, section 5 (binary format); dylink.0: the tool
+conventions' DynamicLinking.md.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+
+VALUE_TYPES = {0x7F: "i", 0x7E: "j", 0x7D: "f", 0x7C: "d"}
+EXTERNAL_KINDS = ("func", "table", "memory", "global", "tag")
+
+
+class WasmError(Exception):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class FuncType:
+    params: str  # one letter a value, as in VALUE_TYPES
+    results: str
+
+    @property
+    def signature(self) -> str:
+        """A C identifier part: parameters, '_', results; 'v' stands for none."""
+        return f"{self.params or 'v'}_{self.results or 'v'}"
+
+
+@dataclasses.dataclass
+class Import:
+    module: str
+    name: str
+    kind: str
+    type: FuncType | None = None
+
+
+@dataclasses.dataclass
+class Export:
+    name: str
+    kind: str
+    index: int
+
+
+class Reader:
+    def __init__(self, data: bytes):
+        self.data = data
+        self.at = 0
+
+    def byte(self) -> int:
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def leb(self) -> int:
+        result = shift = 0
+        while True:
+            b = self.byte()
+            result |= (b & 0x7F) << shift
+            shift += 7
+            if not b & 0x80:
+                return result
+
+    def signed_leb(self) -> int:
+        result = shift = 0
+        while True:
+            b = self.byte()
+            result |= (b & 0x7F) << shift
+            shift += 7
+            if not b & 0x80:
+                return result - (1 << shift) if b & 0x40 else result
+
+    def bytes(self, n: int) -> bytes:
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def name(self) -> str:
+        return self.bytes(self.leb()).decode()
+
+    def limits(self) -> tuple[int, int | None]:
+        flags = self.byte()
+        low = self.leb()
+        return low, self.leb() if flags & 1 else None
+
+
+class Module:
+    def __init__(self, path: pathlib.Path):
+        data = path.read_bytes()
+        if data[:8] != b"\0asm\1\0\0\0":
+            raise WasmError(f"{path}: not a WebAssembly 1.0 module")
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        self.types: list[FuncType] = []
+        self.imports: list[Import] = []
+        self.functions: list[FuncType] = []  # imported ones first
+        self.exports: list[Export] = []
+        self.elements: dict[int, int] = {}  # function index -> offset from the segment's base
+        self.imported_memory: tuple[int, int | None] | None = None
+        self.dylink = {"memory_size": 0, "memory_align": 0, "table_size": 0, "table_align": 0,
+                       "needed": []}
+        reader = Reader(data)
+        reader.at = 8
+        while reader.at < len(data):
+            section = reader.byte()
+            content = Reader(reader.bytes(reader.leb()))
+            if section == 0 and content.name() == "dylink.0":
+                self._dylink(content)
+            elif section == 1:
+                self._types(content)
+            elif section == 2:
+                self._imports(content)
+            elif section == 3:
+                self.functions += [self.types[content.leb()] for _ in range(content.leb())]
+            elif section == 7:
+                for _ in range(content.leb()):
+                    name = content.name()
+                    kind = EXTERNAL_KINDS[content.byte()]
+                    self.exports.append(Export(name, kind, content.leb()))
+            elif section == 9:
+                self._elements(content)
+
+    def _types(self, r: Reader) -> None:
+        for _ in range(r.leb()):
+            if r.byte() != 0x60:
+                raise WasmError("only function types are supported")
+            lists = ["".join(VALUE_TYPES[r.byte()] for _ in range(r.leb())) for _ in range(2)]
+            self.types.append(FuncType(*lists))
+
+    def _imports(self, r: Reader) -> None:
+        for _ in range(r.leb()):
+            module, name = r.name(), r.name()
+            kind = EXTERNAL_KINDS[r.byte()]
+            entry = Import(module, name, kind)
+            if kind == "func":
+                entry.type = self.types[r.leb()]
+                self.functions.append(entry.type)
+            elif kind == "table":
+                r.byte()
+                r.limits()
+            elif kind == "memory":
+                self.imported_memory = r.limits()
+            elif kind == "global":
+                r.byte()
+                r.byte()
+            else:
+                raise WasmError(f"import of kind {kind} is not supported")
+            self.imports.append(entry)
+
+    def _elements(self, r: Reader) -> None:
+        for _ in range(r.leb()):
+            flags = r.leb()
+            if flags != 0:
+                raise WasmError(f"element segment of kind {flags} is not supported")
+            opcode = r.byte()
+            if opcode == 0x41:  # i32.const
+                r.signed_leb()
+            elif opcode == 0x23:  # global.get
+                r.leb()
+            else:
+                raise WasmError(f"element offset opcode {opcode:#x} is not supported")
+            if r.byte() != 0x0B or self.elements:
+                raise WasmError("one element segment with a simple offset is supported")
+            for offset in range(r.leb()):
+                # The first entry wins: it is the function's address for the guest itself.
+                self.elements.setdefault(r.leb(), offset)
+
+    def _dylink(self, r: Reader) -> None:
+        while r.at < len(r.data):
+            kind = r.byte()
+            sub = Reader(r.bytes(r.leb()))
+            if kind == 1:
+                for key in ("memory_size", "memory_align", "table_size", "table_align"):
+                    self.dylink[key] = sub.leb()
+            elif kind == 2:
+                self.dylink["needed"] = [sub.name() for _ in range(sub.leb())]

@@ -1,0 +1,77 @@
+/* What the build knows of a translated module, and what a translated module knows of its process.
+ *
+ * This header is the seam between generated C (aot/glue.py writes one descriptor a module) and the
+ * host (C++), so it is plain C. Everything in a descriptor is constant; everything that changes
+ * belongs to a process. */
+#ifndef PGLITE_WASM_GUEST_MODULE_H_
+#define PGLITE_WASM_GUEST_MODULE_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wasm-rt.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The importing side of one module instance: wasm2c hands it to every imported function. */
+struct w2c_env {
+  void* process;      /* the emscripten::Process that the instance belongs to */
+  void* main;         /* instance of the process's main module, or NULL while that one is made */
+  wasm_rt_memory_t* memory;
+  wasm_rt_funcref_table_t* table;
+  uint32_t* stack_pointer; /* the main module's __stack_pointer */
+  uint32_t* got;           /* one cell for each of guest_got_symbols */
+  uint32_t memory_base;
+  uint32_t table_base;
+};
+
+typedef struct guest_export {
+  const char* name;
+  wasm_rt_function_ptr_t function;       /* a function; its first parameter is the instance */
+  wasm_rt_func_type_t type;              /* of `function` */
+  uint32_t* (*global)(void* instance);   /* an i32 global: an address, for exported data */
+  int32_t element;  /* the function's place in the module's element segment; -1: not there */
+} guest_export;
+
+typedef struct guest_module {
+  const char* name;
+  const char* sha256; /* of the wasm binary, 64 lower-case hex digits */
+  size_t instance_size;
+  /* dylink.0: what a side module needs before it is instantiated. Alignments are log2. */
+  uint32_t memory_size, memory_align, table_size, table_align;
+  /* Pages of an imported memory; 0, 0: the module owns its memory. */
+  uint32_t memory_min_pages, memory_max_pages;
+  void (*instantiate)(void* instance, struct w2c_env* env);
+  void (*release)(void* instance);
+  /* The memory and the table that the module owns and exports; NULL where it imports them. */
+  wasm_rt_memory_t* (*memory)(void* instance);
+  wasm_rt_funcref_table_t* (*table)(void* instance);
+  const guest_export* exports; /* sorted by name */
+  uint32_t export_count;
+  const uint16_t* got_imports; /* indices into guest_got_symbols */
+  uint32_t got_import_count;
+} guest_module;
+
+typedef struct guest_got_symbol {
+  const char* name;
+  int is_function; /* 1: a table index (GOT.func), 0: an address (GOT.mem) */
+} guest_got_symbol;
+
+extern const guest_got_symbol guest_got_symbols[];
+extern const uint32_t guest_got_symbol_count;
+
+/* All modules that are linked in: main modules and side modules. */
+extern const guest_module* const guest_modules[];
+extern const uint32_t guest_module_count;
+
+/* Called in place of a function that no module defines (PGlite's main module does not carry what
+ * some of its own conversion libraries import). Does not return. */
+WASM_RT_NO_RETURN void guest_missing_function(struct w2c_env* env, const char* name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PGLITE_WASM_GUEST_MODULE_H_ */
