@@ -1,0 +1,138 @@
+#include "wire/frontend.h"
+
+#include <cstdio>
+
+#include "wire/byte_order.h"
+
+namespace pglite::wire {
+namespace {
+
+constexpr uint32_t kSslRequestCode = (1234U << 16) | 5679;
+constexpr uint32_t kGssEncRequestCode = (1234U << 16) | 5680;
+constexpr uint32_t kCancelRequestCode = (1234U << 16) | 5678;
+
+Split need(size_t bytes) {
+  Split split;
+  split.result = Split::Result::kNeedMore;
+  split.needed = bytes;
+  return split;
+}
+
+Split fail(std::string error) {
+  Split split;
+  split.result = Split::Result::kError;
+  split.error = std::move(error);
+  return split;
+}
+
+std::string at(uint64_t offset) {
+  return " at offset " + std::to_string(offset);
+}
+
+Split split_untyped(std::string_view buffer, uint64_t offset) {
+  if (buffer.size() < 4) return need(4);
+  const uint32_t length = load_u32(buffer.data());
+  if (length < 8 || length > kStartupPacketLimit) {
+    return fail("startup packet" + at(offset) + " has length " + std::to_string(length) +
+                ", which is not in 8 to " + std::to_string(kStartupPacketLimit));
+  }
+  if (buffer.size() < 8) return need(length);
+  const uint32_t code = load_u32(buffer.data() + 4);
+  Split split;
+  switch (code) {
+    case kSslRequestCode:
+      split.packet.kind = PacketKind::kSslRequest;
+      break;
+    case kGssEncRequestCode:
+      split.packet.kind = PacketKind::kGssEncRequest;
+      break;
+    case kCancelRequestCode:
+      split.packet.kind = PacketKind::kCancelRequest;
+      break;
+    default:
+      if ((code >> 16) != 3) {
+        return fail("startup packet" + at(offset) + " asks for protocol " +
+                    std::to_string(code >> 16) + "." + std::to_string(code & 0xffff) +
+                    ", which is not 3");
+      }
+      split.packet.kind = PacketKind::kStartup;
+  }
+  if (buffer.size() < length) return need(length);
+  split.result = Split::Result::kPacket;
+  split.packet.bytes = buffer.substr(0, length);
+  return split;
+}
+
+}  // namespace
+
+std::string type_name(char type) {
+  if (type > ' ' && type < 0x7f) return std::string{'\'', type, '\''};
+  char text[8];
+  std::snprintf(text, sizeof text, "0x%02x",
+                static_cast<unsigned>(static_cast<unsigned char>(type)));
+  return text;
+}
+
+bool is_frontend_type(char type) {
+  return type != 0 && std::string_view("QPBEDCSHFdcfpX").find(type) != std::string_view::npos;
+}
+
+// As SocketBackend (tcop/postgres.c) and CopyGetData (commands/copyfromparse.c) have it.
+uint32_t length_limit(char type) {
+  switch (type) {
+    case 'Q':
+    case 'P':
+    case 'B':
+    case 'F':
+    case 'd':
+      return kLargeMessageLimit;
+    default:
+      return kSmallMessageLimit;
+  }
+}
+
+Split split_packet(std::string_view buffer, uint64_t offset) {
+  if (buffer.empty()) return need(1);
+  const char type = buffer[0];
+  if (type == 0) return split_untyped(buffer, offset);
+  if (!is_frontend_type(type)) {
+    return fail("unknown message type " + type_name(type) + at(offset));
+  }
+  if (buffer.size() < 5) return need(5);
+  const uint32_t length = load_u32(buffer.data() + 1);
+  if (length < 4 || length > length_limit(type)) {
+    return fail("message " + type_name(type) + at(offset) + " has length " +
+                std::to_string(length) + ", which is not in 4 to " +
+                std::to_string(length_limit(type)));
+  }
+  if (buffer.size() - 1 < length) return need(size_t{1} + length);
+  Split split;
+  split.result = Split::Result::kPacket;
+  split.packet.type = type;
+  split.packet.bytes = buffer.substr(0, size_t{1} + length);
+  return split;
+}
+
+std::string split_frame(std::string_view frame, std::vector<FrontendPacket>* packets) {
+  packets->clear();
+  size_t offset = 0;
+  while (offset < frame.size()) {
+    const std::string_view rest = frame.substr(offset);
+    Split split = split_packet(rest, offset);
+    switch (split.result) {
+      case Split::Result::kPacket:
+        packets->push_back(split.packet);
+        offset += split.packet.bytes.size();
+        break;
+      case Split::Result::kNeedMore:
+        return (rest[0] == 0 ? "startup packet" : "message " + type_name(rest[0])) + at(offset) +
+               " needs " + std::to_string(split.needed) + " bytes, but its frame has only " +
+               std::to_string(rest.size()) + " more";
+      case Split::Result::kError:
+        return std::move(split.error);
+    }
+  }
+  return {};
+}
+
+}  // namespace pglite::wire
