@@ -81,7 +81,7 @@ bool BackendReader::feed(std::string_view bytes,
       }
       const std::string whole = std::move(partial_);
       partial_.clear();
-      handle({whole[0], std::string_view(whole).substr(5)});
+      handle({whole[0], std::string_view(whole).substr(5), whole});
       continue;
     }
     if (bytes.empty()) return true;
@@ -96,7 +96,7 @@ bool BackendReader::feed(std::string_view bytes,
       partial_.assign(bytes);
       return true;
     }
-    handle({bytes[0], bytes.substr(5, size - 5)});
+    handle({bytes[0], bytes.substr(5, size - 5), bytes.substr(0, size)});
     bytes.remove_prefix(size);
   }
 }

@@ -56,7 +56,8 @@ class BackendScanner {
 
 struct BackendMessage {
   char type = 0;
-  std::string_view body;  // without type and length
+  std::string_view body;   // without type and length
+  std::string_view bytes;  // all of it
 };
 
 // Collects pieces into whole messages. Holds at most one message that was cut by the end of a

@@ -1,0 +1,154 @@
+// raw: a stream of messages, one frame per message that completes a request.
+//
+// Answers to the messages before it are kept for that frame. Two things cannot wait: what a Flush
+// asks for, and a CopyInResponse inside an extended-protocol batch. Neither adds an empty frame.
+//
+// Messages that arrive together are run together, up to one that ends a frame, so that frames do
+// not depend on how the stream was cut by the pipe.
+//
+// Newlines between messages are skipped: they are no message type, and what people and scripts
+// write by hand (echo, printf) ends in one.
+#include <cstdint>
+#include <string>
+
+#include "port/session.h"
+
+namespace pglite::port {
+namespace {
+
+class Raw {
+ public:
+  explicit Raw(Session& session) : session_(session), input_(session.input()) {
+    session.send_copy_in_response_early();
+  }
+
+  void serve() {
+    while (step()) {
+    }
+  }
+
+ private:
+  bool step() {
+    const std::string_view rest = input_.bytes().substr(pending_);
+    if (!rest.empty() && (rest[0] == '\n' || rest[0] == '\r')) {
+      if (!run_pending()) return false;
+      consume(1);
+      return true;
+    }
+    const wire::Split split = wire::split_packet(rest, offset_ + pending_);
+    switch (split.result) {
+      case wire::Split::Result::kPacket:
+        return handle(split.packet);
+      case wire::Split::Result::kNeedMore:
+        return read_more(split.needed);
+      case wire::Split::Result::kError:
+        return run_pending() && session_.fail_data(split.error);
+    }
+    return false;
+  }
+
+  bool read_more(size_t needed) {
+    if (!run_pending()) return false;
+    if (session_.fill(needed)) return true;
+    if (!session_.at_end()) return false;
+    if (input_.size() > 0) {
+      const char type = input_.bytes()[0];
+      return session_.fail_data(
+          "input ended inside " +
+          (type == 0 ? "a startup packet" : "message " + wire::type_name(type)) + " at offset " +
+          std::to_string(offset_) + ": " + std::to_string(input_.size()) + " of " +
+          std::to_string(needed) + " bytes came");
+    }
+    send_rest();
+    return false;
+  }
+
+  // `packet` lies right behind the pending bytes.
+  bool handle(const wire::FrontendPacket& packet) {
+    switch (packet.kind) {
+      case wire::PacketKind::kStartup:
+        return run_pending() && append(packet) && finish();
+      case wire::PacketKind::kSslRequest:
+      case wire::PacketKind::kGssEncRequest:
+        if (!skip(packet)) return false;
+        session_.answer().append("N");
+        return session_.send();
+      case wire::PacketKind::kCancelRequest:
+        return skip(packet);
+      case wire::PacketKind::kMessage:
+        break;
+    }
+    switch (packet.type) {
+      case 'Q':
+      case 'F':
+        return run_pending() && append(packet) && finish();
+      case 'S':
+        return append(packet) && finish();
+      case 'P':
+      case 'B':
+      case 'D':
+      case 'E':
+      case 'C':
+        // What is pending belongs to an earlier request, whose end must not seem to end this batch.
+        if (!session_.in_batch() && !run_pending()) return false;
+        session_.begin_batch();
+        return append(packet);
+      case 'H':
+        return append(packet) && run_pending() && send_rest();
+      case 'c':
+      case 'f':
+        // Inside a batch the Sync that must follow completes the request.
+        return append(packet) && (session_.in_batch() || finish());
+      case 'X':
+        if (skip(packet)) send_rest();
+        return false;
+      case 'p':
+        return skip(packet) && session_.send_error(kNoPassword);
+      default:
+        return append(packet);  // CopyData
+    }
+  }
+
+  bool append(const wire::FrontendPacket& packet) {
+    pending_ += packet.bytes.size();
+    return true;
+  }
+
+  // The packet is not PostgreSQL's.
+  bool skip(const wire::FrontendPacket& packet) {
+    const size_t size = packet.bytes.size();
+    if (!run_pending()) return false;
+    session_.note_packet({packet.kind, packet.type, input_.bytes().substr(0, size)});
+    consume(size);
+    return true;
+  }
+
+  bool run_pending() {
+    if (pending_ == 0) return true;
+    const bool go_on = session_.run(input_.bytes().substr(0, pending_));
+    consume(pending_);
+    pending_ = 0;
+    return go_on;
+  }
+
+  bool finish() { return run_pending() && (session_.refused() || session_.send()); }
+  bool send_rest() { return session_.answer().empty() || session_.send(); }
+
+  void consume(size_t count) {
+    input_.consume(count);
+    offset_ += count;
+  }
+
+  Session& session_;
+  InputBuffer& input_;
+  size_t pending_ = 0;   // whole messages at the front of the input that are still to be run
+  uint64_t offset_ = 0;  // of the front of the input in the stream
+};
+
+}  // namespace
+
+void serve_raw(Session& session) {
+  Raw(session).serve();
+}
+
+}  // namespace pglite::port

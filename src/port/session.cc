@@ -1,0 +1,152 @@
+#include "port/session.h"
+
+#include <cstring>
+
+#include "wire/hex_dump.h"
+
+namespace pglite::port {
+namespace {
+
+// Of each message; the beginning tells what it is.
+constexpr size_t kDumpLimit = 512;
+
+std::string one_line(std::string_view text) {
+  std::string line(text);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  }
+  return line;
+}
+
+}  // namespace
+
+Session::Session(Instance& instance, const PortOptions& options)
+    : instance_(instance),
+      options_(options),
+      channel_(options.in, options.out, options.signals),
+      answer_(options.max_answer),
+      sink_([this](std::string_view bytes) { receive(bytes); }) {}
+
+bool Session::fill(size_t wanted) {
+  if (closed_ || at_end_) return false;
+  const std::span<char> room = input_.room(wanted);
+  if (room.empty()) {
+    return fail_data("there is no memory for a request of more than " +
+                     std::to_string(input_.size()) + " bytes");
+  }
+  size_t count = 0;
+  switch (channel_.read(room, &count)) {
+    case Channel::Event::kBytes:
+      input_.filled(count);
+      return true;
+    case Channel::Event::kEnd:
+      log(1, "port: end of input");
+      at_end_ = true;
+      return false;
+    case Channel::Event::kSignal:
+      log(1, std::string("port: ") + strsignal(static_cast<int>(count)));
+      return false;
+    case Channel::Event::kOutputClosed:
+      log(1, "port: stdout was closed");
+      return false;
+    case Channel::Event::kError:
+      exit_code_ = kExitIo;
+      send_error(std::string("cannot read stdin: ") + std::strerror(static_cast<int>(count)));
+      return false;
+  }
+  return false;
+}
+
+// Notes the protocol's state on the way; costs a look at each message's header.
+void Session::receive(std::string_view bytes) {
+  if (options_.debug >= 2) {
+    reader_.feed(bytes, [this](const wire::BackendMessage& m) { dump('<', m.type, m.bytes); });
+  }
+  size_t taken = 0;
+  scanner_.scan(bytes, [&](char type, size_t consumed) {
+    switch (type) {
+      case 'G':
+        in_copy_ = true;
+        if (early_copy_in_response_ && in_batch_) {
+          answer_.append(bytes.substr(taken, consumed - taken));
+          taken = consumed;
+          send();
+        }
+        break;
+      case 'C':
+      case 'E':
+        in_copy_ = false;
+        break;
+      case 'Z':
+        in_copy_ = in_batch_ = false;
+        break;
+      default:
+        break;
+    }
+  });
+  answer_.append(bytes.substr(taken));
+}
+
+bool Session::run(std::string_view messages) {
+  refused_ = false;
+  if (options_.debug >= 2) {
+    std::vector<wire::FrontendPacket> packets;
+    wire::split_frame(messages, &packets);
+    for (const wire::FrontendPacket& packet : packets) note_packet(packet);
+  }
+  const Status status = instance_.exec_protocol(messages, sink_);
+  if (status.ok()) return !closed_;
+  refused_ = true;
+  scanner_.reset();
+  if (status.code() != StatusCode::kInvalidArgument) exit_code_ = status.exit_code();
+  return send_error(status.message()) && exit_code_ == kExitOk;
+}
+
+bool Session::send() {
+  if (answer_.too_large()) {
+    return send_error("the answer is larger than " + std::to_string(options_.max_answer) +
+                      " bytes; ask for less at a time (LIMIT, a cursor, or a portal's row limit)");
+  }
+  if (closed_) return false;
+  std::vector<iovec> frame = answer_.frame();
+  const Status status = channel_.write(frame);
+  answer_.clear();
+  if (status.ok()) return true;
+  closed_ = true;
+  if (status.code() == StatusCode::kDisconnected) {
+    log(1, "port: " + status.message());
+  } else {
+    log(0, "ERROR: " + status.message());
+    exit_code_ = kExitIo;
+  }
+  return false;
+}
+
+bool Session::send_error(std::string_view message) {
+  const std::string line = "ERROR: " + one_line(message);
+  log(0, line);
+  answer_.replace(line);
+  return send();
+}
+
+bool Session::fail_data(std::string_view message) {
+  exit_code_ = kExitData;
+  send_error(message);
+  return false;
+}
+
+void Session::note_packet(const wire::FrontendPacket& packet) {
+  if (options_.debug >= 2) dump('>', packet.type, packet.bytes);
+}
+
+void Session::dump(char direction, char type, std::string_view bytes) const {
+  log(2, std::string(1, direction) + " " + (type == 0 ? "packet" : wire::type_name(type)) + ", " +
+             std::to_string(bytes.size()) + " bytes");
+  wire::hex_dump(bytes, kDumpLimit, [this](std::string_view line) { log(2, line); });
+}
+
+void Session::log(int level, std::string_view line) const {
+  if (level <= options_.debug && options_.log) options_.log(level, line);
+}
+
+}  // namespace pglite::port

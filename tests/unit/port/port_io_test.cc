@@ -1,0 +1,403 @@
+// The port on pipes and sockets: pieces of any size, signals, closed ends, large requests. The
+// client runs in a thread of the test; the port itself has none.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fake_instance.h"
+#include "port/port.h"
+#include "port/shutdown_signals.h"
+#include "wire/byte_order.h"
+
+namespace pglite::port {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using namespace std::literals;
+using wire::query;
+
+const std::string kDone = FakeInstance::command_complete("select 1") + FakeInstance::ready();
+
+std::string framed(std::string_view content) {
+  std::string out;
+  wire::append_u32(out, static_cast<uint32_t>(content.size()));
+  return out.append(content);
+}
+
+void write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      pollfd wait = {fd, POLLOUT, 0};
+      if (errno != EAGAIN || ::poll(&wait, 1, -1) < 0) return;
+      continue;
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+// Reads one frame's content; "(end)" where there is none.
+std::string read_frame(int fd) {
+  const auto read_exactly = [fd](char* to, size_t size) {
+    while (size > 0) {
+      const ssize_t got = ::read(fd, to, size);
+      if (got <= 0) return false;
+      to += got;
+      size -= static_cast<size_t>(got);
+    }
+    return true;
+  };
+  char header[4];
+  if (!read_exactly(header, sizeof header)) return "(end)";
+  std::string content(wire::load_u32(header), '\0');
+  return read_exactly(content.data(), content.size()) ? content : "(cut)";
+}
+
+std::vector<std::string> read_frames(int fd) {
+  std::vector<std::string> frames;
+  while (true) {
+    std::string frame = read_frame(fd);
+    if (frame == "(end)") return frames;
+    frames.push_back(std::move(frame));
+  }
+}
+
+class PortIoTest : public ::testing::Test {
+ protected:
+  PortIoTest() {
+    EXPECT_EQ(::pipe2(in_, O_CLOEXEC), 0);
+    EXPECT_EQ(::pipe2(out_, O_CLOEXEC), 0);
+    options.in = in_[0];
+    options.out = out_[1];
+    options.signals = signals.fd();
+    options.log = [this](int, std::string_view line) { log.emplace_back(line); };
+  }
+  ~PortIoTest() override {
+    for (int* fd : {&in_[0], &in_[1], &out_[0], &out_[1]}) close_fd(fd);
+  }
+
+  static void close_fd(int* fd) {
+    if (*fd >= 0) ::close(*fd);
+    *fd = -1;
+  }
+
+  // Serves in this thread while `client` runs in another. Its ends of the pipes are in_[1],
+  // out_[0].
+  template <class Client>
+  int serve_with(Client client) {
+    std::thread thread(client);
+    const int exit_code = serve(instance, options);
+    close_fd(&out_[1]);
+    thread.join();
+    EXPECT_EQ(instance.close_count, 1);
+    return exit_code;
+  }
+
+  void end_input() { close_fd(&in_[1]); }
+
+  ShutdownSignals signals;  // before any thread, so that all of them block the signals
+  FakeInstance instance;
+  PortOptions options;
+  std::vector<std::string> log;
+  int in_[2];
+  int out_[2];
+};
+
+struct Stream {
+  Framing framing;
+  std::string name;
+  std::string input;
+  std::vector<std::string> frames;
+};
+
+std::vector<Stream> streams() {
+  const std::string asked =
+      wire::message('1', "") + wire::message('2', "") + FakeInstance::copy_in();
+  const std::string copied = FakeInstance::command_complete("COPY") + FakeInstance::ready();
+  const std::string raw = wire::ssl_request() + query("select 1") + wire::parse("", "x") +
+                          wire::flush() + wire::bind("", "") + wire::sync() + wire::parse("", "x") +
+                          wire::bind("copy", "") + wire::execute("copy") + wire::sync() +
+                          wire::copy_data("abc\n") + wire::copy_done() + wire::sync() +
+                          query("copy") + wire::copy_data("def\n") + wire::copy_done();
+  const std::vector<std::string> raw_frames = {"N",
+                                               kDone,
+                                               wire::message('1', ""),
+                                               wire::message('2', "") + FakeInstance::ready(),
+                                               asked,
+                                               "",
+                                               copied,
+                                               FakeInstance::copy_in(),
+                                               copied};
+  const std::string packet4 = framed(query("select 1")) + framed("") + framed(wire::flush()) +
+                              framed("garbage") + framed(query("select 1"));
+  const std::vector<std::string> packet4_frames = {
+      kDone, "", "", "ERROR: unknown message type 'g' at offset 0", kDone};
+  const std::string line = "select 1\n\r\n\nselect 1\r\nsel\0ct\nselect 1"s;
+  const std::vector<std::string> line_frames = {kDone, kDone, "ERROR: line 5 contains a NUL byte",
+                                                kDone};
+  return {{Framing::kRaw, "Raw", raw, raw_frames},
+          {Framing::kAuto, "AutoRaw", raw, raw_frames},
+          {Framing::kPacket4, "Packet4", packet4, packet4_frames},
+          {Framing::kAuto, "AutoPacket4", packet4, packet4_frames},
+          {Framing::kLine, "Line", line, line_frames},
+          {Framing::kAuto, "AutoLine", line, line_frames}};
+}
+
+class PieceTest : public PortIoTest, public ::testing::WithParamInterface<Stream> {};
+
+TEST_P(PieceTest, AByteAtATime) {
+  options.framing = GetParam().framing;
+  std::vector<std::string> frames;
+  const int exit_code = serve_with([&] {
+    std::thread writer([&] {
+      for (char byte : GetParam().input) {
+        write_all(in_[1], {&byte, 1});
+        // Lets the port see the byte alone; where it does not, the result is the same.
+        std::this_thread::sleep_for(200us);
+      }
+      end_input();
+    });
+    frames = read_frames(out_[0]);
+    writer.join();
+  });
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(frames, GetParam().frames);
+}
+
+TEST_P(PieceTest, CutAnywhereInTwo) {
+  options.framing = GetParam().framing;
+  for (size_t cut = 0; cut <= GetParam().input.size(); cut += 3) {
+    FakeInstance fresh;
+    int in[2];
+    int out[2];
+    ASSERT_EQ(::pipe2(in, O_CLOEXEC), 0);
+    ASSERT_EQ(::pipe2(out, O_CLOEXEC), 0);
+    PortOptions here = options;
+    here.in = in[0];
+    here.out = out[1];
+    write_all(in[1], GetParam().input.substr(0, cut));
+    std::thread writer([&] {
+      std::this_thread::sleep_for(1ms);
+      write_all(in[1], GetParam().input.substr(cut));
+      ::close(in[1]);
+    });
+    EXPECT_EQ(serve(fresh, here), 0);
+    writer.join();
+    ::close(out[1]);
+    EXPECT_EQ(read_frames(out[0]), GetParam().frames) << cut;
+    ::close(out[0]);
+    ::close(in[0]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Streams, PieceTest, ::testing::ValuesIn(streams()),
+                         [](const auto& stream) { return stream.param.name; });
+
+TEST_F(PortIoTest, AnswersBeforeMoreInputComes) {
+  const int exit_code = serve_with([&] {
+    for (int i = 0; i < 100; ++i) {
+      write_all(in_[1], framed(query("select 1")));
+      EXPECT_EQ(read_frame(out_[0]), kDone);
+    }
+    end_input();
+  });
+  EXPECT_EQ(exit_code, 0);
+}
+
+TEST_F(PortIoTest, FiftyMegabytesBothWays) {
+  constexpr size_t kSize = 50'000'000;
+  std::string parameter(kSize, 'p');
+  const wire::Parameter parameters[] = {{parameter, true}};
+  const std::string batch = wire::parse("", "x") + wire::bind("", "", parameters) + wire::sync();
+  for (Framing framing : {Framing::kPacket4, Framing::kRaw}) {
+    FakeInstance fresh;
+    int in[2];
+    int out[2];
+    ASSERT_EQ(::pipe2(in, O_CLOEXEC), 0);
+    ASSERT_EQ(::pipe2(out, O_CLOEXEC), 0);
+    PortOptions here = options;
+    here.in = in[0];
+    here.out = out[1];
+    here.framing = framing;
+    std::string big;
+    std::string small;
+    std::thread client([&] {
+      const std::string ask = query("big " + std::to_string(kSize));
+      write_all(in[1], framing == Framing::kPacket4 ? framed(batch) : batch);
+      small = read_frame(out[0]);
+      write_all(in[1], framing == Framing::kPacket4 ? framed(ask) : ask);
+      big = read_frame(out[0]);
+      ::close(in[1]);
+    });
+    EXPECT_EQ(serve(fresh, here), 0);
+    client.join();
+    for (int fd : {in[0], out[0], out[1]}) ::close(fd);
+    EXPECT_EQ(small, wire::message('1', "") + wire::message('2', "") + FakeInstance::ready());
+    EXPECT_TRUE(big == wire::message('D', std::string(kSize, 'x')) + FakeInstance::ready());
+    std::string got;
+    for (const std::string& call : fresh.calls) {
+      if (call.starts_with('P') || call.starts_with('B') || call.starts_with('S')) got += call;
+    }
+    EXPECT_TRUE(got == batch);
+  }
+}
+
+TEST_F(PortIoTest, TinyPipesAndNonBlockingEnds) {
+  ASSERT_GE(::fcntl(in_[1], F_SETPIPE_SZ, 4096), 0);
+  ASSERT_GE(::fcntl(out_[1], F_SETPIPE_SZ, 4096), 0);
+  ::fcntl(in_[0], F_SETFL, O_NONBLOCK);
+  ::fcntl(out_[1], F_SETFL, O_NONBLOCK);
+  constexpr size_t kSize = 1'000'000;
+  std::string big;
+  std::string last;
+  const int exit_code = serve_with([&] {
+    std::thread writer([&] {
+      write_all(in_[1], framed(query("big " + std::to_string(kSize))));
+      write_all(in_[1], framed(query(std::string(kSize, 'q'))));
+      end_input();
+    });
+    std::this_thread::sleep_for(20ms);  // until the port waits for room to write
+    big = read_frame(out_[0]);
+    last = read_frame(out_[0]);
+    writer.join();
+  });
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_TRUE(big == wire::message('D', std::string(kSize, 'x')) + FakeInstance::ready());
+  EXPECT_EQ(last, FakeInstance::command_complete(std::string(60, 'q')) + FakeInstance::ready());
+}
+
+TEST_F(PortIoTest, OneSocketForBothDirections) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  options.in = options.out = pair[0];
+  const int exit_code = serve_with([&] {
+    write_all(pair[1], framed(query("select 1")));
+    EXPECT_EQ(read_frame(pair[1]), kDone);
+    write_all(pair[1], framed(query("select 1")));
+    ::shutdown(pair[1], SHUT_WR);
+    EXPECT_EQ(read_frame(pair[1]), kDone) << "only one direction was closed";
+  });
+  EXPECT_EQ(exit_code, 0);
+  ::close(pair[0]);
+  ::close(pair[1]);
+}
+
+TEST_F(PortIoTest, OutputClosedWhileWaiting) {
+  const int exit_code = serve_with([&] {
+    write_all(in_[1], framed(query("select 1")));
+    EXPECT_EQ(read_frame(out_[0]), kDone);
+    close_fd(&out_[0]);  // the input stays open
+  });
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_THAT(log, SizeIs(0));
+}
+
+TEST_F(PortIoTest, OutputClosedInTheMiddleOfAnAnswer) {
+  const int exit_code = serve_with([&] {
+    write_all(in_[1], framed(query("big 10000000")) + framed(query("select 1")));
+    char some[1000];
+    EXPECT_GT(::read(out_[0], some, sizeof some), 0);
+    close_fd(&out_[0]);
+  });
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_THAT(instance.calls, SizeIs(1)) << "nothing more is run for nobody";
+}
+
+TEST_F(PortIoTest, SignalWhileWaiting) {
+  for (int number : {SIGTERM, SIGINT}) {
+    instance.close_count = 0;
+    std::thread client([&] {
+      write_all(in_[1], framed(query("select 1")));
+      EXPECT_EQ(read_frame(out_[0]), kDone);
+      std::this_thread::sleep_for(20ms);
+      ::kill(::getpid(), number);
+    });
+    EXPECT_EQ(serve(instance, options), 0);
+    client.join();
+    EXPECT_EQ(instance.close_count, 1);
+  }
+}
+
+TEST_F(PortIoTest, SignalBeforeTheFirstRead) {
+  ::kill(::getpid(), SIGTERM);
+  EXPECT_EQ(serve(instance, options), 0);
+  EXPECT_EQ(instance.close_count, 1);
+}
+
+TEST_F(PortIoTest, SignalDuringARequestLetsItFinish) {
+  instance.on_call = [] { ::kill(::getpid(), SIGTERM); };
+  const int exit_code = serve_with([&] {
+    write_all(in_[1], framed(query("select 1")));
+    EXPECT_EQ(read_frame(out_[0]), kDone);
+    EXPECT_EQ(read_frame(out_[0]), "(end)");
+  });
+  EXPECT_EQ(exit_code, 0);
+}
+
+TEST_F(PortIoTest, SignalInsideAFrameDropsIt) {
+  const int exit_code = serve_with([&] {
+    write_all(in_[1], framed(query("select 1")).substr(0, 10));
+    std::this_thread::sleep_for(20ms);
+    ::kill(::getpid(), SIGTERM);
+    EXPECT_EQ(read_frame(out_[0]), "(end)");
+  });
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_THAT(instance.calls, SizeIs(0));
+}
+
+TEST_F(PortIoTest, UnreadableInput) {
+  options.in = ::open("/", O_RDONLY | O_CLOEXEC);
+  EXPECT_EQ(serve(instance, options), 74);
+  ::close(options.in);
+  close_fd(&out_[1]);
+  EXPECT_THAT(read_frames(out_[0]), ElementsAre("ERROR: cannot read stdin: Is a directory"));
+}
+
+TEST_F(PortIoTest, UnwritableOutput) {
+  options.out = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  write_all(in_[1], framed(query("select 1")) + framed(query("select 1")));
+  end_input();
+  EXPECT_EQ(serve(instance, options), 74);
+  ::close(options.out);
+  EXPECT_THAT(log, ElementsAre("ERROR: cannot write to stdout: No space left on device"));
+  EXPECT_THAT(instance.calls, SizeIs(1));
+}
+
+TEST(ShutdownSignals, PutsEverythingBack) {
+  sigset_t before;
+  sigprocmask(SIG_BLOCK, nullptr, &before);
+  struct sigaction pipe_before{};
+  sigaction(SIGPIPE, nullptr, &pipe_before);
+  {
+    ShutdownSignals signals;
+    sigset_t inside;
+    sigprocmask(SIG_BLOCK, nullptr, &inside);
+    EXPECT_TRUE(sigismember(&inside, SIGTERM) == 1 && sigismember(&inside, SIGINT) == 1);
+    struct sigaction pipe_inside{};
+    sigaction(SIGPIPE, nullptr, &pipe_inside);
+    EXPECT_EQ(pipe_inside.sa_handler, SIG_IGN);
+    ::kill(::getpid(), SIGINT);
+  }
+  sigset_t after;
+  sigprocmask(SIG_BLOCK, nullptr, &after);
+  EXPECT_EQ(sigismember(&after, SIGTERM), sigismember(&before, SIGTERM));
+  EXPECT_EQ(sigismember(&after, SIGINT), sigismember(&before, SIGINT));
+  struct sigaction pipe_after{};
+  sigaction(SIGPIPE, nullptr, &pipe_after);
+  EXPECT_EQ(pipe_after.sa_handler, pipe_before.sa_handler);
+}
+
+}  // namespace
+}  // namespace pglite::port
