@@ -1,0 +1,85 @@
+"""The two engines under comparison, and the state between corpus files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pgwire
+
+HERE = Path(__file__).resolve().parent
+
+# Sent, and compared, after each file, so that the next one begins from the same state whatever the
+# last one left behind. (OIDs and transaction ids go on counting, alike on both sides.)
+RESET = [
+    "rollback;",
+    "discard all;",
+    "select lo_unlink(oid) from pg_largeobject_metadata;",
+    """do $$ declare s text; begin
+      set local client_min_messages = error;
+      for s in select nspname from pg_namespace
+        where nspname !~ '^pg_' and nspname not in ('information_schema', 'public') order by 1
+      loop execute format('drop schema %I cascade', s); end loop;
+    end $$;""",
+    "set client_min_messages = error;",
+    "drop schema public cascade;",
+    "create schema public;",
+    "reset client_min_messages;",
+]
+
+
+def npm_directory() -> Path:
+    value = os.environ.get("PGLITE_NPM_DIR")
+    if not value or not (Path(value) / "dist" / "pglite.wasm").is_file():
+        raise RuntimeError(
+            "PGLITE_NPM_DIR must name the unpacked @electric-sql/pglite package "
+            f"(with dist/pglite.wasm); it is {value!r}"
+        )
+    return Path(value)
+
+
+def reference() -> pgwire.PortProcess:
+    """A PGlite on Node, behind the port's framing."""
+    node = shutil.which("node")
+    if node is None:
+        raise RuntimeError("node is not installed; the reference engine needs it")
+    npm_directory()
+    return pgwire.PortProcess(command=[node, str(HERE / "pglite_node.mjs")])
+
+
+class Pair:
+    """pglite-port and PGlite on Node, both freshly opened on memory://, given the same bytes."""
+
+    def __init__(self) -> None:
+        self.ours: pgwire.PortProcess | None = None
+        self.theirs: pgwire.PortProcess | None = None
+
+    def open(self) -> None:
+        if self.ours is not None:
+            return
+        self.theirs = reference()
+        self.ours = pgwire.PortProcess()
+
+    def close(self) -> None:
+        for engine in (self.ours, self.theirs):
+            if engine is not None:
+                engine.kill()
+        self.ours = self.theirs = None
+
+    def exchange(self, payload: bytes) -> tuple[bytes, bytes]:
+        """(our answer, theirs). An engine that died or hung raises, naming itself."""
+        assert self.ours is not None and self.theirs is not None
+        self.ours.send_frame(payload)
+        self.theirs.send_frame(payload)
+        self.ours.drain()
+        self.theirs.drain()
+        try:
+            ours = self.ours.read_frame()
+        except (pgwire.PortClosed, pgwire.PortTimeout) as e:
+            raise type(e)(f"pglite-port: {e}") from None
+        try:
+            theirs = self.theirs.read_frame()
+        except (pgwire.PortClosed, pgwire.PortTimeout) as e:
+            raise type(e)(f"PGlite on Node: {e}") from None
+        return ours, theirs
