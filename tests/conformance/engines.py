@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pgwire
@@ -67,13 +68,20 @@ class Pair:
                 engine.kill()
         self.ours = self.theirs = None
 
-    def exchange(self, payload: bytes) -> tuple[bytes, bytes]:
-        """(our answer, theirs). An engine that died or hung raises, naming itself."""
+    def exchange(self, payload: bytes, apart: bool = False) -> tuple[bytes, bytes]:
+        """(our answer, theirs). An engine that died or hung raises, naming itself.
+
+        `apart`: the second engine gets the request some milliseconds after the first. Clocks are
+        read in milliseconds on Node, so what shows the clock is then different for certain, and
+        an entry in differences.toml never looks stale by luck.
+        """
         assert self.ours is not None and self.theirs is not None
-        self.ours.send_frame(payload)
         self.theirs.send_frame(payload)
-        self.ours.drain()
         self.theirs.drain()
+        if apart:
+            time.sleep(0.01)
+        self.ours.send_frame(payload)
+        self.ours.drain()
         try:
             ours = self.ours.read_frame()
         except (pgwire.PortClosed, pgwire.PortTimeout) as e:

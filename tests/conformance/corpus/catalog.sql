@@ -55,7 +55,6 @@ select pg_postmaster_start_time() <= now(), pg_my_temp_schema(), pg_is_other_tem
 select pid, datname, usename, application_name, client_addr, backend_type, state, query from pg_stat_activity order by pid, backend_type;
 select pg_database_size(current_database()) > 1000000, pg_tablespace_size('pg_default') > 1000000, pg_size_pretty(0::int8);
 select pg_current_wal_lsn() > '0/0', pg_walfile_name('0/1000000'), pg_wal_lsn_diff('0/2', '0/1');
-select system_identifier from pg_control_system();
 select pg_control_version, catalog_version_no from pg_control_system();
 select * from pg_control_init();
 select timeline_id, full_page_writes, oldest_xid_dbid from pg_control_checkpoint();
@@ -72,7 +71,7 @@ select * from pg_shmem_allocations where name = 'nope';
 select count(*) > 10 from pg_backend_memory_contexts;
 select count(*) from pg_stat_bgwriter;
 select pg_stat_reset() is not null, pg_stat_get_snapshot_timestamp() is null, pg_stat_clear_snapshot() is not null;
-select * from pg_stat_archiver;
+select archived_count, last_archived_wal, failed_count from pg_stat_archiver;
 select slot_name from pg_replication_slots;
 select * from pg_create_logical_replication_slot('s', 'pgoutput');
 select * from pg_sequence_parameters('inf.main_id_seq'), pg_get_sequence_data('inf.main_id_seq'::regclass);

@@ -1,5 +1,5 @@
 -- Definitions of every kind; alter, drop, comment, dependencies, errors.
-create table t1 (id int primary key, name text not null default 'x', created timestamptz default now(), unique (name));
+create table t1 (id int primary key, name text not null default 'x', created timestamptz default '2024-01-01 00:00+00', unique (name));
 create table t1 (id int);
 create table if not exists t1 (id int);
 create table t2 (id int generated always as identity, ref int references t1 (id) on delete cascade on update set null, v numeric(10, 2) check (v >= 0), doubled numeric generated always as (v * 2) stored, virt int generated always as (ref + 1) virtual);
