@@ -22,3 +22,7 @@ if(PGLITE_SANITIZE)
     -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(pglite_port_options INTERFACE -fsanitize=address,undefined)
 endif()
+
+# lld resolves references between static libraries in any order: translated code and the floors that
+# implement its imports need each other.
+add_link_options(-fuse-ld=lld)

@@ -27,6 +27,9 @@ struct w2c_env {
   uint32_t table_base;
 };
 
+/* wasm2c's name for the importing side of WASI functions: the same w2c_env, under another type. */
+struct w2c_wasi__snapshot__preview1;
+
 typedef struct guest_export {
   const char* name;
   wasm_rt_function_ptr_t function;       /* a function; its first parameter is the instance */

@@ -1,0 +1,229 @@
+// dlopen and dlsym over modules that were translated ahead of time.
+//
+// A library is found in the guest's file system, recognised by the SHA-256 of its bytes, and
+// instantiated from the descriptor that the build linked in. The steps are Emscripten's
+// (src/lib/libdylink.js, loadWebAssemblyModule): memory and table slots, imports, GOT, data
+// relocations, constructors.
+#include "emscripten/import_result.h"
+#include "emscripten/process.h"
+#include "host_imports.h"
+#include "wasm/module_registry.h"
+
+namespace pglite::emscripten {
+
+namespace {
+
+// Offsets in Emscripten's struct dso (system/lib/libc/dynlink.c).
+constexpr uint32_t kDsoMemoryAllocated = 8;
+constexpr uint32_t kDsoMemoryAddress = 12;
+constexpr uint32_t kDsoMemorySize = 16;
+constexpr uint32_t kDsoTableAddress = 20;
+constexpr uint32_t kDsoTableSize = 24;
+constexpr uint32_t kDsoName = 36;
+
+constexpr size_t kMaximumLibrarySize = size_t{64} << 20;
+
+vfs::Result<std::string> sha256_of_file(vfs::FileSystem& filesystem, const std::string& path) {
+  auto file = filesystem.open(path, {.read = true}, 0);
+  if (!file) return vfs::error(file.error());
+  auto metadata = (*file)->metadata();
+  if (!metadata) return vfs::error(metadata.error());
+  if (metadata->size > kMaximumLibrarySize) return vfs::error(std::errc::file_too_large);
+  std::vector<std::byte> content(metadata->size);
+  auto size = (*file)->read(content, 0);
+  if (!size) return vfs::error(size.error());
+  return wasm::sha256(std::span(content).first(*size));
+}
+
+}  // namespace
+
+uint32_t Process::function_address(void* instance, uint32_t table_base,
+                                   const guest_export& export_) {
+  if (export_.element >= 0) return table_base + export_.element;
+  const auto [place, is_new] = addresses_.try_emplace(&export_, 0);
+  if (is_new) place->second = add_function(export_.type, export_.function, instance);
+  return place->second;
+}
+
+bool Process::fill_got(Library& library, std::string* error) {
+  const guest_module& module = *library.module;
+  const uint32_t main_table_base = data_address("__table_base");
+  for (uint32_t i = 0; i < module.got_import_count; ++i) {
+    const uint16_t cell = module.got_imports[i];
+    if (got_resolved_[cell]) continue;
+    const guest_got_symbol& symbol = guest_got_symbols[cell];
+    // The main module's symbols come first, then those of libraries opened before, then its own.
+    struct Candidate {
+      const guest_module* module;
+      void* instance;
+      uint32_t memory_base;
+      uint32_t table_base;
+    };
+    std::vector<Candidate> candidates{{main_, env_.main, 0, main_table_base}};
+    for (const auto& [path, other] : libraries_) {
+      candidates.push_back({other->module, other->instance.get(), other->env.memory_base,
+                            other->env.table_base});
+    }
+    candidates.push_back({&module, library.instance.get(), library.env.memory_base,
+                          library.env.table_base});
+    for (const Candidate& from : candidates) {
+      const guest_export* found = find_export(*from.module, symbol.name);
+      if (found == nullptr) continue;
+      if (symbol.is_function && found->function != nullptr) {
+        got_[cell] = function_address(from.instance, from.table_base, *found);
+      } else if (!symbol.is_function && found->global != nullptr) {
+        got_[cell] = from.memory_base + *found->global(from.instance);
+      } else {
+        continue;
+      }
+      got_resolved_[cell] = true;
+      break;
+    }
+    if (!got_resolved_[cell]) {
+      *error = std::string("undefined symbol: ") + symbol.name;
+      return false;
+    }
+  }
+  return true;
+}
+
+Process::Library* Process::load_library(const std::string& path, std::string* error) {
+  const auto sha256 = sha256_of_file(filesystem(), path);
+  if (!sha256) {
+    *error = std::make_error_code(sha256.error()).message();
+    return nullptr;
+  }
+  const guest_module* module = wasm::find_module_by_sha256(*sha256);
+  if (module == nullptr) {
+    *error = "the library is not one that this program was built with (sha256 " + *sha256 + ")";
+    return nullptr;
+  }
+  auto library = std::make_unique<Library>();
+  library->module = module;
+  library->instance =
+      std::make_unique<std::max_align_t[]>(module->instance_size / sizeof(std::max_align_t) + 1);
+  library->env = env_;
+  if (module->memory_size != 0) {
+    const auto calloc = function<uint32_t(uint32_t, uint32_t)>("calloc");
+    const uint32_t alignment = uint32_t{1} << module->memory_align;
+    const uint32_t block = calloc(module->memory_size + alignment, 1);
+    if (block == 0) {
+      *error = "out of memory";
+      return nullptr;
+    }
+    library->env.memory_base = (block + alignment - 1) & ~(alignment - 1);
+  }
+  library->env.table_base = env_.table->size;
+  if (wasm_rt_grow_funcref_table(env_.table, module->table_size, {}) == UINT32_MAX) {
+    *error = "the function table is full";
+    return nullptr;
+  }
+  // The instance's addresses are needed for the GOT, and the GOT for its instantiation only as
+  // cells: resolve them after instantiating and before the relocations that read them.
+  module->instantiate(library->instance.get(), &library->env);
+  Library* result = library.get();
+  libraries_[path] = std::move(library);
+  if (!fill_got(*result, error)) {
+    libraries_.erase(path);
+    return nullptr;
+  }
+  for (const char* name : {"__wasm_apply_data_relocs", "__wasm_call_ctors"}) {
+    if (const guest_export* found = find_export(*module, name)) {
+      GuestFunction<void()>(result->instance.get(), found->function)();
+    }
+  }
+  return result;
+}
+
+void Process::set_dl_error(const std::string& message) {
+  // __dl_seterr(format, arguments): the format must not be the message, which may hold a '%'.
+  const auto set_error = function<void(uint32_t, uint32_t)>("__dl_seterr");
+  const uint32_t stack_pointer = *env_.stack_pointer;
+  const uint32_t format = push_string("%s");
+  const uint32_t text = push_string(message);
+  const auto allocate = function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  const uint32_t arguments = allocate(16);
+  (void)memory().store(wasm::GuestPtr<uint32_t>{arguments}, text);
+  set_error(format, arguments);
+  *env_.stack_pointer = stack_pointer;
+}
+
+bool Process::open_library(uint32_t handle) {
+  const auto name = memory().c_string(handle + kDsoName);
+  if (!name) return false;
+  const std::string path = vfs::normalize_path(working_directory, *name);
+  std::string error;
+  Library* library = nullptr;
+  if (const auto known = libraries_.find(path); known != libraries_.end()) {
+    library = known->second.get();
+  } else {
+    library = load_library(path, &error);
+  }
+  if (library == nullptr) {
+    set_dl_error("could not load dynamic lib: " + path + ": " + error);
+    return false;
+  }
+  ++library->references;
+  handles_[handle] = library;
+  const wasm::GuestMemory guest = memory();
+  (void)guest.store(wasm::GuestPtr<uint8_t>{handle + kDsoMemoryAllocated}, 1);
+  const std::pair<uint32_t, uint32_t> fields[] = {
+      {kDsoMemoryAddress, library->env.memory_base},
+      {kDsoMemorySize, library->module->memory_size},
+      {kDsoTableAddress, library->env.table_base},
+      {kDsoTableSize, library->module->table_size}};
+  for (const auto& [offset, value] : fields) {
+    (void)guest.store(wasm::GuestPtr<uint32_t>{handle + offset}, value);
+  }
+  return true;
+}
+
+uint32_t Process::find_symbol(uint32_t handle, std::string_view symbol, uint32_t* new_index) {
+  const auto open = handles_.find(handle);
+  const guest_export* found = nullptr;
+  if (open != handles_.end()) found = find_export(*open->second->module, symbol);
+  if (found == nullptr) {
+    set_dl_error("undefined symbol: " + std::string(symbol));
+    return 0;
+  }
+  Library& library = *open->second;
+  if (found->function == nullptr) {
+    return library.env.memory_base + *found->global(library.instance.get());
+  }
+  const uint32_t table_size = env_.table->size;
+  const uint32_t address =
+      function_address(library.instance.get(), library.env.table_base, *found);
+  // A function that was not in the table yet: libdylink remembers which export it was, to put it
+  // there again in other threads.
+  if (env_.table->size != table_size) {
+    *new_index = static_cast<uint32_t>(found - library.module->exports);
+  }
+  return address;
+}
+
+}  // namespace pglite::emscripten
+
+using pglite::emscripten::guarded;
+using pglite::emscripten::Process;
+
+extern "C" {
+
+uint32_t w2c_env_0x5Fdlopen_js(w2c_env* env, uint32_t handle) {
+  return guarded(0u, [&]() -> uint32_t { return Process::of(env).open_library(handle) ? 1 : 0; });
+}
+
+uint32_t w2c_env_0x5Fdlsym_js(w2c_env* env, uint32_t handle, uint32_t name, uint32_t new_index) {
+  return guarded(0u, [&]() -> uint32_t {
+    Process& process = Process::of(env);
+    const auto symbol = process.memory().c_string(name);
+    if (!symbol) return 0;
+    uint32_t index = UINT32_MAX;
+    const uint32_t address = process.find_symbol(handle, *symbol, &index);
+    if (index != UINT32_MAX) {
+      (void)process.memory().store(pglite::wasm::GuestPtr<uint32_t>{new_index}, index);
+    }
+    return address;
+  });
+}
+
+}  // extern "C"

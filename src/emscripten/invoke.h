@@ -1,0 +1,57 @@
+// invoke_SIG: how Emscripten compiles a call that a longjmp may come back through.
+//
+// A function that calls setjmp makes every later call through an import invoke_SIG(index, args...),
+// which calls the table entry `index`. If the callee, or anything below it, throws
+// (_emscripten_throw_longjmp), invoke_SIG restores the guest's stack pointer, notes the throw with
+// setThrew(1, 0) and returns, and the caller looks for the setjmp that was meant.
+// (Emscripten: src/lib/libcore.js, createInvokeFunction.)
+//
+// exit and traps pass all invoke frames by: they jump to the innermost protected call.
+#ifndef PGLITE_EMSCRIPTEN_INVOKE_H_
+#define PGLITE_EMSCRIPTEN_INVOKE_H_
+
+#include <csetjmp>
+
+#include "emscripten/process.h"
+#include "wasm-rt.h"
+
+namespace pglite::emscripten {
+
+// setThrew(1, 0) in the main module of `env`.
+void note_throw(w2c_env* env);
+
+template <class R, class... Args>
+R invoke(w2c_env* env, wasm_rt_func_type_t type, uint32_t index, Args... arguments) {
+  const wasm_rt_funcref_table_t& table = *env->table;
+  if (index >= table.size || table.data[index].func == nullptr ||
+      (table.data[index].func_type != type &&
+       __builtin_memcmp(table.data[index].func_type, type, 32) != 0)) {
+    wasm_rt_trap(WASM_RT_TRAP_CALL_INDIRECT);
+  }
+  const wasm_rt_funcref_t entry = table.data[index];
+  wasm::Execution& execution = Process::of(env).execution();
+  const uint32_t stack_pointer = *env->stack_pointer;
+  jmp_buf target;
+  jmp_buf* const outer = execution.invoke_target;
+  execution.invoke_target = &target;
+  if (_setjmp(target) == 0) {
+    const auto function = reinterpret_cast<R (*)(void*, Args...)>(entry.func);
+    if constexpr (std::is_void_v<R>) {
+      function(entry.module_instance, arguments...);
+      execution.invoke_target = outer;
+      return;
+    } else {
+      const R result = function(entry.module_instance, arguments...);
+      execution.invoke_target = outer;
+      return result;
+    }
+  }
+  execution.invoke_target = outer;
+  *env->stack_pointer = stack_pointer;
+  note_throw(env);
+  return R();
+}
+
+}  // namespace pglite::emscripten
+
+#endif  // PGLITE_EMSCRIPTEN_INVOKE_H_

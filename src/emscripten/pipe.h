@@ -1,0 +1,26 @@
+// pipe2 inside one guest: PostgreSQL's self-pipe, written by a signal handler and read by the wait
+// that it is to end.
+#ifndef PGLITE_EMSCRIPTEN_PIPE_H_
+#define PGLITE_EMSCRIPTEN_PIPE_H_
+
+#include <memory>
+#include <utility>
+
+#include "vfs/file.h"
+
+namespace pglite::emscripten {
+
+class PipeFile : public vfs::File {
+ public:
+  // True when a read would return at once.
+  [[nodiscard]] virtual bool ready() const = 0;
+};
+
+// The read end and the write end. Both are non-blocking whatever their flags say: there is nobody
+// to wait for. Reading an empty pipe is EAGAIN, or the end of the file once the write end is
+// closed; writing with no reader is EPIPE.
+std::pair<std::unique_ptr<PipeFile>, std::unique_ptr<PipeFile>> make_pipe();
+
+}  // namespace pglite::emscripten
+
+#endif  // PGLITE_EMSCRIPTEN_PIPE_H_

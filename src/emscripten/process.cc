@@ -1,0 +1,164 @@
+#include "emscripten/process.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace pglite::emscripten {
+
+std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* error) {
+  try {
+    std::unique_ptr<Process> process(new Process(std::move(config)));
+    wasm::Outcome outcome;
+    process->run([&] {
+      outcome = process->execution_.protect([&] {
+        process->main_->instantiate(process->instance_.get(), &process->env_);
+      });
+    });
+    if (!outcome.returned()) {
+      *error = std::string("the module cannot be instantiated: ") +
+               (outcome.trap != nullptr ? outcome.trap : "it exited");
+      return nullptr;
+    }
+    process->instantiated_ = true;
+    void* instance = process->instance_.get();
+    w2c_env& env = process->env_;
+    env.main = instance;
+    if (env.memory == nullptr) env.memory = process->main_->memory(instance);
+    env.table = process->main_->table(instance);
+    const guest_export* stack_pointer = find_export(*process->main_, "__stack_pointer");
+    if (stack_pointer == nullptr || stack_pointer->global == nullptr) {
+      *error = "the module exports no __stack_pointer";
+      return nullptr;
+    }
+    env.stack_pointer = stack_pointer->global(instance);
+    process->execution_.memory = env.memory;
+    for (int fd = 0; const char* name : {"/dev/stdin", "/dev/stdout", "/dev/stderr"}) {
+      vfs::OpenFlags flags;
+      flags.read = fd == 0;
+      flags.write = fd != 0;
+      auto file = process->filesystem().open(name, flags, 0);
+      if (file) {
+        auto open = std::make_shared<vfs::OpenFile>();
+        open->file = std::move(*file);
+        open->path = name;
+        open->readable = flags.read;
+        open->writable = flags.write;
+        (void)process->descriptors_.open(std::move(open), fd);
+      }
+      ++fd;
+    }
+    const auto constructors = process->function<void()>("__wasm_call_ctors");
+    process->run([&] { outcome = process->call([&] { constructors(); }); });
+    if (!outcome.returned()) {
+      *error = "the module's constructors failed";
+      return nullptr;
+    }
+    return process;
+  } catch (const std::bad_alloc&) {
+    *error =
+        "not enough address space for a guest (8 GiB of reservation and a 256 MiB stack): check "
+        "RLIMIT_AS and vm.overcommit_memory";
+    return nullptr;
+  }
+}
+
+Process::Process(ProcessConfig config) : config_(std::move(config)), main_(config_.main) {
+  instance_ = std::make_unique<std::max_align_t[]>(
+      main_->instance_size / sizeof(std::max_align_t) + 1);
+  got_.resize(guest_got_symbol_count + 1);
+  got_resolved_.resize(guest_got_symbol_count + 1);
+  if (main_->memory_max_pages != 0) {
+    memory_.emplace(main_->memory_min_pages, main_->memory_max_pages);
+    env_.memory = memory_->get();
+  }
+  env_.process = this;
+  env_.got = got_.data();
+  execution_.memory = env_.memory;
+}
+
+Process::~Process() {
+  for (auto& [path, library] : libraries_) library->module->release(library->instance.get());
+  if (instantiated_) main_->release(instance_.get());
+}
+
+wasm::Outcome Process::call_main(const std::vector<std::string>& arguments) {
+  const auto main = function<uint32_t(uint32_t, uint32_t)>("__main_argc_argv");
+  const auto allocate = function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  wasm::Outcome outcome;
+  uint32_t argv = 0;
+  const auto count = static_cast<uint32_t>(arguments.size() + 1);
+  outcome = call([&] {
+    argv = allocate((count + 1) * 4);
+    uint32_t slot = argv;
+    const auto store = [&](uint32_t value) {
+      if (!memory().store(wasm::GuestPtr<uint32_t>{slot}, value)) {
+        wasm_rt_trap(WASM_RT_TRAP_OOB);
+      }
+      slot += 4;
+    };
+    store(push_string(config_.program));
+    for (const std::string& argument : arguments) store(push_string(argument));
+    store(0);
+  });
+  if (!outcome.returned()) return outcome;
+  // Not call(): PostgreSQL leaves main by exit(99) and goes on living with the arguments on the
+  // stack, so the stack pointer must stay below them.
+  const uint32_t stack_pointer = *env_.stack_pointer;
+  int result = 0;
+  outcome = execution_.protect([&] { result = static_cast<int>(main(count, argv)); });
+  *env_.stack_pointer = stack_pointer;
+  if (outcome.returned()) {
+    outcome.kind = wasm::Outcome::Kind::kExited;
+    outcome.exit_status = result;
+  }
+  return outcome;
+}
+
+uint32_t Process::push_string(std::string_view text) {
+  const auto allocate = function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  const uint32_t address = allocate(static_cast<uint32_t>(text.size() + 1));
+  auto target = memory().bytes(address, static_cast<uint32_t>(text.size() + 1));
+  if (!target) wasm_rt_trap(WASM_RT_TRAP_OOB);
+  std::memcpy(target->data(), text.data(), text.size());
+  (*target)[text.size()] = std::byte{0};
+  return address;
+}
+
+const guest_export* Process::find_export(const guest_module& module, std::string_view name) {
+  const guest_export* end = module.exports + module.export_count;
+  const guest_export* found =
+      std::lower_bound(module.exports, end, name,
+                       [](const guest_export& e, std::string_view n) { return e.name < n; });
+  return found != end && found->name == name ? found : nullptr;
+}
+
+uint32_t Process::data_address(const char* name) const {
+  const guest_export* found = find_export(*main_, name);
+  return found != nullptr && found->global != nullptr ? *found->global(env_.main) : 0;
+}
+
+uint32_t Process::add_function(wasm_rt_func_type_t type, wasm_rt_function_ptr_t function,
+                               void* context) {
+  wasm_rt_funcref_t entry{};
+  entry.func_type = type;
+  entry.func = function;
+  entry.module_instance = context;
+  const uint32_t index = wasm_rt_grow_funcref_table(env_.table, 1, entry);
+  if (index == UINT32_MAX) wasm_rt_trap(WASM_RT_TRAP_OOB);
+  return index;
+}
+
+const wasm_rt_funcref_t* Process::table_entry(uint32_t index, wasm_rt_func_type_t type) const {
+  if (index >= env_.table->size) return nullptr;
+  const wasm_rt_funcref_t& entry = env_.table->data[index];
+  if (entry.func == nullptr || std::memcmp(entry.func_type, type, 32) != 0) return nullptr;
+  return &entry;
+}
+
+void Process::missing_function(const char* name) {
+  if (config_.on_missing_function) config_.on_missing_function(*this, name);
+  execution_.trap("call of a function that no module defines");
+}
+
+}  // namespace pglite::emscripten

@@ -1,0 +1,180 @@
+// A guest program as Emscripten's runtime sees it: a main module, the side modules it has opened,
+// one memory, one table, open descriptors, an environment, a working directory.
+//
+// A Process owns all of that. The file system is shared: initdb and the postgres processes it
+// starts are separate processes over one tree. Nothing here knows PostgreSQL.
+//
+// Guest code may be entered only inside run() (which puts it on the guest stack) and below a
+// protected call; call() and the wrappers that function() returns do the latter.
+#ifndef PGLITE_EMSCRIPTEN_PROCESS_H_
+#define PGLITE_EMSCRIPTEN_PROCESS_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "vfs/descriptor_table.h"
+#include "vfs/filesystem.h"
+#include "wasm/execution.h"
+#include "wasm/guest_memory.h"
+#include "wasm/guest_module.h"
+#include "wasm/linear_memory.h"
+
+namespace pglite::emscripten {
+
+
+class Process;
+
+// An exported guest function with its C++ signature: R(Args...). Call it below a protected call.
+template <class Signature>
+class GuestFunction;
+
+template <class R, class... Args>
+class GuestFunction<R(Args...)> {
+ public:
+  GuestFunction() = default;
+  GuestFunction(void* instance, wasm_rt_function_ptr_t function)
+      : instance_(instance), function_(reinterpret_cast<R (*)(void*, Args...)>(function)) {}
+  explicit operator bool() const { return function_ != nullptr; }
+  R operator()(Args... arguments) const { return function_(instance_, arguments...); }
+
+ private:
+  void* instance_ = nullptr;
+  R (*function_)(void*, Args...) = nullptr;
+};
+
+struct ProcessConfig {
+  const guest_module* main = nullptr;
+  std::string program;                   // argv[0]
+  std::vector<std::string> environment;  // "NAME=value"
+  std::shared_ptr<vfs::FileSystem> filesystem;
+  // Called when the guest calls a function that no module defines, on the guest stack. If it
+  // returns, the guest traps.
+  std::function<void(Process&, const char* name)> on_missing_function;
+  // Diagnostics about the guest that are nobody's output (an abort's message), one line each.
+  std::function<void(std::string_view)> log;
+};
+
+class Process {
+ public:
+  // Makes the memory and instantiates the main module; opens descriptors 0, 1, 2 on /dev/stdin,
+  // /dev/stdout, /dev/stderr where the file system has them. Null and `*error` set when the guest
+  // cannot be made.
+  static std::unique_ptr<Process> create(ProcessConfig config, std::string* error);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  // --- Running guest code ---
+
+  wasm::Execution& execution() { return execution_; }
+  // Runs `f` on the guest stack to its end. Where `f` suspends, use execution() directly.
+  void run(const std::function<void()>& f) { execution_.run(f); }
+
+  // On the guest stack: calls into the guest; a trap or exit inside ends here, with the guest's own
+  // stack pointer as it was before.
+  template <class F>
+  wasm::Outcome call(F&& f) {
+    const uint32_t stack_pointer = *env_.stack_pointer;
+    jmp_buf* const invoke_target = execution_.invoke_target;
+    const wasm::Outcome outcome = execution_.protect(static_cast<F&&>(f));
+    if (!outcome.returned()) {
+      *env_.stack_pointer = stack_pointer;
+      execution_.invoke_target = invoke_target;
+    }
+    return outcome;
+  }
+
+  // main(argc, argv), with program as argv[0]. On the guest stack. The arguments stay on the guest
+  // stack when main is left by exit, as programs that stay alive after main need them.
+  wasm::Outcome call_main(const std::vector<std::string>& arguments);
+
+  // The export `name` of the main module, empty if there is none of that name. The caller vouches
+  // for the signature.
+  template <class Signature>
+  GuestFunction<Signature> function(const char* name) const {
+    const guest_export* found = find_export(*main_, name);
+    if (found == nullptr || found->function == nullptr) return {};
+    return {env_.main, found->function};
+  }
+  // The address of exported data; 0 if there is none of that name.
+  [[nodiscard]] uint32_t data_address(const char* name) const;
+
+  // Gives the guest a host function: a table index it can call. `function`'s first parameter is
+  // `context`, the others are as in `type`. Traps when the table is full.
+  uint32_t add_function(wasm_rt_func_type_t type, wasm_rt_function_ptr_t function, void* context);
+  // The table entry `index` if it is a function of that type, else null.
+  const wasm_rt_funcref_t* table_entry(uint32_t index, wasm_rt_func_type_t type) const;
+
+  // On the guest stack: copies `text` with a NUL to the guest's stack; freed with the frame.
+  uint32_t push_string(std::string_view text);
+
+  // --- What the imports work on ---
+
+  static Process& of(w2c_env* env) { return *static_cast<Process*>(env->process); }
+  static Process& of(w2c_wasi__snapshot__preview1* env) {
+    return of(reinterpret_cast<w2c_env*>(env));
+  }
+
+  [[nodiscard]] wasm::GuestMemory memory() const { return wasm::GuestMemory(env_.memory); }
+  [[nodiscard]] wasm_rt_memory_t* linear_memory() const { return env_.memory; }
+  [[nodiscard]] w2c_env& env() { return env_; }
+  vfs::FileSystem& filesystem() { return *config_.filesystem; }
+  vfs::DescriptorTable& descriptors() { return descriptors_; }
+  [[nodiscard]] const std::vector<std::string>& environment() const { return config_.environment; }
+  std::string working_directory = "/";
+  uint32_t umask = 0;
+
+  // One-shot timers of setitimer, by `which`: when they are due (CLOCK_MONOTONIC, ms).
+  std::optional<double> timers[3];
+
+  [[noreturn]] void missing_function(const char* name);
+  void log(std::string_view line) {
+    if (config_.log) config_.log(line);
+  }
+
+  // dlopen and dlsym (dynamic_linking.cc). On the guest stack, below a protected call.
+  bool open_library(uint32_t handle);
+  uint32_t find_symbol(uint32_t handle, std::string_view symbol, uint32_t* new_index);
+
+ private:
+  struct Library {
+    const guest_module* module;
+    std::unique_ptr<std::max_align_t[]> instance;
+    w2c_env env;
+    int references = 0;
+  };
+
+  explicit Process(ProcessConfig config);
+
+  static const guest_export* find_export(const guest_module& module, std::string_view name);
+  Library* load_library(const std::string& path, std::string* error);
+  bool fill_got(Library& library, std::string* error);
+  // The table index of an exported function, the same one at every call.
+  uint32_t function_address(void* instance, uint32_t table_base, const guest_export& export_);
+  void set_dl_error(const std::string& message);
+
+  ProcessConfig config_;
+  const guest_module* main_;
+  wasm::Execution execution_;
+  std::optional<wasm::LinearMemory> memory_;  // where the main module imports its memory
+  std::unique_ptr<std::max_align_t[]> instance_;
+  w2c_env env_{};
+  bool instantiated_ = false;
+  vfs::DescriptorTable descriptors_;
+
+  std::vector<uint32_t> got_;
+  std::vector<bool> got_resolved_;
+  std::unordered_map<const guest_export*, uint32_t> addresses_;  // functions added to the table
+  std::unordered_map<std::string, std::unique_ptr<Library>> libraries_;  // by path
+  std::unordered_map<uint32_t, Library*> handles_;
+};
+
+}  // namespace pglite::emscripten
+
+#endif  // PGLITE_EMSCRIPTEN_PROCESS_H_

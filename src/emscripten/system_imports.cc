@@ -1,0 +1,503 @@
+// The imports that are not about files: leaving, memory, clocks, timers and waiting, environment,
+// users, randomness, addresses.
+#include <arpa/inet.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+
+#include "emscripten/import_result.h"
+#include "emscripten/invoke.h"
+#include "emscripten/pipe.h"
+#include "emscripten/process.h"
+#include "host_imports.h"
+
+extern "C" {
+extern const char wasm_func_type_i_v[];
+}
+
+namespace pglite::emscripten {
+
+namespace {
+
+using vfs::error;
+using vfs::Result;
+using wasm::GuestPtr;
+
+double milliseconds(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+void sleep_milliseconds(double duration) {
+  timespec time{};
+  time.tv_sec = static_cast<time_t>(duration / 1e3);
+  time.tv_nsec = static_cast<long>((duration - static_cast<double>(time.tv_sec) * 1e3) * 1e6);
+  nanosleep(&time, nullptr);
+}
+
+// Delivers the timers that are due: _emscripten_timeout raises the signal in the guest. Guest code
+// runs here and may jump away: nothing in these frames needs its destructor.
+void fire_due_timers(Process& process) {
+  const double now = milliseconds(CLOCK_MONOTONIC);
+  const auto timeout = process.function<void(uint32_t, double)>("_emscripten_timeout");
+  for (uint32_t which = 0; which < 3; ++which) {
+    if (process.timers[which] && *process.timers[which] <= now) {
+      process.timers[which].reset();
+      if (timeout) timeout(which, now);
+    }
+  }
+}
+
+// struct tm: sec, min, hour, mday, mon, year, wday, yday, isdst, gmtoff (4 bytes each), zone.
+uint32_t store_utc(Process& process, uint64_t seconds, uint32_t out) {
+  const auto time = static_cast<time_t>(seconds);
+  std::tm utc{};
+  if (gmtime_r(&time, &utc) == nullptr) return 1;
+  const std::array<int32_t, 10> fields = {utc.tm_sec,  utc.tm_min,  utc.tm_hour, utc.tm_mday,
+                                          utc.tm_mon,  utc.tm_year, utc.tm_wday, utc.tm_yday,
+                                          0,           0};
+  return process.memory().store(GuestPtr<std::array<int32_t, 10>>{out}, fields) ? 0 : 1;
+}
+
+struct Address {
+  uint16_t family = 0;  // the guest's: AF_INET 2, AF_INET6 10, as on Linux
+  std::array<uint8_t, 16> bytes{};
+};
+
+constexpr uint16_t kInet = 2, kInet6 = 10;
+// netdb.h
+constexpr uint32_t kAddressPassive = 1;
+constexpr int32_t kNoName = -2, kBadFlagsOrFamily = -6, kBadService = -8, kNoMemory = -10,
+                  kOverflow = -12;
+
+bool parse_address(const std::string& text, Address* address) {
+  if (inet_pton(AF_INET, text.c_str(), address->bytes.data()) == 1) {
+    address->family = kInet;
+    return true;
+  }
+  if (inet_pton(AF_INET6, text.c_str(), address->bytes.data()) == 1) {
+    address->family = kInet6;
+    return true;
+  }
+  return false;
+}
+
+// Numeric addresses only: there is no network behind a guest, but pg_hba.conf names addresses.
+int32_t resolve(Process& process, uint32_t node, uint32_t service, uint32_t hints, uint32_t out) {
+  const wasm::GuestMemory memory = process.memory();
+  std::array<uint32_t, 4> hint{};  // flags, family, socktype, protocol
+  if (hints != 0) {
+    const auto given = memory.load(GuestPtr<std::array<uint32_t, 4>>{hints});
+    if (!given) return kNoName;
+    hint = *given;
+  }
+  if (node == 0 && service == 0) return kNoName;
+  uint16_t port = 0;
+  if (service != 0) {
+    const auto text = memory.c_string(service);
+    if (!text) return kBadService;
+    const auto [end, status] = std::from_chars(text->data(), text->data() + text->size(), port);
+    if (status != std::errc() || end != text->data() + text->size()) return kBadService;
+  }
+  Address address;
+  if (node != 0) {
+    const auto text = memory.c_string(node);
+    if (!text || !parse_address(std::string(*text), &address)) return kNoName;
+    if (hint[1] != 0 && hint[1] != address.family) return kNoName;
+  } else {
+    address.family = hint[1] == kInet6 ? kInet6 : kInet;
+    const bool passive = hint[0] & kAddressPassive;
+    if (address.family == kInet && !passive) address.bytes = {127, 0, 0, 1};
+    if (address.family == kInet6 && !passive) address.bytes[15] = 1;
+  }
+  if (address.family != kInet && address.family != kInet6) return kBadFlagsOrFamily;
+  const uint32_t type = hint[2] != 0 ? hint[2] : 1;
+  const uint32_t protocol = hint[3] != 0 ? hint[3] : (type == 2 ? 17 : 6);
+  const uint32_t length = address.family == kInet ? 16 : 28;
+  const auto allocate = process.function<uint32_t(uint32_t)>("malloc");
+  const uint32_t socket_address = allocate(length);
+  const uint32_t info = allocate(32);
+  const auto socket_bytes = memory.bytes(socket_address, length);
+  const auto info_bytes = memory.bytes(info, 32);
+  if (socket_address == 0 || info == 0 || !socket_bytes || !info_bytes) return kNoMemory;
+  std::memset(socket_bytes->data(), 0, length);
+  std::memcpy(socket_bytes->data(), &address.family, 2);
+  const uint16_t network_port = htons(port);
+  std::memcpy(socket_bytes->data() + 2, &network_port, 2);
+  if (address.family == kInet) {
+    std::memcpy(socket_bytes->data() + 4, address.bytes.data(), 4);
+  } else {
+    std::memcpy(socket_bytes->data() + 8, address.bytes.data(), 16);
+  }
+  const std::array<uint32_t, 8> fields = {0,      address.family, type, protocol,
+                                          length, socket_address, 0,    0};
+  std::memcpy(info_bytes->data(), fields.data(), 32);
+  return memory.store(GuestPtr<uint32_t>{out}, info) ? 0 : kNoMemory;
+}
+
+}  // namespace
+
+void note_throw(w2c_env* env) {
+  Process::of(env).function<void(uint32_t, uint32_t)>("setThrew")(1, 0);
+}
+
+}  // namespace pglite::emscripten
+
+using namespace pglite;              // NOLINT: the imports below are this file's only content
+using namespace pglite::emscripten;  // NOLINT
+using pglite::vfs::error;
+using pglite::vfs::Result;
+using pglite::wasm::GuestPtr;
+
+extern "C" {
+
+// --- What a module instance imports besides functions ---
+
+wasm_rt_memory_t* w2c_env_memory(w2c_env* env) { return env->memory; }
+wasm_rt_funcref_table_t* w2c_env_0x5F_indirect_function_table(w2c_env* env) { return env->table; }
+uint32_t* w2c_env_0x5F_stack_pointer(w2c_env* env) { return env->stack_pointer; }
+uint32_t* w2c_env_0x5F_memory_base(w2c_env* env) { return &env->memory_base; }
+uint32_t* w2c_env_0x5F_table_base(w2c_env* env) { return &env->table_base; }
+
+void guest_missing_function(w2c_env* env, const char* name) {
+  Process::of(env).missing_function(name);
+}
+
+// --- Leaving ---
+
+void w2c_env_exit(w2c_env* env, uint32_t status) {
+  Process::of(env).execution().exit(static_cast<int>(status));
+}
+
+void w2c_wasi__snapshot__preview1_proc_exit(w2c_wasi__snapshot__preview1* env, uint32_t status) {
+  Process::of(env).execution().exit(static_cast<int>(status));
+}
+
+void w2c_env_0x5Femscripten_throw_longjmp(w2c_env* env) {
+  wasm::Execution& execution = Process::of(env).execution();
+  if (execution.invoke_target == nullptr) execution.trap("longjmp without a setjmp");
+  _longjmp(*execution.invoke_target, 1);
+}
+
+void w2c_env_0x5Fabort_js(w2c_env* env) { Process::of(env).execution().trap("abort() was called"); }
+
+void w2c_env_0x5F_assert_fail(w2c_env* env, uint32_t condition, uint32_t file, uint32_t line,
+                              uint32_t function) {
+  Process& process = Process::of(env);
+  guarded(0, [&] {
+    const auto text = [&](uint32_t address) {
+      const auto string = process.memory().c_string(address);
+      return std::string(address != 0 && string ? *string : "?");
+    };
+    process.log("assertion failed in the guest: " + text(condition) + " at " + text(file) + ":" +
+                std::to_string(line) + " in " + text(function));
+    return 0;
+  });
+  process.execution().trap("an assertion failed");
+}
+
+// We keep a process alive or not by what we call, not by Emscripten's counter.
+void w2c_env_0x5Femscripten_runtime_keepalive_clear(w2c_env*) {}
+
+// --- Memory ---
+
+uint32_t w2c_env_emscripten_get_heap_max(w2c_env* env) {
+  const uint64_t max = Process::of(env).linear_memory()->max_pages * WASM_DEFAULT_PAGE_SIZE;
+  return static_cast<uint32_t>(std::min<uint64_t>(max, UINT32_MAX));
+}
+
+// Emscripten grows by a fifth more than asked for, so that malloc need not ask often; here that
+// costs neither memory nor a copy.
+uint32_t w2c_env_emscripten_resize_heap(w2c_env* env, uint32_t size) {
+  constexpr uint64_t kPage = WASM_DEFAULT_PAGE_SIZE;
+  wasm_rt_memory_t* memory = Process::of(env).linear_memory();
+  const uint64_t limit = memory->max_pages * kPage;
+  if (size > limit) return 0;
+  if (size <= memory->size) return 1;
+  const uint64_t generous =
+      std::min<uint64_t>(memory->size + memory->size / 5, size + (uint64_t{96} << 20));
+  for (const uint64_t target : {std::min(limit, std::max<uint64_t>(size, generous)), uint64_t{size}}) {
+    const uint64_t pages = (target - memory->size + kPage - 1) / kPage;
+    if (wasm_rt_grow_memory(memory, pages) != UINT64_MAX) return 1;
+  }
+  return 0;
+}
+
+uint32_t w2c_env_0x5Fmmap_js(w2c_env* env, uint32_t length, uint32_t, uint32_t, uint32_t fd,
+                             uint64_t offset, uint32_t allocated_out, uint32_t address_out) {
+  // Anonymous maps never get here: this is a file, read into memory of the guest's own.
+  return syscall_result([&]() -> Result<uint32_t> {
+    Process& process = Process::of(env);
+    PGLITE_TRY(open, process.descriptors().get(static_cast<int>(fd)));
+    (void)open;
+    const auto allocate =
+        process.function<uint32_t(uint32_t, uint32_t)>("emscripten_builtin_memalign");
+    const uint32_t address = allocate(WASM_DEFAULT_PAGE_SIZE, length);
+    if (address == 0) return error(std::errc::not_enough_memory);
+    PGLITE_TRY(target, process.memory().bytes(address, length));
+    PGLITE_TRY(size, process.descriptors().pread(static_cast<int>(fd), target,
+                                                 static_cast<int64_t>(offset)));
+    std::memset(target.data() + size, 0, target.size() - size);
+    PGLITE_CHECK(process.memory().store(GuestPtr<uint32_t>{allocated_out}, 1));
+    PGLITE_CHECK(process.memory().store(GuestPtr<uint32_t>{address_out}, address));
+    return 0u;
+  });
+}
+
+uint32_t w2c_env_0x5Fmunmap_js(w2c_env* env, uint32_t address, uint32_t length, uint32_t protection,
+                               uint32_t flags, uint32_t fd, uint64_t offset) {
+  constexpr uint32_t kProtectionWrite = 2, kMapPrivate = 2;
+  return syscall_result([&]() -> Result<uint32_t> {
+    Process& process = Process::of(env);
+    if (!(protection & kProtectionWrite) || (flags & kMapPrivate)) return 0u;
+    PGLITE_TRY(source, process.memory().bytes(address, length));
+    PGLITE_TRY(written, process.descriptors().pwrite(static_cast<int>(fd), source,
+                                                     static_cast<int64_t>(offset)));
+    (void)written;
+    return 0u;
+  });
+}
+
+// --- Clocks ---
+
+double w2c_env_emscripten_date_now(w2c_env*) {
+  return std::floor(milliseconds(CLOCK_REALTIME));
+}
+
+double w2c_env_emscripten_get_now(w2c_env*) { return milliseconds(CLOCK_MONOTONIC); }
+
+uint32_t w2c_wasi__snapshot__preview1_clock_time_get(w2c_wasi__snapshot__preview1* env,
+                                                     uint32_t clock, uint64_t, uint32_t out) {
+  return wasi_result([&]() -> Result<void> {
+    constexpr std::array<clockid_t, 4> kClocks = {CLOCK_REALTIME, CLOCK_MONOTONIC,
+                                                  CLOCK_PROCESS_CPUTIME_ID,
+                                                  CLOCK_THREAD_CPUTIME_ID};
+    if (clock >= kClocks.size()) return error(std::errc::invalid_argument);
+    timespec now{};
+    clock_gettime(kClocks[clock], &now);
+    return Process::of(env).memory().store(
+        GuestPtr<uint64_t>{out},
+        static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec));
+  });
+}
+
+// The guest's environment says TZ=UTC; PostgreSQL has time zones of its own.
+uint32_t w2c_env_0x5Flocaltime_js(w2c_env* env, uint64_t seconds, uint32_t out) {
+  return store_utc(Process::of(env), seconds, out);
+}
+
+uint32_t w2c_env_0x5Fgmtime_js(w2c_env* env, uint64_t seconds, uint32_t out) {
+  return store_utc(Process::of(env), seconds, out);
+}
+
+uint64_t w2c_env_0x5Fmktime_js(w2c_env* env, uint32_t address) {
+  Process& process = Process::of(env);
+  const auto fields = process.memory().load(GuestPtr<std::array<int32_t, 6>>{address});
+  if (!fields) return UINT64_MAX;
+  std::tm time{};
+  time.tm_sec = (*fields)[0];
+  time.tm_min = (*fields)[1];
+  time.tm_hour = (*fields)[2];
+  time.tm_mday = (*fields)[3];
+  time.tm_mon = (*fields)[4];
+  time.tm_year = (*fields)[5];
+  const time_t seconds = timegm(&time);
+  store_utc(process, static_cast<uint64_t>(seconds), address);
+  return static_cast<uint64_t>(seconds);
+}
+
+void w2c_env_0x5Ftzset_js(w2c_env* env, uint32_t offset, uint32_t has_summer, uint32_t standard,
+                          uint32_t summer) {
+  const wasm::GuestMemory memory = Process::of(env).memory();
+  (void)memory.store(GuestPtr<uint32_t>{offset}, 0);
+  (void)memory.store(GuestPtr<uint32_t>{has_summer}, 0);
+  const std::array<char, 4> name = {'U', 'T', 'C', '\0'};
+  (void)memory.store(GuestPtr<std::array<char, 4>>{standard}, name);
+  (void)memory.store(GuestPtr<std::array<char, 4>>{summer}, name);
+}
+
+// --- Timers, signals, waiting ---
+
+uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration) {
+  if (which >= 3) return 0u - guest_errno(std::errc::invalid_argument);
+  auto& timer = Process::of(env).timers[which];
+  timer.reset();
+  if (duration > 0) timer = milliseconds(CLOCK_MONOTONIC) + duration;
+  return 0;
+}
+
+void w2c_env_0x5F_call_sighandler(w2c_env* env, uint32_t handler, uint32_t signal) {
+  const wasm_rt_funcref_t* entry = Process::of(env).table_entry(handler, wasm_func_type_i_v);
+  if (entry == nullptr) wasm_rt_trap(WASM_RT_TRAP_CALL_INDIRECT);
+  reinterpret_cast<void (*)(void*, uint32_t)>(entry->func)(entry->module_instance, signal);
+}
+
+// Descriptors here never become ready by themselves: only the self-pipe does, written by a signal
+// handler that a timer runs. So waiting is sleeping until the next timer.
+uint32_t w2c_env_0x5F_syscall_poll(w2c_env* env, uint32_t entries, uint32_t count,
+                                   uint32_t timeout) {
+  constexpr int16_t kIn = 1, kOut = 4, kInvalid = 0x20;
+  // With nothing to wait for, an endless wait is cut into pieces that the caller repeats.
+  constexpr double kLongestWait = 10;
+  struct PollEntry {
+    int32_t fd;
+    int16_t events;
+    int16_t revents;
+  };
+  Process& process = Process::of(env);
+  const double start = milliseconds(CLOCK_MONOTONIC);
+  for (;;) {
+    const uint32_t ready = syscall_result([&]() -> Result<uint32_t> {
+      uint32_t found = 0;
+      for (uint32_t i = 0; i < count; ++i) {
+        const GuestPtr<PollEntry> at{entries + i * 8};
+        PGLITE_TRY(entry, process.memory().load(at));
+        entry.revents = 0;
+        if (entry.fd >= 0) {
+          const auto open = process.descriptors().get(entry.fd);
+          if (!open) {
+            entry.revents = kInvalid;
+          } else if (const auto* pipe = dynamic_cast<PipeFile*>((*open)->file.get())) {
+            entry.revents = static_cast<int16_t>(entry.events & (pipe->ready() ? kIn : kOut));
+          } else {
+            entry.revents = static_cast<int16_t>(entry.events & (kIn | kOut));
+          }
+        }
+        if (entry.revents != 0) ++found;
+        PGLITE_CHECK(process.memory().store(at, entry));
+      }
+      return found;
+    });
+    if (ready != 0 || timeout == 0) return ready;
+    const double now = milliseconds(CLOCK_MONOTONIC);
+    const bool endless = static_cast<int32_t>(timeout) < 0;
+    double wait = endless ? kLongestWait : start + timeout - now;
+    if (wait <= 0) return 0;
+    for (const auto& timer : process.timers) {
+      if (timer) wait = std::min(wait, *timer - now);
+    }
+    if (wait > 0) sleep_milliseconds(wait);
+    fire_due_timers(process);
+    if (endless && milliseconds(CLOCK_MONOTONIC) - start >= kLongestWait) return 0;
+  }
+}
+
+// --- Environment, users, randomness ---
+
+uint32_t w2c_wasi__snapshot__preview1_environ_sizes_get(w2c_wasi__snapshot__preview1* env,
+                                                        uint32_t count, uint32_t size) {
+  return wasi_result([&]() -> Result<void> {
+    Process& process = Process::of(env);
+    uint32_t bytes = 0;
+    for (const std::string& variable : process.environment()) {
+      bytes += static_cast<uint32_t>(variable.size() + 1);
+    }
+    PGLITE_CHECK(process.memory().store(GuestPtr<uint32_t>{count},
+                                        static_cast<uint32_t>(process.environment().size())));
+    return process.memory().store(GuestPtr<uint32_t>{size}, bytes);
+  });
+}
+
+uint32_t w2c_wasi__snapshot__preview1_environ_get(w2c_wasi__snapshot__preview1* env,
+                                                  uint32_t pointers, uint32_t buffer) {
+  return wasi_result([&]() -> Result<void> {
+    Process& process = Process::of(env);
+    for (const std::string& variable : process.environment()) {
+      const auto length = static_cast<uint32_t>(variable.size() + 1);
+      PGLITE_TRY(target, process.memory().bytes(buffer, length));
+      std::memcpy(target.data(), variable.c_str(), length);
+      PGLITE_CHECK(process.memory().store(GuestPtr<uint32_t>{pointers}, buffer));
+      pointers += 4;
+      buffer += length;
+    }
+    return {};
+  });
+}
+
+// One user, "web_user" to Emscripten, 0 to getuid; PostgreSQL asks through pgl_geteuid instead.
+uint32_t w2c_env_0x5F_syscall_getuid32(w2c_env*) { return 0; }
+uint32_t w2c_env_0x5F_syscall_geteuid32(w2c_env*) { return 0; }
+uint32_t w2c_env_0x5F_syscall_getgid32(w2c_env*) { return 0; }
+uint32_t w2c_env_0x5F_syscall_getegid32(w2c_env*) { return 0; }
+
+uint32_t w2c_wasi__snapshot__preview1_random_get(w2c_wasi__snapshot__preview1* env, uint32_t out,
+                                                 uint32_t size) {
+  return wasi_result([&]() -> Result<void> {
+    PGLITE_TRY(target, Process::of(env).memory().bytes(out, size));
+    while (!target.empty()) {
+      const ssize_t count = getrandom(target.data(), target.size(), 0);
+      if (count < 0 && errno != EINTR) return error(static_cast<std::errc>(errno));
+      if (count > 0) target = target.subspan(static_cast<size_t>(count));
+    }
+    return {};
+  });
+}
+
+// --- Addresses and sockets ---
+
+uint32_t w2c_env_getaddrinfo(w2c_env* env, uint32_t node, uint32_t service, uint32_t hints,
+                             uint32_t out) {
+  return guarded(static_cast<uint32_t>(kNoMemory), [&] {
+    return static_cast<uint32_t>(resolve(Process::of(env), node, service, hints, out));
+  });
+}
+
+uint32_t w2c_env_getnameinfo(w2c_env* env, uint32_t address, uint32_t length, uint32_t host,
+                             uint32_t host_size, uint32_t service, uint32_t service_size,
+                             uint32_t) {
+  return guarded(static_cast<uint32_t>(kNoMemory), [&]() -> uint32_t {
+    const wasm::GuestMemory memory = Process::of(env).memory();
+    const auto bytes = memory.bytes(address, length);
+    if (!bytes || length < 16) return static_cast<uint32_t>(kBadFlagsOrFamily);
+    uint16_t family = 0;
+    uint16_t port = 0;
+    std::memcpy(&family, bytes->data(), 2);
+    std::memcpy(&port, bytes->data() + 2, 2);
+    if (family != kInet && (family != kInet6 || length < 28)) {
+      return static_cast<uint32_t>(kBadFlagsOrFamily);
+    }
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    inet_ntop(family == kInet ? AF_INET : AF_INET6, bytes->data() + (family == kInet ? 4 : 8),
+              text.data(), text.size());
+    const auto put_text = [&](uint32_t out, uint32_t size, std::string_view value) {
+      if (out == 0 || size == 0) return true;
+      const auto target = memory.bytes(out, size);
+      if (!target || value.size() >= size) return false;
+      std::memcpy(target->data(), value.data(), value.size());
+      (*target)[value.size()] = std::byte{0};
+      return true;
+    };
+    if (!put_text(host, host_size, text.data()) ||
+        !put_text(service, service_size, std::to_string(ntohs(port)))) {
+      return static_cast<uint32_t>(kOverflow);
+    }
+    return 0;
+  });
+}
+
+// A guest has no network. There are no sockets, so every other call has a bad descriptor.
+uint32_t w2c_env_0x5F_syscall_socket(w2c_env*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
+                                     uint32_t) {
+  return 0u - guest_errno(std::errc::address_family_not_supported);
+}
+
+#define PGLITE_NO_SOCKET(name)                                                              \
+  uint32_t w2c_env_0x5F_syscall_##name(w2c_env*, uint32_t, uint32_t, uint32_t, uint32_t,   \
+                                       uint32_t, uint32_t) {                               \
+    return 0u - guest_errno(std::errc::not_a_socket);                                      \
+  }
+PGLITE_NO_SOCKET(accept4)
+PGLITE_NO_SOCKET(bind)
+PGLITE_NO_SOCKET(connect)
+PGLITE_NO_SOCKET(listen)
+PGLITE_NO_SOCKET(recvfrom)
+PGLITE_NO_SOCKET(sendto)
+#undef PGLITE_NO_SOCKET
+
+}  // extern "C"

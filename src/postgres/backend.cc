@@ -1,0 +1,221 @@
+// How PGlite's single-user backend is driven (PGlite: packages/pglite/src/pglite.ts).
+//
+// PGlite has cut PostgresMain in pieces: one turn of its loop (PostgresMainLoopOnce), and what it
+// does after an error was thrown to it (PostgresMainLongJmp). A turn reads one message through our
+// read callback and writes its answer through our write callback. An error thrown to the top leaves
+// the turn by exit(100).
+//
+// A turn that asks for input when the request is used up is in COPY FROM STDIN. It is suspended
+// there, on its own stack, and goes on with the next request.
+#include "postgres/backend.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "postgres/guest.h"
+#include "postgres/guest_tree.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+constexpr int kExitAlive = 99;      // main has set up the backend and returns to us
+constexpr int kExitLongJump = 100;  // an error was thrown to the top level
+
+}  // namespace
+
+Status Backend::start(BackendConfig config, std::unique_ptr<Backend>* out) {
+  std::unique_ptr<Backend> backend(new Backend);
+  auto* self = backend.get();
+  const auto log = [self, forward = config.log](std::string_view line) {
+    if (line.find("FATAL:") != std::string_view::npos ||
+        line.find("PANIC:") != std::string_view::npos) {
+      self->last_fatal_ = line;
+    }
+    if (forward) forward(line);
+  };
+  Status status = make_postgres_process(config.filesystem,
+                                        postgres_environment(config.username, config.database), log,
+                                        &self->process_);
+  if (status.ok()) status = self->boot(config);
+  if (status.ok()) *out = std::move(backend);
+  return status;
+}
+
+Status Backend::boot(const BackendConfig& config) {
+  emscripten::Process& process = *process_;
+  main_loop_once_ = process.function<void()>("PostgresMainLoopOnce");
+  main_long_jump_ = process.function<void()>("PostgresMainLongJmp");
+  send_ready_for_query_ = process.function<void()>("PostgresSendReadyForQueryIfNecessary");
+  flush_output_ = process.function<void()>("pgl_pq_flush");
+  remaining_data_ = process.function<uint32_t()>("pq_buffer_remaining_data");
+  work_task_ = [this] { work(); };
+
+  std::vector<std::string> arguments = {"--single"};
+  if (!config.fsync) arguments.emplace_back("-F");
+  arguments.insert(arguments.end(), {"-O", "-j"});
+  std::vector<std::string> settings = {"search_path=public",
+                                       "exit_on_error=false",
+                                       "log_checkpoints=false",
+                                       "max_worker_processes=0",
+                                       "max_parallel_workers=0",
+                                       "max_parallel_workers_per_gather=0",
+                                       "io_method=sync",
+                                       "max_parallel_maintenance_workers=0"};
+  settings.insert(settings.end(), config.settings.begin(), config.settings.end());
+  for (const std::string& setting : settings) {
+    arguments.emplace_back("-c");
+    arguments.push_back(setting);
+  }
+  if (config.debug_level > 0) {
+    arguments.insert(arguments.end(), {"-d", std::to_string(config.debug_level)});
+  }
+  arguments.insert(arguments.end(), {"-D", std::string(kDataDirectory), config.database});
+
+  wasm::Outcome outcome;
+  process.run([&] {
+    outcome = process.call([&] {
+      const auto set_callbacks = process.function<void(uint32_t, uint32_t)>("pgl_set_rw_cbs");
+      set_callbacks(
+          process.add_function(wasm_func_type_ii_i,
+                               reinterpret_cast<wasm_rt_function_ptr_t>(read_input), this),
+          process.add_function(wasm_func_type_ii_i,
+                               reinterpret_cast<wasm_rt_function_ptr_t>(write_output), this));
+      process.function<uint32_t(uint32_t)>("pgl_setPGliteActive")(1);
+    });
+    if (!outcome.returned()) return;
+    outcome = process.call_main(arguments);
+    if (!outcome.exited(kExitAlive)) return;
+    outcome = process.call([&] { process.function<void()>("pgl_startPGlite")(); });
+  });
+  if (outcome.returned()) return {};
+  std::string reason = last_fatal_.empty() ? describe(outcome) : last_fatal_;
+  return Status::engine_gone("PostgreSQL did not start: " + reason);
+}
+
+uint32_t Backend::read_input(void* context, uint32_t buffer, uint32_t size) {
+  auto& self = *static_cast<Backend*>(context);
+  if (self.input_.empty() && !self.end_of_input_) self.process_->execution().suspend();
+  const auto target = self.process_->memory().bytes(buffer, size);
+  if (!target) return 0;
+  const size_t count = std::min<size_t>(size, self.input_.size());
+  std::memcpy(target->data(), self.input_.data(), count);
+  self.input_.remove_prefix(count);
+  return static_cast<uint32_t>(count);
+}
+
+uint32_t Backend::write_output(void* context, uint32_t buffer, uint32_t size) {
+  auto& self = *static_cast<Backend*>(context);
+  const auto source = self.process_->memory().bytes(buffer, size);
+  if (!source) return 0;
+  // The sink is the caller's code and must not unwind through the guest.
+  try {
+    if (self.sink_ != nullptr) {
+      (*self.sink_)({reinterpret_cast<const char*>(source->data()), source->size()});
+    }
+  } catch (const std::exception& exception) {
+    if (self.failure_.empty()) {
+      self.failure_ = std::string("the answer could not be delivered: ") + exception.what();
+    }
+  }
+  return size;
+}
+
+void Backend::fail(const wasm::Outcome& outcome, const char* where) {
+  if (!failure_.empty()) return;
+  if (outcome.kind == wasm::Outcome::Kind::kExited && !last_fatal_.empty()) {
+    failure_ = "PostgreSQL ended: " + last_fatal_;
+  } else {
+    failure_ = std::string("PostgreSQL ended in ") + where + ": " + describe(outcome);
+  }
+}
+
+void Backend::work() {
+  if (!input_.empty() && input_.front() == '\0') {
+    work_startup_packet();
+  } else {
+    work_messages();
+  }
+}
+
+void Backend::work_startup_packet() {
+  emscripten::Process& process = *process_;
+  uint32_t result = 0;
+  const wasm::Outcome outcome = process.call([&] {
+    const uint32_t port = process.function<uint32_t()>("pgl_getMyProcPort")();
+    const auto startup =
+        process.function<uint32_t(uint32_t, uint32_t, uint32_t)>("ProcessStartupPacket");
+    result = startup(port, 1, 1);
+    if (result == 0) {
+      process.function<void()>("pgl_sendConnData")();
+      flush_output_();
+    }
+  });
+  if (!outcome.returned()) {
+    fail(outcome, "the startup packet");
+  } else if (result != 0) {
+    failure_ = "PostgreSQL refused the startup packet";
+  }
+}
+
+void Backend::work_messages() {
+  emscripten::Process& process = *process_;
+  while (!input_.empty() || remaining_data_() > 0) {
+    wasm::Outcome outcome = process.call([&] { main_loop_once_(); });
+    if (outcome.exited(kExitLongJump)) {
+      outcome = process.call([&] { main_long_jump_(); });
+    }
+    if (!outcome.returned()) return fail(outcome, "a message");
+    if (!failure_.empty()) return;
+  }
+  const wasm::Outcome outcome = process.call([&] {
+    send_ready_for_query_();
+    flush_output_();
+  });
+  if (!outcome.returned()) fail(outcome, "the end of a request");
+}
+
+Status Backend::run_to_pause(bool resume) {
+  if (resume) {
+    process_->execution().resume();
+  } else {
+    process_->execution().run(work_task_);
+  }
+  sink_ = nullptr;
+  if (!failure_.empty()) return Status::engine_gone(failure_);
+  return {};
+}
+
+Status Backend::exec(std::string_view request, const ResponseSink& sink) {
+  if (!failure_.empty()) return Status::engine_gone(failure_);
+  if (request.empty()) return {};
+  input_ = request;
+  sink_ = &sink;
+  return run_to_pause(waiting_for_input());
+}
+
+Status Backend::stop() {
+  if (!failure_.empty()) return Status::engine_gone(failure_);
+  if (waiting_for_input()) {
+    // A COPY whose client went away: PostgreSQL sees the end of its input and gives the
+    // transaction up.
+    end_of_input_ = true;
+    (void)run_to_pause(true);
+    failure_.clear();
+  }
+  emscripten::Process& process = *process_;
+  wasm::Outcome outcome;
+  process.run([&] {
+    outcome = process.call([&] { process.function<uint32_t(uint32_t)>("pgl_setPGliteActive")(0); });
+    if (!outcome.returned()) return;
+    outcome = process.call([&] { process.function<void()>("pgl_run_atexit_funcs")(); });
+  });
+  if (outcome.returned() || outcome.exited(0)) {
+    failure_ = "the instance is closed";
+    return {};
+  }
+  fail(outcome, "shutdown");
+  return Status::engine_gone(failure_);
+}
+
+}  // namespace pglite::postgres

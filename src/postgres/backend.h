@@ -1,0 +1,76 @@
+// A running PostgreSQL backend in single-user mode, spoken to in protocol messages.
+#ifndef PGLITE_POSTGRES_BACKEND_H_
+#define PGLITE_POSTGRES_BACKEND_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "emscripten/process.h"
+#include "pglite/instance.h"
+#include "pglite/status.h"
+
+namespace pglite::postgres {
+
+struct BackendConfig {
+  std::shared_ptr<vfs::FileSystem> filesystem;
+  std::string username = "postgres";
+  std::string database = "postgres";
+  // False: PostgreSQL's -F, which leaves out every fsync.
+  bool fsync = false;
+  int debug_level = 0;                // PostgreSQL's -d
+  std::vector<std::string> settings;  // "name=value"
+  std::function<void(std::string_view)> log;
+};
+
+class Backend {
+ public:
+  // Boots PostgreSQL in the data directory of `config.filesystem`. On failure the message says what
+  // PostgreSQL said last.
+  static Status start(BackendConfig config, std::unique_ptr<Backend>* out);
+
+  // As Instance::exec_protocol. `request` must be whole messages.
+  Status exec(std::string_view request, const ResponseSink& sink);
+
+  // Ends the session and runs PostgreSQL's exit functions: the shutdown checkpoint. After it, and
+  // after kEngineGone, nothing else may be called.
+  Status stop();
+
+  // True while COPY FROM STDIN waits for the client's data.
+  [[nodiscard]] bool waiting_for_input() const { return process_->execution().suspended(); }
+
+ private:
+  Backend() = default;
+
+  static uint32_t read_input(void* context, uint32_t buffer, uint32_t size);
+  static uint32_t write_output(void* context, uint32_t buffer, uint32_t size);
+
+  Status boot(const BackendConfig& config);
+  // The task on the guest stack that works off the current request.
+  void work();
+  void work_startup_packet();
+  void work_messages();
+  // Keeps the first thing that makes it impossible to go on.
+  void fail(const wasm::Outcome& outcome, const char* where);
+  Status run_to_pause(bool resume);
+
+  std::unique_ptr<emscripten::Process> process_;
+  emscripten::GuestFunction<void()> main_loop_once_;
+  emscripten::GuestFunction<void()> main_long_jump_;
+  emscripten::GuestFunction<void()> send_ready_for_query_;
+  emscripten::GuestFunction<void()> flush_output_;
+  emscripten::GuestFunction<uint32_t()> remaining_data_;
+  std::function<void()> work_task_;
+
+  std::string_view input_;  // what of the request is not read yet
+  bool end_of_input_ = false;
+  const ResponseSink* sink_ = nullptr;
+  std::string failure_;  // non-empty: the engine is gone, and why
+  std::string last_fatal_;  // the last FATAL or PANIC line of the server log
+};
+
+}  // namespace pglite::postgres
+
+#endif  // PGLITE_POSTGRES_BACKEND_H_

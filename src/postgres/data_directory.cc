@@ -1,0 +1,192 @@
+#include "postgres/data_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "postgres/initdb.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kMajorVersion = "18";
+// Where a cluster is made before it is moved into its place, entry by entry, PG_VERSION last. If we
+// die on the way, the next open() finds this directory and finishes or starts over.
+constexpr std::string_view kStaging = ".pglite-port-new";
+constexpr std::string_view kVersionFile = "PG_VERSION";
+
+Status io_error(const std::string& path, std::string_view what, int error) {
+  return Status::io_error("data directory \"" + path + "\" " + std::string(what) + ": " +
+                          std::strerror(error));
+}
+
+// The process that holds an flock on the file, from /proc/locks; 0 if it does not say.
+int lock_owner(const struct stat& file) {
+  std::ifstream locks("/proc/locks");
+  char wanted[64];
+  std::snprintf(wanted, sizeof wanted, "%02x:%02x:%llu", major(file.st_dev), minor(file.st_dev),
+                static_cast<unsigned long long>(file.st_ino));
+  for (std::string line; std::getline(locks, line);) {
+    // "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"
+    char kind[16];
+    char file_id[64];
+    int owner = 0;
+    if (std::sscanf(line.c_str(), "%*s %15s %*s %*s %d %63s", kind, &owner, file_id) == 3 &&
+        std::strcmp(kind, "FLOCK") == 0 && std::strcmp(file_id, wanted) == 0) {
+      return owner;
+    }
+  }
+  return 0;
+}
+
+void sync_directory(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);
+  close(fd);
+}
+
+// Moves what is in the staging directory to its parent, PG_VERSION last, and removes it.
+Status finish_staging(const fs::path& directory) {
+  const fs::path staging = directory / kStaging;
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (const fs::directory_entry& entry : fs::directory_iterator(staging, error)) {
+    if (entry.path().filename() != kVersionFile) entries.push_back(entry.path().filename());
+  }
+  entries.emplace_back(kVersionFile);
+  for (const fs::path& name : entries) {
+    if (error) break;
+    if (name == kVersionFile) sync_directory(directory);
+    fs::rename(staging / name, directory / name, error);
+  }
+  if (!error) fs::remove(staging, error);
+  if (error) return io_error(directory.string(), "cannot be filled", error.value());
+  sync_directory(directory);
+  return {};
+}
+
+}  // namespace
+
+DataDirectory::~DataDirectory() {
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+Status DataDirectory::lock(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return io_error(path, "cannot be made", errno);
+  }
+  lock_fd_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_fd_ < 0) return io_error(path, "cannot be opened", errno);
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return io_error(path, "cannot be locked", errno);
+    struct stat file {};
+    fstat(lock_fd_, &file);
+    const int owner = lock_owner(file);
+    return Status::in_use("data directory \"" + path + "\" is in use by " +
+                          (owner > 0 ? "process " + std::to_string(owner) : "another process"));
+  }
+  if (faccessat(lock_fd_, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
+    return io_error(path, "is not writable", errno);
+  }
+  return {};
+}
+
+Status DataDirectory::check(const std::string& path, bool* has_cluster) {
+  const fs::path directory(path);
+  std::error_code error;
+  *has_cluster = fs::exists(directory / kVersionFile, error);
+  if (*has_cluster) {
+    std::ifstream file(directory / kVersionFile);
+    std::string version;
+    std::getline(file, version);
+    if (version != kMajorVersion) {
+      return Status::incompatible(
+          "data directory \"" + path + "\" was made by PostgreSQL " +
+          (version.empty() ? std::string("of an unreadable version") : version) +
+          ", this is PostgreSQL " + std::string(kMajorVersion) +
+          ": dump it with the old version and restore the dump here");
+    }
+    return {};
+  }
+  bool has_staging = false;
+  bool has_other = false;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
+    (entry.path().filename() == kStaging ? has_staging : has_other) = true;
+  }
+  if (error) return io_error(path, "cannot be read", error.value());
+  if (has_staging && has_other) {
+    // A move into place was interrupted: the cluster is complete, in two places.
+    *has_cluster = true;
+    return finish_staging(directory);
+  }
+  if (has_staging) {
+    fs::remove_all(directory / kStaging, error);
+    if (error) return io_error(path, "cannot be cleaned", error.value());
+  }
+  if (has_other) {
+    return Status::incompatible("directory \"" + path +
+                                "\" is neither empty nor a PostgreSQL data directory: it has no " +
+                                std::string(kVersionFile));
+  }
+  return {};
+}
+
+Status DataDirectory::make_cluster(const std::string& path, vfs::Durability durability,
+                                   std::span<const std::byte> bundle,
+                                   const std::function<void(std::string_view)>& log) {
+  const fs::path staging = fs::path(path) / kStaging;
+  if (mkdir(staging.c_str(), 0700) != 0) return io_error(path, "is not writable", errno);
+  Status status;
+  {
+    auto tree = make_guest_tree(bundle, log);
+    auto host = vfs::HostFileSystem::open(staging.string(), durability);
+    if (!host) return io_error(path, "cannot be opened", static_cast<int>(host.error()));
+    if (!tree || !tree->root->mount(kDataDirectory, std::move(*host))) {
+      return Status::engine_gone("PGlite's files cannot be unpacked");
+    }
+    status = run_initdb(*tree, log);
+  }
+  if (!status.ok()) {
+    std::error_code ignored;
+    fs::remove_all(staging, ignored);
+    return status;
+  }
+  is_new_ = true;
+  return finish_staging(path);
+}
+
+Status DataDirectory::open(const std::string& path, vfs::Durability durability,
+                           std::span<const std::byte> bundle,
+                           const std::function<void(std::string_view)>& log,
+                           std::unique_ptr<DataDirectory>* out) {
+  std::unique_ptr<DataDirectory> directory(new DataDirectory);
+  Status status = directory->lock(path);
+  bool has_cluster = false;
+  if (status.ok()) status = directory->check(path, &has_cluster);
+  if (status.ok() && !has_cluster) {
+    status = directory->make_cluster(path, durability, bundle, log);
+  }
+  if (!status.ok()) return status;
+  auto host = vfs::HostFileSystem::open(path, durability);
+  if (!host) return io_error(path, "cannot be opened", static_cast<int>(host.error()));
+  directory->filesystem_ = std::move(*host);
+  // PostgreSQL's own lock file names a process of the guest's, which says nothing on the host. The
+  // directory is ours, so whoever wrote it is gone.
+  (void)directory->filesystem_->remove_file("/postmaster.pid");
+  *out = std::move(directory);
+  return {};
+}
+
+}  // namespace pglite::postgres

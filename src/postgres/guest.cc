@@ -1,0 +1,137 @@
+#include "postgres/guest.h"
+
+#include "postgres/guest_tree.h"
+#include "wasm/module_registry.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+using emscripten::Process;
+using wasm::GuestPtr;
+
+constexpr uint32_t kErrorLevel = 21;  // ERROR in utils/elog.h
+// MAKE_SQLSTATE('0','A','0','0','0'): six bits a character, the first in the lowest bits.
+constexpr uint32_t kFeatureNotSupported = ('A' - '0') << 6;
+
+// ereport(ERROR, ...): leaves by the guest's own longjmp.
+void raise_missing_function(Process& process, const char* name) {
+  const auto errstart = process.function<uint32_t(uint32_t, uint32_t)>("errstart");
+  const auto errcode = process.function<uint32_t(uint32_t)>("errcode");
+  const auto errmsg = process.function<uint32_t(uint32_t, uint32_t)>("errmsg_internal");
+  const auto errfinish = process.function<void(uint32_t, uint32_t, uint32_t)>("errfinish");
+  const auto allocate = process.function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  if (!errstart || !errcode || !errmsg || !errfinish) return;
+  const uint32_t format = process.push_string(
+      "function \"%s\" of PostgreSQL is not part of this PGlite build");
+  const uint32_t argument = process.push_string(name);
+  const uint32_t file = process.push_string("dynamic_linking.cc");
+  const uint32_t arguments = allocate(16);
+  (void)process.memory().store(GuestPtr<uint32_t>{arguments}, argument);
+  errstart(kErrorLevel, 0);
+  errcode(kFeatureNotSupported);
+  errmsg(format, arguments);
+  errfinish(file, 0, argument);
+}
+
+// PostgreSQL proper never needs system(); PGlite answers 1 as well.
+uint32_t refuse_system(void* context, uint32_t command) {
+  auto& process = *static_cast<Process*>(context);
+  const auto text = process.memory().c_string(command);
+  process.log("PostgreSQL wanted to run a program, which is refused: " +
+              std::string(text ? *text : "?"));
+  return 1;
+}
+
+// The one program PostgreSQL reads from: "locale -a", whose output PGlite ships as a file.
+uint32_t open_locale_list(void* context, uint32_t command, uint32_t) {
+  auto& process = *static_cast<Process*>(context);
+  const auto text = process.memory().c_string(command);
+  if (!text || !text->starts_with("locale -a")) return 0;
+  return guest_fopen(process, "/pglite/locale-a", "r");
+}
+
+uint32_t close_locale_list(void* context, uint32_t stream) {
+  auto& process = *static_cast<Process*>(context);
+  const auto fclose = process.function<uint32_t(uint32_t)>("fclose");
+  return fclose ? fclose(stream) : 0;
+}
+
+}  // namespace
+
+std::vector<std::string> postgres_environment(std::string_view username,
+                                              std::string_view database) {
+  return {
+      "USER=postgres",
+      "LOGNAME=postgres",
+      "PATH=/",
+      "PWD=/",
+      "HOME=/home/postgres",
+      "LANG=en_US.UTF-8",
+      "LC_COLLATE=en_US.UTF-8",
+      "LC_CTYPE=en_US.UTF-8",
+      "PGDATA=" + std::string(kDataDirectory),
+      "PGUSER=" + std::string(username),
+      "PGDATABASE=" + std::string(database),
+      "TZ=UTC",
+      "PGTZ=UTC",
+      "PGCLIENTENCODING=UTF8",
+      "ICU_DATA=/pglite/icu",
+  };
+}
+
+Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
+                             std::vector<std::string> environment,
+                             std::function<void(std::string_view)> log,
+                             std::unique_ptr<Process>* out) {
+  emscripten::ProcessConfig config;
+  config.main = wasm::find_module_by_name("pglite");
+  config.program = "/pglite/bin/postgres";
+  config.environment = std::move(environment);
+  config.filesystem = std::move(filesystem);
+  config.on_missing_function = raise_missing_function;
+  config.log = std::move(log);
+  std::string error;
+  *out = Process::create(std::move(config), &error);
+  if (*out == nullptr) return Status::engine_gone("PostgreSQL cannot be started: " + error);
+  Process& process = **out;
+  wasm::Outcome outcome;
+  process.run([&] {
+    outcome = process.call([&] {
+      set_callback(process, "pgl_set_system_fn", wasm_func_type_i_i,
+                   reinterpret_cast<wasm_rt_function_ptr_t>(refuse_system), &process);
+      set_callback(process, "pgl_set_popen_fn", wasm_func_type_ii_i,
+                   reinterpret_cast<wasm_rt_function_ptr_t>(open_locale_list), &process);
+      set_callback(process, "pgl_set_pclose_fn", wasm_func_type_i_i,
+                   reinterpret_cast<wasm_rt_function_ptr_t>(close_locale_list), &process);
+    });
+  });
+  if (!outcome.returned()) {
+    return Status::engine_gone("PostgreSQL cannot be started: " + describe(outcome));
+  }
+  return {};
+}
+
+std::string describe(const wasm::Outcome& outcome) {
+  switch (outcome.kind) {
+    case wasm::Outcome::Kind::kReturned: return "it returned";
+    case wasm::Outcome::Kind::kExited:
+      return "it exited with status " + std::to_string(outcome.exit_status);
+    case wasm::Outcome::Kind::kTrapped: break;
+  }
+  return std::string("it trapped: ") + outcome.trap;
+}
+
+void set_callback(Process& process, const char* setter, wasm_rt_func_type_t type,
+                  wasm_rt_function_ptr_t function, void* context) {
+  process.function<void(uint32_t)>(setter)(process.add_function(type, function, context));
+}
+
+uint32_t guest_fopen(Process& process, std::string_view path, std::string_view mode) {
+  const auto fopen = process.function<uint32_t(uint32_t, uint32_t)>("fopen");
+  if (!fopen) return 0;
+  const uint32_t path_address = process.push_string(path);
+  return fopen(path_address, process.push_string(mode));
+}
+
+}  // namespace pglite::postgres

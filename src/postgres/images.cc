@@ -1,0 +1,24 @@
+#include "postgres/images.h"
+
+extern "C" {
+extern const std::byte pglite_bundle_begin[];
+extern const std::byte pglite_bundle_end[];
+#ifdef PGLITE_HAS_DATA_DIRECTORY_IMAGE
+extern const std::byte pglite_data_directory_begin[];
+extern const std::byte pglite_data_directory_end[];
+#endif
+}
+
+namespace pglite::postgres {
+
+std::span<const std::byte> bundle_image() { return {pglite_bundle_begin, pglite_bundle_end}; }
+
+std::span<const std::byte> data_directory_image() {
+#ifdef PGLITE_HAS_DATA_DIRECTORY_IMAGE
+  return {pglite_data_directory_begin, pglite_data_directory_end};
+#else
+  return {};
+#endif
+}
+
+}  // namespace pglite::postgres

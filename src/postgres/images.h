@@ -1,0 +1,18 @@
+// The file trees that are linked into the program (vfs/image.h), made at build time.
+#ifndef PGLITE_POSTGRES_IMAGES_H_
+#define PGLITE_POSTGRES_IMAGES_H_
+
+#include <cstddef>
+#include <span>
+
+namespace pglite::postgres {
+
+// PGlite's files, rooted at "/".
+std::span<const std::byte> bundle_image();
+
+// A data directory as initdb leaves it. Empty in the program that makes it.
+std::span<const std::byte> data_directory_image();
+
+}  // namespace pglite::postgres
+
+#endif  // PGLITE_POSTGRES_IMAGES_H_

@@ -1,0 +1,198 @@
+#include "wasm/execution.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <array>
+#include <boost/context/detail/fcontext.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <new>
+
+#include "wasm/linear_memory.h"
+
+#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
+#define PGLITE_ASAN 1
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace pglite::wasm {
+
+namespace {
+
+// wasm2c's traps carry no instance, and a signal handler has no argument of ours: the running
+// execution has to be found from the thread.
+thread_local Execution* current_execution = nullptr;
+
+}  // namespace
+
+// Faults in a linear memory's reservation and in a guest stack's guard region become traps.
+struct TrapSignals {
+  static void install() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+      struct sigaction action {};
+      action.sa_sigaction = handle;
+      // SA_NODEFER: the handler is left by a jump, which would leave the signal blocked otherwise.
+      action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+      sigemptyset(&action.sa_mask);
+      sigaction(SIGSEGV, &action, &previous(SIGSEGV));
+      sigaction(SIGBUS, &action, &previous(SIGBUS));
+    });
+    // A stack overflow cannot be handled on the stack that overflowed. The alternate stack is the
+    // thread's, so each thread that runs guest code needs one.
+    constexpr size_t kSize = size_t{64} << 10;
+    struct AlternateStack {
+      AlternateStack() {
+        stack_t existing{};
+        if (sigaltstack(nullptr, &existing) == 0 && !(existing.ss_flags & SS_DISABLE)) return;
+        memory = std::make_unique<std::byte[]>(kSize);
+        stack_t alternate{};
+        alternate.ss_sp = memory.get();
+        alternate.ss_size = kSize;
+        sigaltstack(&alternate, nullptr);
+      }
+      ~AlternateStack() {
+        if (!memory) return;
+        stack_t disable{};
+        disable.ss_flags = SS_DISABLE;
+        sigaltstack(&disable, nullptr);
+      }
+      std::unique_ptr<std::byte[]> memory;
+    };
+    thread_local AlternateStack alternate;
+  }
+
+ private:
+  // The handlers that were there before ours; written once, under install()'s once_flag.
+  static struct sigaction& previous(int signal) {
+    static std::array<struct sigaction, 2> actions;
+    return actions[signal == SIGSEGV ? 0 : 1];
+  }
+
+  static void handle(int signal, siginfo_t* info, void* context) {
+    Execution* execution = current_execution;
+    const auto* address = static_cast<const std::byte*>(info->si_addr);
+    if (execution != nullptr && execution->innermost_ != nullptr) {
+      const auto guard = execution->stack_.first(Execution::kGuardSize);
+      if (address >= guard.data() && address < guard.data() + guard.size()) {
+        execution->trap("call stack exhausted");
+      }
+      if (const wasm_rt_memory_t* memory = execution->memory) {
+        const auto* base = reinterpret_cast<const std::byte*>(memory->data);
+        if (address >= base && address < base + LinearMemory::kReservation) {
+          execution->trap("out of bounds memory access", address - base);
+        }
+      }
+    }
+    // Not ours: as if we had not been there.
+    const struct sigaction& before = previous(signal);
+    if (before.sa_flags & SA_SIGINFO) {
+      before.sa_sigaction(signal, info, context);
+    } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+      before.sa_handler(signal);
+    } else {
+      sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
+    }
+  }
+};
+
+Execution::Execution() {
+  TrapSignals::install();
+  void* stack = mmap(nullptr, kStackSize + kGuardSize, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) throw std::bad_alloc();
+  stack_ = {static_cast<std::byte*>(stack), kStackSize + kGuardSize};
+  if (mprotect(stack, kGuardSize, PROT_NONE) != 0) {
+    munmap(stack, stack_.size());
+    throw std::bad_alloc();
+  }
+}
+
+Execution::~Execution() { munmap(stack_.data(), stack_.size()); }
+
+Execution* Execution::current() { return current_execution; }
+
+bool Execution::run(const std::function<void()>& task) {
+  task_ = &task;
+  // A task that was suspended and is never resumed has left its frames behind: start over at the
+  // top of the stack.
+  innermost_ = nullptr;
+  invoke_target = nullptr;
+  suspended_ = false;
+  const auto entry = [](boost::context::detail::transfer_t from) {
+    auto* self = static_cast<Execution*>(from.data);
+    self->caller_ = from.fctx;
+#ifdef PGLITE_ASAN
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+    (*self->task_)();
+    self->task_ = nullptr;
+#ifdef PGLITE_ASAN
+    __sanitizer_start_switch_fiber(nullptr, nullptr, 0);
+#endif
+    boost::context::detail::jump_fcontext(self->caller_, self);
+    std::abort();  // a finished task is not continued
+  };
+  context_ = boost::context::detail::make_fcontext(stack_.data() + stack_.size(), kStackSize, entry);
+  return switch_in();
+}
+
+bool Execution::resume() {
+  suspended_ = false;
+  return switch_in();
+}
+
+bool Execution::switch_in() {
+  TrapSignals::install();
+  Execution* outer = current_execution;
+  current_execution = this;
+#ifdef PGLITE_ASAN
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
+#endif
+  context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
+#ifdef PGLITE_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#endif
+  current_execution = outer;
+  return !suspended_;
+}
+
+void Execution::suspend() {
+  suspended_ = true;
+#ifdef PGLITE_ASAN
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(&fake_stack, nullptr, 0);
+#endif
+  caller_ = boost::context::detail::jump_fcontext(caller_, this).fctx;
+#ifdef PGLITE_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#endif
+}
+
+void Execution::exit(int status) {
+  if (innermost_ == nullptr) std::abort();
+  pending_ = {.kind = Outcome::Kind::kExited, .exit_status = status};
+  _longjmp(innermost_->buffer, 1);
+}
+
+void Execution::trap(const char* message, uint64_t address) {
+  if (innermost_ == nullptr) {
+    std::fprintf(stderr, "pglite-port: trap outside of guest code: %s\n", message);
+    std::abort();
+  }
+  pending_ = {.kind = Outcome::Kind::kTrapped, .trap = message, .trap_address = address};
+  _longjmp(innermost_->buffer, 1);
+}
+
+size_t Execution::stack_left() const {
+  const auto* here = static_cast<const std::byte*>(__builtin_frame_address(0));
+  return here - (stack_.data() + kGuardSize);
+}
+
+}  // namespace pglite::wasm

@@ -1,0 +1,116 @@
+// One flow of guest code: its native stack, its traps, its exits.
+//
+// Guest code runs on a stack of its own, large (PostgreSQL's depth check sees only the guest's
+// shadow stack, and an expression of 100,000 terms needs more native stack than a thread has) and
+// with a guard region below, so that overflowing it is a trap like any other. Because it has its
+// own stack it can also be suspended inside a host function and resumed later: that is how a guest
+// that waits for input gives control back without a thread.
+//
+// Leaving guest code other than by returning (a trap, exit) is a jump to the innermost protect().
+// The jump skips the frames between, C++ ones included: a host function that calls back into guest
+// code keeps no object with a destructor alive across that call, except below a protect() of its
+// own.
+#ifndef PGLITE_WASM_EXECUTION_H_
+#define PGLITE_WASM_EXECUTION_H_
+
+#include <csetjmp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "wasm-rt.h"
+
+namespace pglite::wasm {
+
+// How a protected call into guest code ended.
+struct Outcome {
+  enum class Kind { kReturned, kExited, kTrapped };
+  Kind kind = Kind::kReturned;
+  int exit_status = 0;        // kExited
+  const char* trap = nullptr; // kTrapped: what happened, a constant
+  uint64_t trap_address = 0;  // kTrapped by a memory access: the guest address
+
+  [[nodiscard]] bool returned() const { return kind == Kind::kReturned; }
+  [[nodiscard]] bool exited(int status) const {
+    return kind == Kind::kExited && exit_status == status;
+  }
+};
+
+class Execution {
+ public:
+  static constexpr size_t kStackSize = size_t{256} << 20;
+  static constexpr size_t kGuardSize = size_t{1} << 20;
+
+  // Reserves the stack; pages are taken as the guest touches them. Throws std::bad_alloc when the
+  // address space is not to be had.
+  Execution();
+  ~Execution();
+  Execution(const Execution&) = delete;
+  Execution& operator=(const Execution&) = delete;
+
+  // Runs `task` on the guest stack until it returns (true) or suspends (false). `task` must not
+  // let an exception escape, and must live until it has returned.
+  bool run(const std::function<void()>& task);
+  // Continues a suspended task; results as run().
+  bool resume();
+  [[nodiscard]] bool suspended() const { return suspended_; }
+
+  // On the guest stack: gives control back to run() or resume(), and returns when resumed.
+  void suspend();
+
+  // On the guest stack: calls `f` so that a trap or exit inside it ends here.
+  template <class F>
+  Outcome protect(F&& f) {
+    RecoveryPoint point;
+    point.outer = innermost_;
+    innermost_ = &point;
+    if (_setjmp(point.buffer) == 0) {
+      f();
+      innermost_ = point.outer;
+      return {};
+    }
+    innermost_ = point.outer;
+    return pending_;
+  }
+
+  // On the guest stack, below protect(): leave guest code.
+  [[noreturn]] void exit(int status);
+  // `message` is a constant.
+  [[noreturn]] void trap(const char* message, uint64_t address = 0);
+
+  // The linear memory of the code that runs here: a fault in its reservation is a trap.
+  const wasm_rt_memory_t* memory = nullptr;
+
+  // The innermost longjmp target of the guest's own setjmp (emscripten::invoke keeps it). It hangs
+  // on the execution because it is part of the stack: an exit or trap drops it.
+  jmp_buf* invoke_target = nullptr;
+
+  // Bytes of native stack left below the caller's frame; only on the guest stack.
+  [[nodiscard]] size_t stack_left() const;
+
+  // The execution whose guest code runs on this thread, or null.
+  static Execution* current();
+
+ private:
+  friend struct TrapSignals;
+  struct RecoveryPoint {
+    jmp_buf buffer;
+    RecoveryPoint* outer;
+  };
+
+  bool switch_in();
+
+  std::span<std::byte> stack_;  // with the guard region at its low end
+  void* context_ = nullptr;     // where the guest stack stands while it does not run
+  void* caller_ = nullptr;      // where to go back to while it runs
+  const std::function<void()>* task_ = nullptr;
+  bool suspended_ = false;
+  RecoveryPoint* innermost_ = nullptr;
+  Outcome pending_;
+};
+
+}  // namespace pglite::wasm
+
+#endif  // PGLITE_WASM_EXECUTION_H_

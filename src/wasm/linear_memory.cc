@@ -1,0 +1,151 @@
+// LinearMemory, and the part of wasm-rt.h that translated code calls: memories, tables, traps.
+#include "wasm/linear_memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+#include "wasm/execution.h"
+
+namespace pglite::wasm {
+
+namespace {
+
+// A table is reserved whole, like a memory, so that it grows in place: generated code and side
+// modules keep pointers into it.
+constexpr uint64_t kMaxTableElements = uint64_t{1} << 20;
+
+void* reserve(uint64_t size) {
+  void* memory =
+      mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return memory;
+}
+
+bool make_accessible(void* start, uint64_t size) {
+  return size == 0 || mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+void allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) {
+  void* data = reserve(LinearMemory::kReservation);
+  const uint64_t size = min_pages * WASM_DEFAULT_PAGE_SIZE;
+  if (!make_accessible(data, size)) {
+    munmap(data, LinearMemory::kReservation);
+    throw std::bad_alloc();
+  }
+  *memory = {};
+  memory->data = static_cast<uint8_t*>(data);
+  memory->data_end = memory->data + LinearMemory::kReservation;
+  memory->page_size = WASM_DEFAULT_PAGE_SIZE;
+  memory->pages = min_pages;
+  memory->max_pages = max_pages;
+  memory->size = size;
+  memory->is64 = false;
+}
+
+}  // namespace
+
+LinearMemory::LinearMemory(uint64_t min_pages, uint64_t max_pages) {
+  allocate(&memory_, min_pages, max_pages);
+}
+
+LinearMemory::~LinearMemory() { munmap(memory_.data, kReservation); }
+
+}  // namespace pglite::wasm
+
+extern "C" {
+
+using pglite::wasm::Execution;
+
+bool wasm_rt_is_initialized(void) { return true; }
+
+const char* wasm_rt_strerror(wasm_rt_trap_t trap) {
+  switch (trap) {
+    case WASM_RT_TRAP_NONE: return "no error";
+    case WASM_RT_TRAP_OOB: return "out of bounds memory access";
+    case WASM_RT_TRAP_INT_OVERFLOW: return "integer overflow";
+    case WASM_RT_TRAP_DIV_BY_ZERO: return "integer divide by zero";
+    case WASM_RT_TRAP_INVALID_CONVERSION: return "invalid conversion to integer";
+    case WASM_RT_TRAP_UNREACHABLE: return "unreachable executed";
+    case WASM_RT_TRAP_CALL_INDIRECT: return "indirect call of a missing or mistyped function";
+    case WASM_RT_TRAP_NULL_REF: return "null reference";
+    case WASM_RT_TRAP_UNCAUGHT_EXCEPTION: return "uncaught exception";
+    case WASM_RT_TRAP_UNALIGNED: return "unaligned atomic access";
+    case WASM_RT_TRAP_EXHAUSTION: return "call stack exhausted";
+  }
+  return "unknown trap";
+}
+
+void wasm_rt_trap(wasm_rt_trap_t code) {
+  Execution* execution = Execution::current();
+  if (execution == nullptr) {
+    std::fprintf(stderr, "pglite-port: trap outside of guest code: %s\n", wasm_rt_strerror(code));
+    std::abort();
+  }
+  execution->trap(wasm_rt_strerror(code));
+}
+
+// Called by a module that owns its memory while it is instantiated, on the guest stack: no
+// exception may leave it.
+void wasm_rt_allocate_memory(wasm_rt_memory_t* memory, uint64_t initial_pages, uint64_t max_pages,
+                             bool is64, uint32_t page_size) {
+  if (is64 || page_size != WASM_DEFAULT_PAGE_SIZE) wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+  try {
+    pglite::wasm::allocate(memory, initial_pages, max_pages);
+    return;
+  } catch (const std::bad_alloc&) {
+  }
+  Execution::current()->trap("no memory for the module");
+}
+
+uint64_t wasm_rt_grow_memory(wasm_rt_memory_t* memory, uint64_t delta) {
+  const uint64_t old_pages = memory->pages;
+  if (delta > memory->max_pages || old_pages + delta > memory->max_pages) return UINT64_MAX;
+  const uint64_t bytes = delta * WASM_DEFAULT_PAGE_SIZE;
+  if (!pglite::wasm::make_accessible(memory->data + memory->size, bytes)) return UINT64_MAX;
+  memory->pages += delta;
+  memory->size += bytes;
+  return old_pages;
+}
+
+void wasm_rt_free_memory(wasm_rt_memory_t* memory) {
+  munmap(memory->data, pglite::wasm::LinearMemory::kReservation);
+}
+
+void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t* table, uint32_t elements,
+                                    uint32_t max_elements) {
+  const uint64_t reservation = pglite::wasm::kMaxTableElements * sizeof(wasm_rt_funcref_t);
+  void* data = nullptr;
+  try {
+    data = pglite::wasm::reserve(reservation);
+  } catch (const std::bad_alloc&) {
+  }
+  const uint64_t size = elements * uint64_t{sizeof(wasm_rt_funcref_t)};
+  if (data == nullptr || size > reservation || !pglite::wasm::make_accessible(data, size)) {
+    Execution::current()->trap("no memory for the function table");
+  }
+  table->data = static_cast<wasm_rt_funcref_t*>(data);
+  table->size = elements;
+  table->max_size = max_elements;
+}
+
+uint32_t wasm_rt_grow_funcref_table(wasm_rt_funcref_table_t* table, uint32_t delta,
+                                    wasm_rt_funcref_t init) {
+  const uint32_t old_size = table->size;
+  const uint64_t new_size = uint64_t{old_size} + delta;
+  if (new_size > table->max_size || new_size > pglite::wasm::kMaxTableElements) return UINT32_MAX;
+  // Whole pages may be accessible beyond the old size already; protecting them again is harmless.
+  const uint64_t bytes = new_size * sizeof(wasm_rt_funcref_t);
+  if (!pglite::wasm::make_accessible(table->data, bytes)) return UINT32_MAX;
+  for (uint32_t i = old_size; i < new_size; ++i) table->data[i] = init;
+  table->size = static_cast<uint32_t>(new_size);
+  return old_size;
+}
+
+void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t* table) {
+  munmap(table->data, pglite::wasm::kMaxTableElements * sizeof(wasm_rt_funcref_t));
+}
+
+}  // extern "C"

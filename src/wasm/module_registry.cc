@@ -1,0 +1,36 @@
+#include "wasm/module_registry.h"
+
+#include <sys/types.h>
+
+#include <sha2.h>
+
+#include <algorithm>
+#include <array>
+
+namespace pglite::wasm {
+
+namespace {
+
+const guest_module* find(auto&& matches) {
+  const std::span modules(guest_modules, guest_module_count);
+  const auto found = std::ranges::find_if(modules, matches);
+  return found == modules.end() ? nullptr : *found;
+}
+
+}  // namespace
+
+std::string sha256(std::span<const std::byte> content) {
+  std::array<char, SHA256_DIGEST_STRING_LENGTH> hex{};
+  SHA256Data(reinterpret_cast<const uint8_t*>(content.data()), content.size(), hex.data());
+  return hex.data();
+}
+
+const guest_module* find_module_by_sha256(std::string_view sha256) {
+  return find([&](const guest_module* module) { return module->sha256 == sha256; });
+}
+
+const guest_module* find_module_by_name(std::string_view name) {
+  return find([&](const guest_module* module) { return module->name == name; });
+}
+
+}  // namespace pglite::wasm
