@@ -210,6 +210,20 @@ def split(answer: bytes) -> list[Message]:
     return messages
 
 
+def count_kinds(answer: bytes) -> dict[str, int]:
+    """How many messages of each type, without keeping them: for answers of a million rows."""
+    counts: dict[int, int] = {}
+    unpack = struct.Struct("!I").unpack_from
+    at, size = 0, len(answer)
+    while at < size:
+        kind = answer[at]
+        counts[kind] = counts.get(kind, 0) + 1
+        at += 1 + unpack(answer, at + 1)[0]
+    if at != size:
+        raise ProtocolError(f"the last message goes {at - size} bytes beyond the end")
+    return {chr(kind): n for kind, n in counts.items()}
+
+
 @dataclass(frozen=True)
 class Column:
     name: str
