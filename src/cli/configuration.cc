@@ -1,0 +1,264 @@
+// CLI11 finds flags and variables and writes the help; values are judged here, so that each message
+// says what is accepted, whether the value came from a flag or a variable.
+#include "cli/configuration.h"
+
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <vector>
+
+#include "cli/settings.h"
+
+namespace pglite::cli {
+namespace {
+
+constexpr size_t kNameLimit = 63;  // NAMEDATALEN - 1, in bytes
+
+// Everything as text; what was not given keeps its default.
+struct Texts {
+  std::string wasm;
+  std::string data_dir = "memory://";
+  std::string username = "postgres";
+  std::string database = "postgres";
+  std::string debug = "0";
+  std::string durability;
+  std::string framing = "auto";
+  std::string settings;
+  std::string format = "table";
+};
+
+// Values may begin with a dash (-o "-c x=y", -c "-- comment"): each option takes exactly one.
+CLI::Option* add(CLI::App& app, const std::string& names, std::string& value, const char* variable,
+                 const char* type, const std::string& help) {
+  return app.add_option(names, value, help)
+      ->envname(variable)
+      ->type_name(type)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+std::string option_names(const CLI::App& app) {
+  std::string names;
+  for (const CLI::Option* option : app.get_options()) {
+    if (app.get_parent() != nullptr && option == app.get_help_ptr()) continue;
+    if (!names.empty()) names += ", ";
+    std::string one = option->get_name(false, true);
+    std::replace(one.begin(), one.end(), ',', '/');
+    names += one;
+  }
+  return names;
+}
+
+Status bad(const CLI::App& app, const char* option, const std::string& value,
+           const std::string& accepted) {
+  const CLI::Option* named = app.get_option(option);
+  return Status::invalid_argument(std::string(option) + " (" + named->get_envname() + ") is '" +
+                                  value + "'; accepted is " + accepted);
+}
+
+Status check_name(const CLI::App& app, const char* option, const std::string& name) {
+  if (!name.empty() && name.size() <= kNameLimit) return {};
+  return bad(app, option, name, "a name of 1 to " + std::to_string(kNameLimit) + " bytes");
+}
+
+std::string default_module(const std::string& program_directory) {
+  const std::string path = program_directory + "/../priv/pglite/pglite.wasm";
+  struct stat status{};
+  // One that is there and cannot be read is an error, which opening it will report.
+  return ::stat(path.c_str(), &status) == 0 ? path : std::string();
+}
+
+Status convert(const CLI::App& app, const Texts& texts, Configuration* configuration) {
+  Options& engine = configuration->engine;
+  engine.wasm_path = texts.wasm;
+  if (Status status = parse_data_dir(texts.data_dir, &engine.data_dir); !status.ok()) {
+    return Status::invalid_argument("--data-dir (PGLITE_DATA_DIR) " + status.message());
+  }
+  for (const auto& [option, value] :
+       {std::pair{"--username", &texts.username}, std::pair{"--database", &texts.database}}) {
+    if (Status status = check_name(app, option, *value); !status.ok()) return status;
+  }
+  engine.username = texts.username;
+  engine.database = texts.database;
+  if (texts.debug.size() != 1 || texts.debug[0] < '0' || texts.debug[0] > '5') {
+    return bad(app, "--debug", texts.debug, "a level from 0 to 5");
+  }
+  engine.debug = texts.debug[0] - '0';
+  if (texts.durability == "full") {
+    engine.durability = Durability::kFull;
+  } else if (texts.durability == "relaxed") {
+    engine.durability = Durability::kRelaxed;
+  } else if (texts.durability == "off") {
+    engine.durability = Durability::kOff;
+  } else if (!texts.durability.empty()) {
+    return bad(app, "--durability", texts.durability, "full, relaxed or off");
+  }
+  const auto framing = port::framing_named(texts.framing);
+  if (!framing) return bad(app, "--framing", texts.framing, "auto, packet4, raw or line");
+  configuration->framing = *framing;
+  if (Status status = parse_settings(texts.settings, &engine.settings); !status.ok()) {
+    return Status::invalid_argument("-o (PGLITE_OPTIONS): " + status.message() +
+                                    "; accepted is -c name=value, any number of times");
+  }
+  return {};
+}
+
+// -c and -f are one choice, so a flag for one also wins over the other's variable.
+Status choose_input(SqlRequest* request) {
+  if (request->commands.empty() && request->file.empty()) {
+    if (const char* sql = std::getenv("PGLITE_SQL_COMMAND"); sql != nullptr && *sql != '\0') {
+      request->commands = {sql};
+    }
+    if (const char* file = std::getenv("PGLITE_SQL_FILE"); file != nullptr) request->file = file;
+  }
+  if (request->commands.empty() || request->file.empty()) return {};
+  return Status::invalid_argument(
+      "-c (PGLITE_SQL_COMMAND) and -f (PGLITE_SQL_FILE) exclude each other; accepted is one of "
+      "them");
+}
+
+Status convert_sql(const CLI::App& sql, const Texts& texts, Configuration* configuration) {
+  if (Status status = choose_input(&configuration->sql); !status.ok()) return status;
+  const auto format = format_named(texts.format);
+  if (!format) return bad(sql, "--format", texts.format, "table, csv or json");
+  configuration->sql.format = *format;
+  return {};
+}
+
+Status unexpected(const CLI::App& app, const CLI::App* command, const std::string& argument) {
+  if (argument.starts_with('-')) {
+    std::string names = option_names(app);
+    if (command != nullptr) {
+      const std::string own = option_names(*command);
+      if (!own.empty()) names += ", " + own;
+    }
+    return Status::invalid_argument("unknown option '" + argument + "'; accepted are " + names);
+  }
+  if (command != nullptr) {
+    return Status::invalid_argument("unexpected argument '" + argument + "'; " +
+                                    command->get_name() + " takes options only, see --help");
+  }
+  return Status::invalid_argument("unknown command '" + argument +
+                                  "'; accepted are port, sql and initdb");
+}
+
+}  // namespace
+
+Status parse_data_dir(std::string_view text, std::string* data_dir) {
+  const std::string accepted = "; accepted are memory://, ./path, /path and file://path";
+  if (text.find('\0') != std::string_view::npos || text.empty()) {
+    return Status::invalid_argument("is empty" + accepted);
+  }
+  if (text == "memory://") {
+    *data_dir = text;
+    return {};
+  }
+  const size_t scheme_end = text.find("://");
+  if (scheme_end != std::string_view::npos && text.find('/') == scheme_end + 1) {
+    const std::string scheme(text.substr(0, scheme_end + 3));
+    if (scheme == "file://") {
+      if (text.size() == scheme.size()) {
+        return Status::invalid_argument("is file:// without a path" + accepted);
+      }
+      *data_dir = text;
+      return {};
+    }
+    if (scheme == "idb://" || scheme == "opfs-ahp://") {
+      return Status::invalid_argument("is '" + std::string(text) + "', but " + scheme +
+                                      " is storage of a browser" + accepted);
+    }
+    return Status::invalid_argument("is '" + std::string(text) + "'" + accepted);
+  }
+  const bool explicit_path = text.starts_with('/') || text.starts_with("./");
+  *data_dir = explicit_path ? std::string(text) : "./" + std::string(text);
+  return {};
+}
+
+CommandLine parse_command_line(int argc, const char* const* argv, const Version& version,
+                               const std::string& program_directory) {
+  CommandLine result;
+  Configuration& configuration = result.configuration;
+  Texts texts;
+
+  CLI::App app("PostgreSQL in one process: PGlite as native code.", "pglite-port");
+  app.set_help_flag("--help", "Print this help and exit");
+  const std::string version_line = std::string("pglite-port ") + version.pglite_port + " (PGlite " +
+                                   version.pglite + ", PostgreSQL " + version.postgres + ")";
+  app.set_version_flag("--version", version_line, "Print the versions and exit");
+  add(app, "-D,--data-dir", texts.data_dir, "PGLITE_DATA_DIR", "DIR",
+      "memory:// (the default), ./path, /path or file://path");
+  add(app, "-U,--username", texts.username, "PGLITE_USERNAME", "NAME", "Role; default postgres");
+  add(app, "-d,--database", texts.database, "PGLITE_DATABASE", "NAME",
+      "Database; default postgres");
+  add(app, "--durability", texts.durability, "PGLITE_DURABILITY", "full|relaxed|off",
+      "What a commit survives: power loss, our own death, neither; default full for directories, "
+      "off for memory://");
+  add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
+  add(app, "--debug", texts.debug, "PGLITE_DEBUG", "0..5",
+      "0 errors only, 1 lifecycle, 2 messages, 3 to 5 PostgreSQL's own; default 0");
+  add(app, "--wasm", texts.wasm, "PGLITE_WASM_PATH", "FILE",
+      "PGlite module; default ../priv/pglite/pglite.wasm beside the program, else the built-in "
+      "one");
+  add(app, "--framing", texts.framing, "PGLITE_FRAMING", "auto|packet4|raw|line",
+      "How the port's requests are framed; default auto");
+
+  CLI::App* port = app.add_subcommand("port", "Answer requests from stdin on stdout (the default)");
+  CLI::App* sql = app.add_subcommand("sql", "Run SQL from -c, -f or stdin");
+  sql->add_option("-c,--command", configuration.sql.commands,
+                  "SQL to run; may be repeated (Env:PGLITE_SQL_COMMAND)")
+      ->type_name("SQL")
+      ->allow_extra_args(false);
+  sql->add_option("-f,--file", configuration.sql.file,
+                  "Script to run; - is stdin (Env:PGLITE_SQL_FILE)")
+      ->type_name("FILE");
+  add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
+      "How results are printed; default table");
+  CLI::App* initdb = app.add_subcommand("initdb", "Create the data directory and exit");
+  app.require_subcommand(0, 1);
+  for (CLI::App* command : {port, sql, initdb}) {
+    command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
+  }
+  app.allow_extras();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    result.text = app.help();
+    return result;
+  } catch (const CLI::CallForVersion&) {
+    result.text = version_line + "\n";
+    return result;
+  } catch (const CLI::ParseError& error) {
+    std::string message = error.what();
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    result.status = Status::invalid_argument(message + "; see --help");
+    return result;
+  }
+
+  const CLI::App* command = nullptr;
+  for (CLI::App* one : {port, sql, initdb}) {
+    if (one->parsed()) command = one;
+  }
+  if (command == sql) configuration.command = Command::kSql;
+  if (command == initdb) configuration.command = Command::kInitdb;
+  if (const std::vector<std::string> extra = app.remaining(true); !extra.empty()) {
+    result.status = unexpected(app, command, extra[0]);
+    return result;
+  }
+  result.status = convert(app, texts, &configuration);
+  if (result.status.ok() && command == sql) {
+    result.status = convert_sql(*sql, texts, &configuration);
+  }
+  if (result.status.ok() && command == initdb &&
+      configuration.engine.data_dir.starts_with("memory://")) {
+    result.status = Status::invalid_argument(
+        "initdb needs a directory to create; accepted are -D ./path, /path and file://path");
+  }
+  if (configuration.engine.wasm_path.empty()) {
+    configuration.engine.wasm_path = default_module(program_directory);
+  }
+  return result;
+}
+
+}  // namespace pglite::cli

@@ -1,0 +1,42 @@
+// Flags and environment variables (docs/design.md, 2.1 and 2.2). A flag wins over its variable; an
+// empty variable counts as not set.
+#ifndef PGLITE_CLI_CONFIGURATION_H_
+#define PGLITE_CLI_CONFIGURATION_H_
+
+#include <pglite/instance.h>
+
+#include <optional>
+#include <string>
+
+#include "cli/sql.h"
+#include "port/framing.h"
+
+namespace pglite::cli {
+
+enum class Command { kPort, kSql, kInitdb };
+
+struct Configuration {
+  Command command = Command::kPort;
+  Options engine;  // without `log`
+  port::Framing framing = port::Framing::kAuto;
+  SqlRequest sql;
+};
+
+// What the command line came to: a configuration, or (--help, --version) a text for stdout, or
+// something wrong.
+struct CommandLine {
+  Configuration configuration;
+  std::optional<std::string> text;
+  Status status;  // kInvalidArgument: one line that says what is wrong and what is accepted
+};
+
+// `program_directory` is where the executable lies: the default module is looked up from there.
+CommandLine parse_command_line(int argc, const char* const* argv, const Version& version,
+                               const std::string& program_directory);
+
+// Accepts "memory://", a path, "file://" and a path; makes a relative path begin with "./".
+Status parse_data_dir(std::string_view text, std::string* data_dir);
+
+}  // namespace pglite::cli
+
+#endif  // PGLITE_CLI_CONFIGURATION_H_

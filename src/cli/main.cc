@@ -1,0 +1,31 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "cli/run.h"
+
+namespace {
+
+// Without one of the standard descriptors, the first file that is opened would take its number, and
+// frames or messages would end up in it.
+void occupy_standard_descriptors() {
+  for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;) {
+    fd = ::open("/dev/null", O_RDWR);
+    if (fd > STDERR_FILENO) ::close(fd);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  occupy_standard_descriptors();
+  pglite::cli::Host host;
+  host.open = pglite::Instance::open;
+  host.version = pglite::version();
+  std::error_code ignored;
+  host.program_directory =
+      std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().string();
+  return pglite::cli::run(argc, argv, host);
+}

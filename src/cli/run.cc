@@ -1,0 +1,132 @@
+#include "cli/run.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "cli/configuration.h"
+#include "cli/output.h"
+#include "cli/sql.h"
+#include "port/port.h"
+#include "port/shutdown_signals.h"
+
+namespace pglite::cli {
+namespace {
+
+void print(int fd, const std::string& text) {
+  // The exit code is all that could tell of a failure here, and it has better things to say.
+  Output(fd, "stderr").write(text);
+}
+
+// The engine will judge the module; this only gives the common mistake a plain message.
+Status check_readable(const std::string& path) {
+  if (path.empty()) return {};
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int error = fd < 0 ? errno : 0;
+  struct stat status{};
+  if (fd >= 0 && ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) error = EISDIR;
+  if (fd >= 0) ::close(fd);
+  if (error == 0) return {};
+  return Status::io_error("cannot read the module " + path +
+                          " (--wasm, PGLITE_WASM_PATH): " + std::strerror(error));
+}
+
+Status open_instance(const Host& host, const Options& options, std::unique_ptr<Instance>* out) {
+  if (Status status = check_readable(options.wasm_path); !status.ok()) return status;
+  return host.open(options, out);
+}
+
+int run_port(const Host& host, const Configuration& configuration) {
+  // First of all: a signal while the engine starts must end in a clean shutdown as well.
+  const port::ShutdownSignals signals;
+  port::PortOptions options;
+  options.in = host.in;
+  options.out = host.out;
+  options.signals = signals.fd();
+  options.framing = configuration.framing;
+  options.debug = configuration.engine.debug;
+  options.log = configuration.engine.log;
+  std::unique_ptr<Instance> instance;
+  if (Status status = open_instance(host, configuration.engine, &instance); !status.ok()) {
+    port::send_error_frame(status.message(), options);
+    return status.exit_code();
+  }
+  return port::serve(*instance, options);
+}
+
+int fail(const Host& host, const Status& status) {
+  print(host.err, "pglite-port: " + status.message() + "\n");
+  return status.exit_code();
+}
+
+int close_instance(const Host& host, Instance& instance, int exit_code) {
+  if (const Status status = instance.close(); !status.ok()) {
+    const int close_code = fail(host, status);
+    if (exit_code == 0) return close_code;
+  }
+  return exit_code;
+}
+
+int run_sql_command(const Host& host, const Configuration& configuration) {
+  // A reader that goes away is noticed by write; the instance is still to be closed then. The
+  // interrupt signals kill, as they do a psql that waits for a query.
+  struct sigaction ignore{};
+  ignore.sa_handler = SIG_IGN;
+  struct sigaction before{};
+  sigaction(SIGPIPE, &ignore, &before);
+  std::unique_ptr<Instance> instance;
+  int exit_code = 0;
+  if (Status status = open_instance(host, configuration.engine, &instance); !status.ok()) {
+    exit_code = fail(host, status);
+  } else {
+    Output out(host.out, "stdout");
+    Output err(host.err, "stderr");
+    exit_code = run_sql(*instance, configuration.sql, host.in, out, err);
+    exit_code = close_instance(host, *instance, exit_code);
+  }
+  sigaction(SIGPIPE, &before, nullptr);
+  return exit_code;
+}
+
+int run_initdb(const Host& host, const Configuration& configuration) {
+  std::unique_ptr<Instance> instance;
+  if (Status status = open_instance(host, configuration.engine, &instance); !status.ok()) {
+    return fail(host, status);
+  }
+  return close_instance(host, *instance, 0);
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv, const Host& host) {
+  CommandLine command_line = parse_command_line(argc, argv, host.version, host.program_directory);
+  if (!command_line.status.ok()) return fail(host, command_line.status);
+  if (command_line.text) {
+    Output out(host.out, "stdout");
+    out.write(*command_line.text);
+    const Status status = out.flush();
+    return status.ok() ? 0 : fail(host, status);
+  }
+  Configuration& configuration = command_line.configuration;
+  // One write for each line, so that lines of several processes on one stderr stay whole.
+  configuration.engine.log = [fd = host.err, debug = configuration.engine.debug](
+                                 int level, std::string_view line) {
+    if (level <= debug) print(fd, std::string(line) + "\n");
+  };
+  switch (configuration.command) {
+    case Command::kPort:
+      return run_port(host, configuration);
+    case Command::kSql:
+      return run_sql_command(host, configuration);
+    case Command::kInitdb:
+      return run_initdb(host, configuration);
+  }
+  return 70;
+}
+
+}  // namespace pglite::cli

@@ -1,0 +1,27 @@
+// The program, apart from what a test wants to replace.
+#ifndef PGLITE_CLI_RUN_H_
+#define PGLITE_CLI_RUN_H_
+
+#include <pglite/instance.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace pglite::cli {
+
+struct Host {
+  std::function<Status(const Options&, std::unique_ptr<Instance>*)> open;
+  Version version{"", "", ""};
+  std::string program_directory;
+  int in = 0;
+  int out = 1;
+  int err = 2;
+};
+
+// Returns the program's exit code.
+int run(int argc, const char* const* argv, const Host& host);
+
+}  // namespace pglite::cli
+
+#endif  // PGLITE_CLI_RUN_H_

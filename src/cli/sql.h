@@ -1,0 +1,29 @@
+// `pglite-port sql`: runs SQL for people and scripts.
+#ifndef PGLITE_CLI_SQL_H_
+#define PGLITE_CLI_SQL_H_
+
+#include <pglite/instance.h>
+
+#include <string>
+#include <vector>
+
+#include "cli/output.h"
+#include "cli/result_writer.h"
+
+namespace pglite::cli {
+
+struct SqlRequest {
+  // Each is one simple Query, whatever it holds.
+  std::vector<std::string> commands;
+  // A script; "-" or nothing (without commands either): standard input.
+  std::string file;
+  Format format = Format::kTable;
+};
+
+// Runs the request until its end or the first error. Returns the program's exit code: 0; 1 for an
+// SQL error; else what Status::exit_code() says. `in` is standard input. Does not close `instance`.
+int run_sql(Instance& instance, const SqlRequest& request, int in, Output& out, Output& err);
+
+}  // namespace pglite::cli
+
+#endif  // PGLITE_CLI_SQL_H_

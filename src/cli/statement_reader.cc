@@ -1,0 +1,257 @@
+#include "cli/statement_reader.h"
+
+#include <strings.h>
+
+namespace pglite::cli {
+namespace {
+
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool begins_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+bool continues_word(char c) {
+  return begins_word(c) || is_digit(c) || c == '$';
+}
+
+bool same_word(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+// The "$tag$" that `text` begins with, or nothing.
+std::string_view dollar_tag(std::string_view text) {
+  size_t end = 1;
+  if (end < text.size() && begins_word(text[end])) {
+    while (end < text.size() && text[end] != '$' && continues_word(text[end])) ++end;
+  }
+  return end < text.size() && text[end] == '$' ? text.substr(0, end + 1) : std::string_view();
+}
+
+}  // namespace
+
+bool StatementReader::next_line() {
+  if (!source_.next(&line_)) {
+    line_.clear();
+    position_ = 0;
+    return false;
+  }
+  position_ = 0;
+  if (line_number_++ == 0 && line_.starts_with("\xef\xbb\xbf")) position_ = 3;
+  return true;
+}
+
+bool StatementReader::data_line(std::string* line) {
+  if (!source_.next(line)) return false;
+  ++line_number_;
+  return true;
+}
+
+void StatementReader::begin_statement() {
+  has_token_ = backslash_ = after_escape_string_ = false;
+  paren_depth_ = begin_depth_ = word_count_ = 0;
+  first_words_.clear();
+}
+
+StatementReader::Result StatementReader::next(Statement* statement) {
+  begin_statement();
+  statement->text.clear();
+  while (true) {
+    if (position_ == line_.size() && !next_line()) {
+      state_ = State::kNormal;
+      return has_token_ ? Result::kStatement : Result::kEnd;
+    }
+    if (statement->text.empty()) {
+      while (position_ < line_.size() && is_space(line_[position_])) ++position_;
+      statement->first_line = line_number_;
+    }
+    const size_t begin = position_;
+    const bool complete = scan_line();
+    if (backslash_) {
+      statement->text = rest();
+      while (!statement->text.empty() && is_space(statement->text.back())) {
+        statement->text.pop_back();
+      }
+      statement->first_line = line_number_;
+      position_ = line_.size();
+      return Result::kBackslash;
+    }
+    statement->text.append(line_, begin, position_ - begin);
+    if (!complete) continue;
+    if (has_token_) return Result::kStatement;
+    statement->text.clear();  // nothing but comments before the semicolon
+    begin_statement();
+  }
+}
+
+bool StatementReader::scan_line() {
+  while (position_ < line_.size()) {
+    switch (state_) {
+      case State::kNormal:
+        if (scan_normal()) return true;
+        break;
+      case State::kQuoted:
+        scan_quoted('\'', false);
+        break;
+      case State::kEscaped:
+        scan_quoted('\'', true);
+        break;
+      case State::kIdentifier:
+        scan_quoted('"', false);
+        break;
+      case State::kDollar: {
+        const size_t end = line_.find(dollar_tag_, position_);
+        if (end == std::string::npos) {
+          position_ = line_.size();
+        } else {
+          position_ = end + dollar_tag_.size();
+          state_ = State::kNormal;
+        }
+        break;
+      }
+      case State::kComment:
+        scan_comment();
+        break;
+    }
+  }
+  return false;
+}
+
+// One token, or the beginning of one that has a state of its own. True: the statement ends here.
+bool StatementReader::scan_normal() {
+  const char c = line_[position_];
+  if (is_space(c)) {
+    ++position_;
+    return false;
+  }
+  if (rest().starts_with("--")) {
+    position_ = line_.size();
+    return false;
+  }
+  if (rest().starts_with("/*")) {
+    state_ = State::kComment;
+    return false;
+  }
+  if (c == ';') {
+    ++position_;
+    return paren_depth_ == 0 && begin_depth_ == 0;
+  }
+  if (c == '\\') {
+    backslash_ = true;
+    return true;
+  }
+  has_token_ = true;
+  const bool continues_escape = after_escape_string_ && line_number_ > escape_string_line_;
+  after_escape_string_ = false;
+  if (c == '\'') {
+    ++position_;
+    state_ = continues_escape || !standard_strings_ ? State::kEscaped : State::kQuoted;
+  } else if (c == '"') {
+    ++position_;
+    state_ = State::kIdentifier;
+  } else if (c == '$') {
+    const std::string_view tag = dollar_tag(rest());
+    if (tag.empty()) {
+      ++position_;
+    } else {
+      dollar_tag_ = tag;
+      position_ += tag.size();
+      state_ = State::kDollar;
+    }
+  } else if (begins_word(c)) {
+    scan_word();
+  } else if (is_digit(c)) {
+    // With what is glued to it, so that 1e'..' has no escape string in it.
+    while (position_ < line_.size() &&
+           (is_digit(line_[position_]) || begins_word(line_[position_])))
+      ++position_;
+  } else {
+    if (c == '(') ++paren_depth_;
+    if (c == ')' && paren_depth_ > 0) --paren_depth_;
+    ++position_;
+  }
+  return false;
+}
+
+void StatementReader::scan_word() {
+  const size_t begin = position_;
+  while (position_ < line_.size() && continues_word(line_[position_])) ++position_;
+  const std::string_view word = std::string_view(line_).substr(begin, position_ - begin);
+  if (word.size() == 1 && rest().starts_with('\'')) {
+    const char prefix = static_cast<char>(word[0] | 0x20);
+    if (prefix == 'e' || prefix == 'b' || prefix == 'x') {
+      ++position_;
+      state_ = prefix == 'e' ? State::kEscaped : State::kQuoted;
+      return;
+    }
+  }
+  note_word(word);
+}
+
+// In CREATE [OR REPLACE] {FUNCTION | PROCEDURE}, BEGIN opens a body of statements and CASE an
+// expression, both closed by END. The words of interest are told by position, so that a column
+// named "begin" elsewhere does no harm.
+void StatementReader::note_word(std::string_view word) {
+  for (std::string_view known : {"create", "function", "procedure", "or", "replace"}) {
+    if (static_cast<size_t>(word_count_) == first_words_.size() && first_words_.size() < 4 &&
+        same_word(word, known)) {
+      first_words_ += known[0];
+      break;
+    }
+  }
+  ++word_count_;
+  const std::string_view words = first_words_;
+  const bool routine = words.starts_with("cf") || words.starts_with("cp") ||
+                       words.starts_with("corf") || words.starts_with("corp");
+  if (!routine || paren_depth_ > 0) return;
+  if (same_word(word, "begin")) {
+    ++begin_depth_;
+  } else if (same_word(word, "case")) {
+    if (begin_depth_ > 0) ++begin_depth_;
+  } else if (same_word(word, "end")) {
+    if (begin_depth_ > 0) --begin_depth_;
+  }
+}
+
+void StatementReader::scan_quoted(char quote, bool escapes) {
+  while (position_ < line_.size()) {
+    const char c = line_[position_++];
+    if (escapes && c == '\\' && position_ < line_.size()) {
+      ++position_;
+      continue;
+    }
+    if (c != quote) continue;
+    // A doubled quote closes and opens again, in the same state.
+    if (position_ < line_.size() && line_[position_] == quote) {
+      ++position_;
+      continue;
+    }
+    state_ = State::kNormal;
+    after_escape_string_ = escapes;
+    escape_string_line_ = line_number_;
+    return;
+  }
+}
+
+void StatementReader::scan_comment() {
+  while (position_ < line_.size()) {
+    if (rest().starts_with("/*")) {
+      ++comment_depth_;
+      position_ += 2;
+    } else if (rest().starts_with("*/")) {
+      position_ += 2;
+      if (--comment_depth_ == 0) {
+        state_ = State::kNormal;
+        return;
+      }
+    } else {
+      ++position_;
+    }
+  }
+}
+
+}  // namespace pglite::cli

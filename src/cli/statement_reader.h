@@ -1,0 +1,80 @@
+// Splits an SQL script into statements, as psql does (fe_utils/psqlscan.l): at semicolons outside
+// of quotes, dollar quotes, comments, parentheses and BEGIN ATOMIC bodies. Reads no further than
+// the line the statement ends in, so that the data of a COPY FROM STDIN can follow.
+#ifndef PGLITE_CLI_STATEMENT_READER_H_
+#define PGLITE_CLI_STATEMENT_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "cli/line_source.h"
+
+namespace pglite::cli {
+
+struct Statement {
+  std::string text;         // with its semicolon, if it has one
+  uint64_t first_line = 1;  // of the script, where the text begins
+};
+
+class StatementReader {
+ public:
+  explicit StatementReader(LineSource& source) : source_(source) {}
+
+  enum class Result {
+    kStatement,
+    kEnd,        // of the script; look at the source's status()
+    kBackslash,  // a psql command: `text` is it, `first_line` where it stands
+  };
+  // The next statement that consists of more than white space and comments. One that the script's
+  // end leaves open is handed out as it is: PostgreSQL will say what is missing.
+  Result next(Statement* statement);
+
+  // standard_conforming_strings: whether a backslash in '...' is an ordinary character. From here
+  // on; the server reports changes.
+  void set_standard_strings(bool on) { standard_strings_ = on; }
+
+  // The next whole line behind the one the last statement ended in: data of a COPY.
+  bool data_line(std::string* line);
+  // The number of the line that was read last, from 1.
+  [[nodiscard]] uint64_t line_number() const { return line_number_; }
+
+ private:
+  enum class State { kNormal, kQuoted, kEscaped, kIdentifier, kDollar, kComment };
+
+  bool next_line();
+  // Moves over the rest of the line or to a statement's end; true there.
+  bool scan_line();
+  bool scan_normal();
+  void scan_word();
+  void scan_quoted(char quote, bool escapes);
+  void scan_comment();
+  [[nodiscard]] std::string_view rest() const { return std::string_view(line_).substr(position_); }
+  void note_word(std::string_view word);
+  void begin_statement();
+
+  LineSource& source_;
+  std::string line_;
+  size_t position_ = 0;
+  uint64_t line_number_ = 0;
+  bool standard_strings_ = true;
+
+  State state_ = State::kNormal;
+  std::string dollar_tag_;  // "$tag$"
+  int comment_depth_ = 0;
+  bool after_escape_string_ = false;  // a quote on another line would continue it
+  uint64_t escape_string_line_ = 0;
+
+  // Of the statement in hand.
+  bool has_token_ = false;
+  bool backslash_ = false;
+  int paren_depth_ = 0;
+  int begin_depth_ = 0;
+  int word_count_ = 0;
+  std::string first_words_;  // the initials of CREATE OR REPLACE FUNCTION and the like
+};
+
+}  // namespace pglite::cli
+
+#endif  // PGLITE_CLI_STATEMENT_READER_H_

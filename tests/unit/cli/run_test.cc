@@ -1,0 +1,189 @@
+#include "cli/run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "cli/type_oid.h"
+#include "scripted_instance.h"
+
+namespace pglite::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class RunTest : public ::testing::Test {
+ protected:
+  int run_with(std::vector<const char*> arguments, std::string_view input = {}) {
+    const MemoryFile in(input);
+    const MemoryFile out;
+    const MemoryFile err;
+    Host host;
+    host.open = [this](const Options& options, std::unique_ptr<Instance>* instance) {
+      opened.push_back(options);
+      if (options.log) options.log(1, "engine: starting");
+      if (!open_status.ok()) return open_status;
+      // The test keeps its object; the program gets one that passes everything on.
+      class Forward : public Instance {
+       public:
+        explicit Forward(Instance& to) : to_(to) {}
+        Status exec_protocol(std::string_view request, const ResponseSink& sink) override {
+          return to_.exec_protocol(request, sink);
+        }
+        Status close() override { return to_.close(); }
+
+       private:
+        Instance& to_;
+      };
+      *instance = std::make_unique<Forward>(scripted);
+      return Status();
+    };
+    host.version = {"0.1.0", "0.5.16", "18.6"};
+    host.program_directory = "/nonexistent";
+    host.in = in.fd();
+    host.out = out.fd();
+    host.err = err.fd();
+    arguments.insert(arguments.begin(), "pglite-port");
+    const int exit_code = run(static_cast<int>(arguments.size()), arguments.data(), host);
+    out_text = out.content();
+    err_text = err.content();
+    return exit_code;
+  }
+
+  ScriptedInstance scripted;
+  Status open_status;
+  std::vector<Options> opened;
+  std::string out_text;
+  std::string err_text;
+};
+
+std::string framed(std::string_view content) {
+  std::string out;
+  wire::append_u32(out, static_cast<uint32_t>(content.size()));
+  return out.append(content);
+}
+
+TEST_F(RunTest, Port) {
+  EXPECT_EQ(run_with({}, framed(wire::query("x"))), 0);
+  EXPECT_EQ(out_text, framed(complete("OK") + ready()));
+  EXPECT_EQ(err_text, "");
+  EXPECT_EQ(scripted.close_count, 1);
+}
+
+TEST_F(RunTest, PortThatCannotOpen) {
+  open_status = Status::io_error("cannot create /x: Permission denied");
+  EXPECT_EQ(run_with({"-D", "/x"}, framed(wire::query("x"))), 74);
+  EXPECT_EQ(out_text, framed("ERROR: cannot create /x: Permission denied"));
+  EXPECT_EQ(err_text, "ERROR: cannot create /x: Permission denied\n");
+}
+
+TEST_F(RunTest, UnreadableModule) {
+  EXPECT_EQ(run_with({"--wasm", "/nonexistent.wasm"}), 74);
+  EXPECT_EQ(err_text,
+            "ERROR: cannot read the module /nonexistent.wasm (--wasm, PGLITE_WASM_PATH): No such "
+            "file or directory\n");
+  EXPECT_EQ(run_with({"sql", "--wasm", "/"}), 74);
+  EXPECT_THAT(err_text, HasSubstr("cannot read the module / "));
+  EXPECT_THAT(err_text, HasSubstr("Is a directory"));
+  EXPECT_TRUE(opened.empty());
+}
+
+TEST_F(RunTest, ReadableModuleIsTheEnginesToJudge) {
+  EXPECT_EQ(run_with({"--wasm", "/proc/self/exe"}), 0);
+  ASSERT_EQ(opened.size(), 1U);
+  EXPECT_EQ(opened[0].wasm_path, "/proc/self/exe");
+}
+
+TEST_F(RunTest, SignalWhileTheEngineStarts) {
+  open_status = {};
+  scripted.answers["x"] = complete("NEVER") + ready();
+  Host host;
+  const MemoryFile out;
+  int pipe_fds[2];
+  ASSERT_EQ(::pipe(pipe_fds), 0);
+  host.open = [](const Options&, std::unique_ptr<Instance>* instance) {
+    ::kill(::getpid(), SIGTERM);
+    *instance = std::make_unique<ScriptedInstance>();
+    return Status();
+  };
+  host.in = pipe_fds[0];  // stays open, so only the signal can end it
+  host.out = out.fd();
+  const char* arguments[] = {"pglite-port"};
+  EXPECT_EQ(run(1, arguments, host), 0);
+  ::close(pipe_fds[0]);
+  ::close(pipe_fds[1]);
+}
+
+TEST_F(RunTest, Sql) {
+  scripted.answers["select 1"] =
+      description({{"a", kInt4Oid}}) + data_row({"1"}) + complete("SELECT 1") + ready();
+  EXPECT_EQ(run_with({"sql", "-c", "select 1", "-U", "me"}), 0);
+  EXPECT_EQ(out_text, " a \n---\n 1\n(1 row)\n\n");
+  EXPECT_EQ(scripted.close_count, 1);
+  EXPECT_EQ(opened[0].username, "me");
+}
+
+TEST_F(RunTest, SqlThatCannotOpen) {
+  open_status = Status::in_use("./x is in use by process 7");
+  EXPECT_EQ(run_with({"sql", "-c", "select 1"}), 75);
+  EXPECT_EQ(err_text, "pglite-port: ./x is in use by process 7\n");
+  EXPECT_EQ(out_text, "");
+}
+
+TEST_F(RunTest, SqlThatCannotClose) {
+  scripted.close_status = Status::io_error("cannot write the checkpoint");
+  EXPECT_EQ(run_with({"sql", "-c", "select 1"}), 74);
+  EXPECT_EQ(err_text, "pglite-port: cannot write the checkpoint\n");
+}
+
+TEST_F(RunTest, SqlWhoseReaderWentAway) {
+  int pipe_fds[2];
+  ASSERT_EQ(::pipe(pipe_fds), 0);
+  ::close(pipe_fds[0]);
+  const MemoryFile err;
+  Host host;
+  host.open = [](const Options&, std::unique_ptr<Instance>* instance) {
+    *instance = std::make_unique<ScriptedInstance>();
+    return Status();
+  };
+  host.out = pipe_fds[1];
+  host.err = err.fd();
+  const char* arguments[] = {"pglite-port", "sql", "-c", "x"};
+  EXPECT_EQ(run(4, arguments, host), 74) << "and not killed by SIGPIPE";
+  EXPECT_EQ(err.content(), "pglite-port: cannot write to stdout: Broken pipe\n");
+  ::close(pipe_fds[1]);
+}
+
+TEST_F(RunTest, Initdb) {
+  EXPECT_EQ(run_with({"initdb", "-D", "x"}), 0);
+  EXPECT_EQ(opened[0].data_dir, "./x");
+  EXPECT_EQ(scripted.close_count, 1);
+  EXPECT_TRUE(scripted.queries.empty());
+  EXPECT_EQ(out_text, "");
+}
+
+TEST_F(RunTest, WrongUsage) {
+  EXPECT_EQ(run_with({"--framing", "tcp"}), 64);
+  EXPECT_EQ(err_text,
+            "pglite-port: --framing (PGLITE_FRAMING) is 'tcp'; accepted is auto, packet4, raw or "
+            "line\n");
+  EXPECT_EQ(out_text, "");
+  EXPECT_TRUE(opened.empty());
+}
+
+TEST_F(RunTest, Version) {
+  EXPECT_EQ(run_with({"--version"}), 0);
+  EXPECT_EQ(out_text, "pglite-port 0.1.0 (PGlite 0.5.16, PostgreSQL 18.6)\n");
+}
+
+TEST_F(RunTest, DebugLevelDecidesWhatIsLogged) {
+  EXPECT_EQ(run_with({"sql", "-c", "x"}), 0);
+  EXPECT_EQ(err_text, "");
+  EXPECT_EQ(run_with({"--debug", "1", "sql", "-c", "x"}), 0);
+  EXPECT_EQ(err_text, "engine: starting\n");
+}
+
+}  // namespace
+}  // namespace pglite::cli

@@ -1,0 +1,225 @@
+#include "cli/sql.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/type_oid.h"
+#include "scripted_instance.h"
+
+namespace pglite::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const std::string kOne =
+    description({{"a", kInt4Oid}}) + data_row({"1"}) + complete("SELECT 1") + ready();
+const std::string kOneTable = " a \n---\n 1\n(1 row)\n\n";
+const std::string kError =
+    report_message('E', {"SERROR", "C42703", "Mno such column", "P12"}) + ready();
+
+class SqlTest : public ::testing::Test {
+ protected:
+  void run(const std::string& script = {}) {
+    const MemoryFile in(script);
+    const MemoryFile out_file;
+    const MemoryFile err_file;
+    {
+      Output out(out_file.fd(), "stdout");
+      Output err(err_file.fd(), "stderr");
+      exit_code = run_sql(instance, request, in.fd(), out, err);
+    }
+    out_text = out_file.content();
+    err_text = err_file.content();
+  }
+
+  ScriptedInstance instance;
+  SqlRequest request;
+  int exit_code = -1;
+  std::string out_text;
+  std::string err_text;
+};
+
+TEST_F(SqlTest, CommandsAreSentAsTheyAre) {
+  instance.answers["select 1; select 1"] = kOne.substr(0, kOne.size() - 6) + kOne;
+  request.commands = {"select 1; select 1", "create table t()"};
+  run();
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(out_text, kOneTable + kOneTable + "OK\n");
+  EXPECT_EQ(err_text, "");
+}
+
+TEST_F(SqlTest, ScriptFromStdin) {
+  instance.answers["select 1;"] = kOne;
+  run("select 1;\ncreate table t();\n");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_THAT(instance.queries, ElementsAre("select 1;", "create table t();"));
+  EXPECT_EQ(out_text, kOneTable + "OK\n");
+}
+
+TEST_F(SqlTest, ScriptFromAFile) {
+  const MemoryFile script("a; b;");
+  request.file = script.path();
+  run("never");
+  EXPECT_THAT(instance.queries, ElementsAre("a;", "b;"));
+}
+
+TEST_F(SqlTest, MissingFile) {
+  request.file = "/nonexistent.sql";
+  run();
+  EXPECT_EQ(exit_code, 74);
+  EXPECT_EQ(err_text, "pglite-port: cannot open /nonexistent.sql: No such file or directory\n");
+}
+
+TEST_F(SqlTest, StopsAtTheFirstError) {
+  instance.answers["select\n 1, x;"] = kError;
+  run("one;\nselect\n 1, x;\nnever;");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(out_text, "OK\n");
+  EXPECT_EQ(err_text,
+            "<stdin>:3: ERROR:  no such column\n"
+            "LINE 3:  1, x;\n"
+            "            ^\n"
+            "SQLSTATE:  42703\n");
+  EXPECT_THAT(instance.queries, ElementsAre("one;", "select\n 1, x;"));
+}
+
+TEST_F(SqlTest, ErrorInACommand) {
+  instance.answers["select 1, x"] = kError;
+  request.commands = {"select 1, x", "never"};
+  run();
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(err_text, HasSubstr("LINE 1: select 1, x\n"));
+  EXPECT_THAT(instance.queries, ElementsAre("select 1, x"));
+}
+
+TEST_F(SqlTest, ErrorInTheMiddleOfAResult) {
+  const std::string failing = description({{"a", kInt4Oid}}) + data_row({"1"}) + kError;
+  for (const auto& [format, expected] : {std::pair{Format::kTable, ""},
+                                         {Format::kCsv, "a\n1\n"},
+                                         {Format::kJson, "[\n{\"a\":1}\n]\n"}}) {
+    instance.answers["x"] = failing;
+    request.commands = {"x"};
+    request.format = format;
+    run();
+    EXPECT_EQ(exit_code, 1);
+    EXPECT_EQ(out_text, expected);
+  }
+}
+
+TEST_F(SqlTest, NoticesAndNotificationsGoToStderr) {
+  std::string notification;
+  wire::append_u32(notification, 42);
+  notification += std::string("ch\0pay\0", 7);
+  instance.answers["x"] = report_message('N', {"SNOTICE", "C00000", "Mhello"}) +
+                          wire::message('A', notification) + complete("DO") + ready();
+  request.commands = {"x"};
+  run();
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(out_text, "DO\n");
+  EXPECT_EQ(err_text,
+            "NOTICE:  hello\n"
+            "Asynchronous notification \"ch\" with payload \"pay\" received from server process "
+            "with PID 42.\n");
+}
+
+TEST_F(SqlTest, CopyOut) {
+  instance.answers["x"] = copy_out() + wire::message('d', "1\ta\n") + wire::message('d', "2\tb\n") +
+                          wire::message('c', "") + complete("COPY 2") + ready();
+  request.commands = {"x"};
+  run();
+  EXPECT_EQ(out_text, "1\ta\n2\tb\n");
+}
+
+TEST_F(SqlTest, CopyInTakesTheFollowingLines) {
+  instance.answers["copy t from stdin;"] = copy_in();
+  run("copy t from stdin;\n1\ta;\n2\t'b\n\\.\nselect 2;");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(instance.copied, "1\ta;\n2\t'b\n");
+  EXPECT_EQ(out_text, "COPY 1\nOK\n");
+  EXPECT_THAT(instance.queries, ElementsAre("copy t from stdin;", "select 2;"));
+}
+
+TEST_F(SqlTest, CopyInUntilTheEndOfTheScript) {
+  instance.answers["copy t from stdin;"] = copy_in();
+  std::string data;
+  for (int i = 0; i < 50000; ++i) data += std::to_string(i) + "\n";
+  run("copy t from stdin;\n" + data);
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_TRUE(instance.copied == data);
+}
+
+TEST_F(SqlTest, CopyInInACommandFails) {
+  instance.answers["copy t from stdin"] = copy_in();
+  request.commands = {"copy t from stdin"};
+  run();
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(err_text, HasSubstr("COPY FROM STDIN finds its data only in a script"));
+}
+
+TEST_F(SqlTest, FollowsStandardConformingStrings) {
+  instance.answers["set;"] =
+      wire::message('S', std::string("standard_conforming_strings\0off\0", 32)) + complete("SET") +
+      ready();
+  run("select '\\';set;\nselect '\\';';x");
+  EXPECT_THAT(instance.queries, ElementsAre("select '\\';", "set;", "select '\\';';", "x"));
+}
+
+TEST_F(SqlTest, PsqlCommandsAreRefused) {
+  run("one;\n\\d t\n");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text, "<stdin>:2: ERROR:  psql's command \\d is not supported; only SQL is\n");
+  request.commands = {"\\dt"};
+  run();
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text, "ERROR:  psql's command \\dt is not supported; only SQL is\n");
+}
+
+TEST_F(SqlTest, NulIsRefused) {
+  run(std::string("one;\nsel\0ct;", 12));
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text, "<stdin>:2: ERROR:  a NUL byte cannot be part of SQL\n");
+}
+
+TEST_F(SqlTest, EngineGone) {
+  instance.next_status = Status::engine_gone("the engine trapped");
+  request.commands = {"x"};
+  run();
+  EXPECT_EQ(exit_code, 70);
+  EXPECT_EQ(err_text, "pglite-port: the engine trapped\n");
+}
+
+TEST_F(SqlTest, MalformedAnswersAreNotShownAsResults) {
+  instance.answers["x"] = data_row({"1"}) + complete("SELECT 1") + ready();
+  request.commands = {"x"};
+  run();
+  EXPECT_EQ(exit_code, 70);
+}
+
+TEST_F(SqlTest, BinaryValuesLookLikeBytea) {
+  std::string columns = description({{"b", kInt4Oid}});
+  columns.back() = '\1';
+  instance.answers["fetch c"] =
+      columns + data_row({std::string("\0\x1f", 2)}) + complete("FETCH 1") + ready();
+  request.commands = {"fetch c"};
+  request.format = Format::kCsv;
+  run();
+  EXPECT_EQ(out_text, "b\n\\x001f\n");
+}
+
+TEST_F(SqlTest, FullDisk) {
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  const MemoryFile err_file;
+  {
+    Output out(full, "stdout");
+    Output err(err_file.fd(), "stderr");
+    request.commands = {"one", "two"};
+    EXPECT_EQ(run_sql(instance, request, 0, out, err), 74);
+  }
+  EXPECT_EQ(err_file.content(), "pglite-port: cannot write to stdout: No space left on device\n");
+  EXPECT_THAT(instance.queries, ElementsAre("one"));
+  ::close(full);
+}
+
+}  // namespace
+}  // namespace pglite::cli
