@@ -1,0 +1,67 @@
+# Thin: CMake knows how to build, this names what people and CI do.
+PRESET ?= release
+BUILD  := build/$(PRESET)
+PORT   := $(BUILD)/pglite-port
+
+.PHONY: run build test unit-test integration-test conformance-test bench format check-format lint \
+        asan setup setup-test clean
+
+## run: install what is missing, build, answer a query
+run: build
+	$(PORT) sql -c "select version()"
+
+## build: the program, at build/release/pglite-port
+build: setup
+	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
+	cmake --build --preset $(PRESET) --target pglite-port
+
+## test: install what is missing, build, pass every test
+test: setup-test build-tests unit-test
+	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
+	  python3 -m pytest -q -p no:cacheprovider tests/integration tests/conformance
+
+.PHONY: build-tests
+build-tests: setup-test
+	cmake --preset $(PRESET) -DBUILD_TESTING=ON
+	cmake --build --preset $(PRESET)
+
+unit-test: build-tests
+	ctest --preset $(PRESET) --no-tests=error
+
+integration-test: build-tests
+	PGLITE_PORT=$(abspath $(PORT)) python3 -m pytest -q -p no:cacheprovider tests/integration
+
+conformance-test: build-tests
+	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
+	  python3 -m pytest -q -p no:cacheprovider tests/conformance
+
+## asan: the unit and integration tests with our own code under sanitizers
+asan: setup-test
+	cmake --preset asan
+	cmake --build --preset asan
+	ctest --preset asan --no-tests=error
+	PGLITE_PORT=$(abspath build/asan/pglite-port) \
+	  python3 -m pytest -q -p no:cacheprovider tests/integration -m "not heavy"
+
+SOURCES = $(shell git ls-files '*.cc' '*.h' | grep -v '^third_party/')
+
+## format: rewrite our sources in the house style
+format:
+	clang-format-22 -i $(SOURCES)
+
+check-format:
+	clang-format-22 --dry-run --Werror $(SOURCES)
+
+## lint: clang-tidy over our sources
+lint:
+	run-clang-tidy-22 -quiet -p $(BUILD) '/(src|tests)/.*\.cc$$' > $(BUILD)/lint.log 2>&1 || \
+	  { grep -E 'error:|warning:' $(BUILD)/lint.log | sort -u; exit 1; }
+
+setup:
+	scripts/setup build
+
+setup-test:
+	scripts/setup build test
+
+clean:
+	rm -rf build
