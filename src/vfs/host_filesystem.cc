@@ -275,6 +275,27 @@ class Walk {
  private:
   [[nodiscard]] int directory() const { return above_.empty() ? root_ : above_.back().get(); }
 
+  // What `name` is at one moment, and its target if it is a symbolic link.
+  struct Found {
+    UniqueFd fd;
+    uint32_t mode;
+    std::string target;
+  };
+  Result<Found> look_at(const std::string& name) {
+    auto fd = owned(retry(
+        [&] { return ::openat(directory(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); }));
+    if (!fd) return error(fd.error());
+    const auto status = stat_descriptor(fd->get());
+    if (!status) return error(status.error());
+    Found found{.fd = std::move(*fd), .mode = status->st_mode, .target = {}};
+    if (S_ISLNK(found.mode)) {
+      auto target = read_link(found.fd.get(), "");
+      if (!target) return error(target.error());
+      found.target = std::move(*target);
+    }
+    return found;
+  }
+
   // Steps into the directory `name`, or sets `target` when it is a symbolic link.
   Result<void> enter(const std::string& name, std::string& target) {
     auto fd = owned(retry([&] {
@@ -284,13 +305,19 @@ class Walk {
       above_.push_back(std::move(*fd));
       return {};
     }
-    if (fd.error() != std::errc::not_a_directory &&
-        fd.error() != std::errc::too_many_symbolic_link_levels) {
-      return error(fd.error());
+    if (!may_be_link(fd.error())) return error(fd.error());
+    auto found = look_at(name);
+    if (!found) return error(found.error());
+    if (S_ISDIR(found->mode)) {  // by now
+      above_.push_back(std::move(found->fd));
+      return {};
     }
-    return read_if_link(name, target, fd.error());
+    if (!S_ISLNK(found->mode)) return error(std::errc::not_a_directory);
+    target = std::move(found->target);
+    return {};
   }
 
+  // Opens `name`, or sets `target` when it is a symbolic link to follow.
   Result<UniqueFd> open_last(const std::string& name, int flags, uint32_t mode, bool want_directory,
                              std::string& target) {
     const bool follow = want_directory || (flags & O_NOFOLLOW) == 0;
@@ -298,36 +325,33 @@ class Walk {
       if ((flags & O_CREAT) != 0) return error(std::errc::is_a_directory);
       flags |= O_DIRECTORY;
     }
-    auto fd =
-        owned(retry([&] { return ::openat(directory(), name.c_str(), flags | O_NOFOLLOW, mode); }));
-    if (!follow) return fd;
-    if (!fd) {
-      const std::errc reason = fd.error();
-      if (reason != std::errc::too_many_symbolic_link_levels &&
-          reason != std::errc::not_a_directory) {
-        return fd;
-      }
-      if (auto read = read_if_link(name, target, reason); !read) return error(read.error());
-      return fd;
+    if (follow && (flags & O_PATH) != 0 && (flags & O_DIRECTORY) == 0) {
+      // Opens links, too, and so can be asked what it opened.
+      auto found = look_at(name);
+      if (!found) return error(found.error());
+      target = std::move(found->target);
+      return std::move(found->fd);
     }
-    if ((flags & O_PATH) != 0) {  // opens links, too
-      const auto status = stat_descriptor(fd->get());
-      if (!status) return error(status.error());
-      if (S_ISLNK(status->st_mode)) {
-        auto text = read_link(fd->get(), "");
-        if (!text) return error(text.error());
-        target = std::move(*text);
-      }
+    constexpr int kAttempts = 32;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      auto fd = owned(
+          retry([&] { return ::openat(directory(), name.c_str(), flags | O_NOFOLLOW, mode); }));
+      if (fd || !follow || !may_be_link(fd.error())) return fd;
+      auto found = look_at(name);
+      if (!found) return error(found.error());
+      target = std::move(found->target);
+      const bool still_explains_it =
+          fd.error() == std::errc::not_a_directory && !S_ISDIR(found->mode);
+      if (!target.empty() || still_explains_it) return fd;
+      // It was exchanged between the two calls.
     }
-    return fd;
+    return error(std::errc::resource_unavailable_try_again);
   }
 
-  // Sets `target` when `name` is a link, else fails with `otherwise`.
-  Result<void> read_if_link(const std::string& name, std::string& target, std::errc otherwise) {
-    auto text = read_link(directory(), name.c_str());
-    if (!text) return error(text.error() == std::errc::invalid_argument ? otherwise : text.error());
-    target = std::move(*text);
-    return {};
+  // Whether O_NOFOLLOW may have met a link: O_DIRECTORY checks for a directory first.
+  static bool may_be_link(std::errc reason) {
+    return reason == std::errc::too_many_symbolic_link_levels ||
+           reason == std::errc::not_a_directory;
   }
 
   int root_;

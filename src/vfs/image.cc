@@ -76,6 +76,7 @@ static_assert(sizeof(NodeRecord) == 48);
 // damage to one word always shows. Other damage shows but for 1 in 2^64.
 uint64_t checksum(std::span<const std::byte> bytes, uint64_t state) {
   constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
+  const size_t size = bytes.size();
   const auto step = [&](uint64_t word) { state = std::rotl((state ^ word) * kMultiplier, 29); };
   while (bytes.size() >= sizeof(uint64_t)) {
     uint64_t word = 0;
@@ -86,7 +87,7 @@ uint64_t checksum(std::span<const std::byte> bytes, uint64_t state) {
   uint64_t word = 0;
   if (!bytes.empty()) std::memcpy(&word, bytes.data(), bytes.size());
   step(word);
-  step(bytes.size());
+  step(size);
   return state;
 }
 

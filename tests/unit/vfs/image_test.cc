@@ -160,7 +160,8 @@ TEST(Image, RefusesWrongRoots) {
 
 void read_everything(MemoryFileSystem& fs, const std::string& path) {
   const auto directory = std::move(*fs.open(path, kRead, 0));
-  for (const DirectoryEntry& entry : *directory->entries()) {
+  const auto entries = std::move(*directory->entries());
+  for (const DirectoryEntry& entry : entries) {
     const std::string below = path + "/" + entry.name;
     if (S_ISDIR(entry.mode)) {
       read_everything(fs, below);
@@ -275,7 +276,7 @@ TEST(Image, ChecksFieldsWhoseChecksumIsRight) {
     random ^= random << 17;
     return random;
   };
-  for (int round = 0; round < 30'000; ++round) {
+  for (int round = 0; round < 3'000; ++round) {
     image.replace(0, end, original, 0, end);
     const size_t field = 12 + next() % (end - 16) / 4 * 4;
     constexpr uint32_t kValues[] = {0, 1, 7, 0x7fffffff, 0x80000000, 0x80000001, 0xffffffff, 8192};
@@ -291,7 +292,7 @@ TEST(Image, ChecksFieldsWhoseChecksumIsRight) {
       ++refused;
     }
   }
-  EXPECT_GT(refused, 10'000);
+  EXPECT_GT(refused, 1'000);
 }
 
 // Not a check but a number to look at: RecordProperty puts it into the XML report.
