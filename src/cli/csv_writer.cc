@@ -22,7 +22,7 @@ class CsvWriter : public ResultWriter {
     line_.clear();
     for (size_t i = 0; i < row.size(); ++i) {
       if (i > 0) line_ += ',';
-      if (row[i]) append_field(*row[i]);
+      if (const auto& value = row[i]) append_field(*value);
     }
     end_line(row.size());
   }

@@ -191,13 +191,14 @@ class SqlRunner {
     constexpr char kDigits[] = "0123456789abcdef";
     hex_.resize(row_.size());
     for (size_t i = 0; i < row_.size(); ++i) {
-      if (!binary_[i] || !row_[i]) continue;
+      std::optional<std::string_view>& value = row_[i];
+      if (!binary_[i] || !value) continue;
       hex_[i] = "\\x";
-      for (char c : *row_[i]) {
+      for (char c : *value) {
         hex_[i] += kDigits[static_cast<unsigned char>(c) >> 4];
         hex_[i] += kDigits[static_cast<unsigned char>(c) & 15];
       }
-      row_[i] = hex_[i];
+      value = hex_[i];
     }
   }
 

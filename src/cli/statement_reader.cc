@@ -1,6 +1,6 @@
 #include "cli/statement_reader.h"
 
-#include <strings.h>
+#include <algorithm>
 
 namespace pglite::cli {
 namespace {
@@ -20,7 +20,9 @@ bool continues_word(char c) {
 }
 
 bool same_word(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [lower](char x, char y) { return lower(x) == lower(y); });
 }
 
 // The "$tag$" that `text` begins with, or nothing.

@@ -90,7 +90,7 @@ class TableWriter : public ResultWriter {
     std::string_view rest = cells_;
     for (uint64_t i = 0; i < row_count_ && !columns_.empty(); ++i) {
       for (std::vector<DisplayLine>& cell : cells) {
-        const uint32_t size = wire::load_u32(rest.data());
+        const uint32_t size = wire::load_u32(rest);
         cell = display_lines(rest.substr(4, size));
         rest.remove_prefix(size_t{4} + size);
       }

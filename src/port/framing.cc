@@ -48,7 +48,7 @@ Detection detect_binary(std::string_view bytes) {
   const char first = bytes[0];
   if (wire::is_frontend_type(first)) return Detection::kRaw;
   if (bytes.size() < 4) return Detection::kNeedMore;
-  if (wire::load_u32(bytes.data()) == 0) return Detection::kPacket4;  // an empty frame
+  if (wire::load_u32(bytes) == 0) return Detection::kPacket4;  // an empty frame
   if (bytes.size() < kDecisive) return Detection::kNeedMore;
   const char fifth = bytes[4];
   if (first != 0) {

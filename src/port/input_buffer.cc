@@ -14,10 +14,12 @@ std::span<char> InputBuffer::room(size_t wanted) {
   if (end_ == capacity_) {
     size_t grown = kInitialCapacity;
     if (capacity_ > 0) grown = std::max(capacity_ + 1, std::min(2 * capacity_, wanted));
-    void* memory = std::realloc(data_.get(), grown);
-    if (memory == nullptr) return {};
-    static_cast<void>(data_.release());
-    data_.reset(static_cast<char*>(memory));
+    char* old = data_.release();
+    data_.reset(static_cast<char*>(std::realloc(old, grown)));
+    if (data_ == nullptr) {
+      data_.reset(old);
+      return {};
+    }
     capacity_ = grown;
   }
   return {data_.get() + end_, capacity_ - end_};

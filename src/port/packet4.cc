@@ -71,7 +71,7 @@ void serve_packet4(Session& session) {
       }
       return;
     }
-    const uint32_t length = wire::load_u32(input.bytes().data());
+    const uint32_t length = wire::load_u32(input.bytes());
     if (length > session.options().max_request) {
       session.fail_data("a frame of " + std::to_string(length) +
                         " bytes is larger than the limit " + "of " +

@@ -23,12 +23,12 @@ class Body {
 
   uint16_t u16() {
     const std::string_view bytes = take(2);
-    return good_ ? load_u16(bytes.data()) : uint16_t{0};
+    return good_ ? load_u16(bytes) : uint16_t{0};
   }
 
   uint32_t u32() {
     const std::string_view bytes = take(4);
-    return good_ ? load_u32(bytes.data()) : 0;
+    return good_ ? load_u32(bytes) : 0;
   }
 
   char byte() {
@@ -89,7 +89,7 @@ bool BackendReader::feed(std::string_view bytes,
       partial_.assign(bytes);
       return true;
     }
-    const uint32_t length = load_u32(bytes.data() + 1);
+    const uint32_t length = load_u32(bytes.substr(1));
     if (length < 4) return false;
     const size_t size = size_t{1} + length;
     if (bytes.size() < size) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace pglite::wire {
 
@@ -15,6 +16,14 @@ inline uint16_t load_u16(const char* p) {
 inline uint32_t load_u32(const char* p) {
   const auto b = [p](int i) { return uint32_t{static_cast<unsigned char>(p[i])}; };
   return (b(0) << 24) | (b(1) << 16) | (b(2) << 8) | b(3);
+}
+
+// What the bytes begin with; there must be enough of them.
+inline uint16_t load_u16(std::string_view bytes) {
+  return load_u16(&bytes[0]);
+}
+inline uint32_t load_u32(std::string_view bytes) {
+  return load_u32(&bytes[0]);
 }
 
 inline void store_u32(char* p, uint32_t value) {

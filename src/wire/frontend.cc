@@ -31,13 +31,13 @@ std::string at(uint64_t offset) {
 
 Split split_untyped(std::string_view buffer, uint64_t offset) {
   if (buffer.size() < 4) return need(4);
-  const uint32_t length = load_u32(buffer.data());
+  const uint32_t length = load_u32(buffer);
   if (length < 8 || length > kStartupPacketLimit) {
     return fail("startup packet" + at(offset) + " has length " + std::to_string(length) +
                 ", which is not in 8 to " + std::to_string(kStartupPacketLimit));
   }
   if (buffer.size() < 8) return need(length);
-  const uint32_t code = load_u32(buffer.data() + 4);
+  const uint32_t code = load_u32(buffer.substr(4));
   Split split;
   switch (code) {
     case kSslRequestCode:
@@ -99,7 +99,7 @@ Split split_packet(std::string_view buffer, uint64_t offset) {
     return fail("unknown message type " + type_name(type) + at(offset));
   }
   if (buffer.size() < 5) return need(5);
-  const uint32_t length = load_u32(buffer.data() + 1);
+  const uint32_t length = load_u32(buffer.substr(1));
   if (length < 4 || length > length_limit(type)) {
     return fail("message " + type_name(type) + at(offset) + " has length " +
                 std::to_string(length) + ", which is not in 4 to " +
