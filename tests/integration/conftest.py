@@ -7,10 +7,22 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="module")
-def db():
-    """One port on memory:// for all tests of a module; each cleans up what others would see."""
-    with pgwire.PortProcess() as port:
-        yield port
+def _shared():
+    ports = []
+    yield ports
+    for port in ports:
+        port.kill()
+
+
+@pytest.fixture
+def db(_shared):
+    """One port on memory:// for all tests of a module. Where a test left it without an answer or
+    dead, the next one gets a new port, so that one failure stays one failure."""
+    if not _shared or not (_shared[-1].usable and _shared[-1].running()):
+        for old in _shared:
+            old.kill()
+        _shared[:] = [pgwire.PortProcess()]
+    return _shared[-1]
 
 
 @pytest.fixture

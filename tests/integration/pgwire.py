@@ -460,6 +460,7 @@ class PortProcess:
         self._unsent = memoryview(b"")
         self._received = bytearray()
         self._ended = False
+        self.usable = True  # false once a frame did not come
 
     # Plumbing
 
@@ -513,8 +514,13 @@ class PortProcess:
         self.send(frame(payload))
 
     def read_frame(self, timeout: float | None = None) -> bytes:
-        self._pump(lambda: self._frame_ready() or self._ended, timeout, "reading a frame")
+        try:
+            self._pump(lambda: self._frame_ready() or self._ended, timeout, "reading a frame")
+        except PortTimeout:
+            self.usable = False
+            raise
         if not self._frame_ready():
+            self.usable = False
             raise PortClosed(
                 f"stdout ended with {len(self._received)} bytes of no whole frame\n{self.stderr()}"
             )

@@ -24,6 +24,17 @@ select conname, pg_encoding_to_char(conforencoding) as f, pg_encoding_to_char(co
 select encname from (select pg_encoding_to_char(g) as encname from generate_series(0, 45) g) q where encname <> '';
 select to_ascii('Karél', 'LATIN2');
 select to_ascii('Karel');
+select collname, colllocale from pg_collation where collprovider = 'i' order by 1;
+select 'a' < 'b' collate "ja-x-icu";
+-- initdb on PGlite finds no ICU locales to list; made by hand they work.
+create collation "de-x-icu" (provider = icu, locale = 'de');
+create collation "en-x-icu" (provider = icu, locale = 'en');
+create collation "sv-x-icu" (provider = icu, locale = 'sv');
+create collation "es-x-icu" (provider = icu, locale = 'es');
+create collation "tr-x-icu" (provider = icu, locale = 'tr');
+create collation "fr-x-icu" (provider = icu, locale = 'fr');
+create collation "hr-x-icu" (provider = icu, locale = 'hr');
+create collation "el-x-icu" (provider = icu, locale = 'el');
 select 'a' < 'B' collate "C", 'a' < 'B' collate "en-x-icu", 'a' < 'B' collate "und-x-icu", 'ä' < 'b' collate "de-x-icu", 'z' < 'ä' collate "sv-x-icu", 'a' < 'B' collate "unicode", 'a' < 'B' collate "pg_c_utf8", 'a' < 'B' collate pg_unicode_fast;
 select x from unnest(array['zebra', 'Äpfel', 'apple', 'Zoo', 'éclair', 'eclair', 'öl', 'ol', '10', '9', 'ß', 'ss', '日本', 'ひ', 'Ω', 'я']) x order by x collate "C";
 select x from unnest(array['zebra', 'Äpfel', 'apple', 'Zoo', 'éclair', 'eclair', 'öl', 'ol', '10', '9', 'ß', 'ss', '日本', 'ひ', 'Ω', 'я']) x order by x collate "und-x-icu";
