@@ -160,6 +160,8 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
         imports_memory = any(i["kind"] == "memory" for i in m["imports"])
         out.append(f"\nstatic void instantiate_{name}(void* instance, struct w2c_env* env) {{\n"
                    f"  wasm2c_{name}_instantiate({call});\n}}\n"
+                   f"static void instantiate_bare_{name}(void* instance, struct w2c_env* env) {{\n"
+                   f"  wasm2c_{name}_instantiate_bare({call});\n}}\n"
                    f"static void release_{name}(void* instance) {{\n"
                    f"  wasm2c_{name}_free(instance);\n}}\n")
         for kind, c_type, imported in (("memory", "wasm_rt_memory_t", imports_memory),
@@ -167,6 +169,13 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
             if kind in owned and not imported:
                 out.append(f"static {c_type}* {kind}_{name}(void* instance) {{\n"
                            f"  return {owned[kind]}(instance);\n}}\n")
+        for verb, copy in (("save", "values[{i}] = self->{field};"),
+                           ("load", "self->{field} = values[{i}];")):
+            lines = "".join(f"  {copy.format(i=i, field=f)}\n" for i, f in enumerate(m["globals"]))
+            const = "const " if verb == "load" else ""
+            out.append(f"static void {verb}_globals_{name}(void* instance, {const}uint32_t* values) "
+                       f"{{\n  w2c_{name}* self = instance;\n  (void)self;\n  (void)values;\n"
+                       f"{lines}}}\n")
         out.append(f"static const guest_export exports_{name}[] = {{\n")
         exports = [e for e in m["exports"] if e["kind"] in ("func", "global")]
         for e in sorted(exports, key=lambda e: e["name"].encode()):
@@ -189,6 +198,9 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
             f"  .table_size = {dylink['table_size']}u, .table_align = {dylink['table_align']},\n"
             f"  .memory_min_pages = {pages[0]}u, .memory_max_pages = {pages[1] or 0}u,\n"
             f"  .instantiate = instantiate_{name},\n  .release = release_{name},\n"
+            f"  .instantiate_bare = instantiate_bare_{name},\n"
+            f"  .global_count = {len(m['globals'])},\n"
+            f"  .save_globals = save_globals_{name}, .load_globals = load_globals_{name},\n"
             f"  .memory = {'0' if imports_memory or 'memory' not in owned else f'memory_{name}'},\n"
             f"  .table = {'0' if imports_table or 'table' not in owned else f'table_{name}'},\n"
             f"  .exports = exports_{name}, .export_count = {len(exports)},\n"

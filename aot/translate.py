@@ -5,10 +5,15 @@ usage: translate.py --wasm2c TOOL --name NAME --outputs N --directory DIR WASM
 
 Writes into DIR: NAME.h, the C files (NAME.c, or NAME_0.c ... and NAME-impl.h), NAME.json.
 
-One thing is changed in wasm2c's output. It gives each module function type identifiers of its own
-and compares them by address first, by content second; a call from one module into another then
-always takes the slow way. Here all modules share one identifier a signature
-(wasm_func_type_SIGNATURE, defined by glue.py).
+What is changed in wasm2c's output:
+
+- It gives each module function type identifiers of its own and compares them by address first, by
+  content second; a call from one module into another then always takes the slow way. Here all
+  modules share one identifier a signature (wasm_func_type_SIGNATURE, defined by glue.py).
+- A large memory.fill goes to the host (guest_large_fill), which can clear memory by dropping pages:
+  PostgreSQL clears its 128 MB of shared buffers at start.
+- A second way to instantiate, wasm2c_NAME_instantiate_bare, sets up imports, globals and the table
+  but neither data segments nor start function: the memory comes from a snapshot.
 """
 
 import argparse
@@ -55,6 +60,60 @@ def share_function_types(files: list[pathlib.Path], module: wasm.Module) -> dict
     return hashes
 
 
+LARGE_FILL = 256 * 1024  # bytes; below it a plain memset is as good
+FILL = "  memset(MEM_ADDR(mem, d, n), val, n);\n"
+
+
+def send_large_fills_to_host(files: list[pathlib.Path]) -> None:
+    for file in files:
+        text = file.read_text()
+        if FILL in text:
+            call = (f"  if (UNLIKELY(n >= {LARGE_FILL})) {{\n"
+                    "    void guest_large_fill(void*, u32, u64);\n"
+                    "    guest_large_fill(MEM_ADDR(mem, d, n), val, n);\n"
+                    f"  }} else\n  {FILL}")
+            file.write_text(text.replace(FILL, call))
+            return
+    # A module that never fills memory has no such function.
+
+
+def add_bare_instantiation(directory: pathlib.Path, name: str, files: list[pathlib.Path]) -> None:
+    """Writes wasm2c_NAME_instantiate_bare behind wasm2c_NAME_instantiate."""
+    pattern = re.compile(r"^void wasm2c_(\w+)_instantiate\((.*)\) \{\n(?:.*\n)*?\}\n", re.M)
+    for file in files:
+        text = file.read_text()
+        match = pattern.search(text)
+        if match is None:
+            continue
+        head = f"void wasm2c_{match[1]}_instantiate_bare({match[2]})"
+        arguments = ", ".join(p.split()[-1].lstrip("*")
+                              for p in match[2].split(","))
+        body = (f"{head} {{\n  init_instance_import({arguments});\n  init_globals(instance);\n"
+                "  init_tables(instance);\n  init_elem_instances(instance);\n}\n")
+        for part in ("init_globals(instance);", "init_tables(instance);",
+                     "init_elem_instances(instance);", f"init_instance_import({arguments});"):
+            if part not in match[0]:
+                # wasm2c leaves out what a module has none of.
+                body = body.replace(f"  {part}\n", "")
+        file.write_text(text[:match.end()] + "\n" + body + text[match.end():])
+        header = directory / f"{name}.h"
+        declaration = f"void wasm2c_{match[1]}_instantiate("
+        h = header.read_text()
+        line = h[h.index(declaration):h.index("\n", h.index(declaration)) + 1]
+        header.write_text(h.replace(line, line + line.replace("_instantiate(", "_instantiate_bare(")))
+        return
+    sys.exit(f"translate.py: no instantiate function in the C of {name}")
+
+
+def mutable_globals(header: str) -> list[str]:
+    """The struct fields that hold the module's own i32 globals: all its state outside memory."""
+    struct = re.search(r"^typedef struct w2c_\w+ \{\n((?:.*\n)*?)\} w2c_\w+;", header, re.M)
+    fields = re.findall(r"^  (u32|u64|f32|f64) (w2c_\w+);", struct[1], re.M)
+    if any(kind != "u32" for kind, _ in fields):
+        sys.exit("translate.py: a global that is not an i32")
+    return [field for _, field in fields]
+
+
 def describe(name: str, module: wasm.Module, header: str, hashes: dict[str, str]) -> dict:
     c_names = {}
     exports = dict(re.findall(r"/\* export: '([^']*)' \*/\n[^(]*?\b(w2c_\w+)\(", header))
@@ -71,6 +130,7 @@ def describe(name: str, module: wasm.Module, header: str, hashes: dict[str, str]
         "c_name": instantiate[1],
         "sha256": module.sha256,
         "types": hashes,
+        "globals": mutable_globals(header),
         "dylink": module.dylink,
         "imported_memory": module.imported_memory,
         "instantiate": [p.strip() for p in instantiate[2].split(",")],
@@ -116,6 +176,8 @@ def main() -> None:
 
     module = wasm.Module(arguments.wasm)
     hashes = share_function_types(files, module)
+    send_large_fills_to_host(files)
+    add_bare_instantiation(directory, name, files)
     header = (directory / f"{name}.h").read_text()
     manifest = describe(name, module, header, hashes)
     (directory / f"{name}.json").write_text(json.dumps(manifest, indent=1))

@@ -48,6 +48,13 @@ typedef struct guest_module {
   uint32_t memory_min_pages, memory_max_pages;
   void (*instantiate)(void* instance, struct w2c_env* env);
   void (*release)(void* instance);
+  /* As instantiate, but memory is left as it is and no start function runs: for an instance whose
+   * memory comes from a snapshot. */
+  void (*instantiate_bare)(void* instance, struct w2c_env* env);
+  /* The module's own globals, which with memory and table are all its state. */
+  uint32_t global_count;
+  void (*save_globals)(void* instance, uint32_t* values);
+  void (*load_globals)(void* instance, const uint32_t* values);
   /* The memory and the table that the module owns and exports; NULL where it imports them. */
   wasm_rt_memory_t* (*memory)(void* instance);
   wasm_rt_funcref_table_t* (*table)(void* instance);
@@ -68,6 +75,9 @@ extern const uint32_t guest_got_symbol_count;
 /* All modules that are linked in: main modules and side modules. */
 extern const guest_module* const guest_modules[];
 extern const uint32_t guest_module_count;
+
+/* memory.fill of a large range that lies in the memory. */
+void guest_large_fill(void* start, uint32_t value, uint64_t size);
 
 /* Called in place of a function that no module defines (PGlite's main module does not carry what
  * some of its own conversion libraries import). Does not return. */

@@ -5,9 +5,11 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "wasm/execution.h"
+#include "wasm/guest_module.h"
 
 namespace pglite::wasm {
 
@@ -98,6 +100,26 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t* memory, uint64_t initial_pages, u
   } catch (const std::bad_alloc&) {
   }
   Execution::current()->trap("no memory for the module");
+}
+
+// Clearing whole pages means taking fresh ones: a private anonymous page that nobody touches costs
+// nothing, and a page that was mapped from a file must not come back with the file's content.
+void guest_large_fill(void* start, uint32_t value, uint64_t size) {
+  constexpr uintptr_t kPageMask = 65535;  // no system has larger pages
+  auto* bytes = static_cast<std::byte*>(start);
+  const uintptr_t misaligned = reinterpret_cast<uintptr_t>(bytes) & kPageMask;
+  const uint64_t head = misaligned == 0 ? 0 : kPageMask + 1 - misaligned;
+  if ((value & 0xff) == 0 && size > head) {
+    const uint64_t whole = (size - head) & ~uint64_t{kPageMask};
+    if (whole != 0 && mmap(bytes + head, whole, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                           0) != MAP_FAILED) {
+      std::memset(bytes, 0, head);
+      std::memset(bytes + head + whole, 0, size - head - whole);
+      return;
+    }
+  }
+  std::memset(bytes, static_cast<int>(value & 0xff), size);
 }
 
 uint64_t wasm_rt_grow_memory(wasm_rt_memory_t* memory, uint64_t delta) {
