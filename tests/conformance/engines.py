@@ -71,23 +71,27 @@ class Pair:
     def exchange(self, payload: bytes, apart: bool = False) -> tuple[bytes, bytes]:
         """(our answer, theirs). An engine that died or hung raises, naming itself.
 
-        `apart`: the second engine gets the request some milliseconds after the first. Clocks are
+        `apart`: our engine gets the request some milliseconds after the other's answer. Clocks are
         read in milliseconds on Node, so what shows the clock is then different for certain, and
         an entry in differences.toml never looks stale by luck.
         """
         assert self.ours is not None and self.theirs is not None
+        theirs = None
         self.theirs.send_frame(payload)
         self.theirs.drain()
         if apart:
+            theirs = self._answer(self.theirs, "PGlite on Node")
             time.sleep(0.01)
         self.ours.send_frame(payload)
         self.ours.drain()
-        try:
-            ours = self.ours.read_frame()
-        except (pgwire.PortClosed, pgwire.PortTimeout) as e:
-            raise type(e)(f"pglite-port: {e}") from None
-        try:
-            theirs = self.theirs.read_frame()
-        except (pgwire.PortClosed, pgwire.PortTimeout) as e:
-            raise type(e)(f"PGlite on Node: {e}") from None
+        ours = self._answer(self.ours, "pglite-port")
+        if theirs is None:
+            theirs = self._answer(self.theirs, "PGlite on Node")
         return ours, theirs
+
+    @staticmethod
+    def _answer(engine: pgwire.PortProcess, name: str) -> bytes:
+        try:
+            return engine.read_frame()
+        except (pgwire.PortClosed, pgwire.PortTimeout) as e:
+            raise type(e)(f"{name}: {e}") from None

@@ -41,18 +41,34 @@ function writeFrame(chunks) {
 
 const db = await PGlite.create(process.env.PGLITE_DATA_DIR || 'memory://')
 
+// PGlite swallows what the engine throws, other than PostgreSQL's longjmp to its main loop (an exit
+// with status 100), and goes on with a broken engine. Here it is remembered, and answered.
+let thrown = null
+const module = db.Module
+const mainLoopOnce = module._PostgresMainLoopOnce
+module._PostgresMainLoopOnce = () => {
+  try {
+    return mainLoopOnce()
+  } catch (e) {
+    if (e.status !== 100) thrown ??= e
+    throw e
+  }
+}
+
 async function answer(frame) {
   if (frame.length === 8) {
     const code = frame.readUInt32BE(4)
     if (code === SSL_REQUEST || code === GSSENC_REQUEST) return [Buffer.from('N')]
   }
   const chunks = []
+  thrown = null
   if (frame.length > 0) {
     await db.execProtocolRawStream(frame, {
       syncToFs: false,
       onRawData: (bytes) => chunks.push(Buffer.from(bytes)),
     })
   }
+  if (thrown !== null) throw thrown
   return chunks
 }
 
@@ -89,7 +105,7 @@ for await (const chunk of process.stdin) {
     try {
       chunks = await answer(frame)
     } catch (e) {
-      chunks = [Buffer.from(`ERROR: ${String(e).split('\n')[0]}`)]
+      chunks = [Buffer.from(`ERROR: ${e.message ?? e.status ?? e}`.split('\n')[0])]
     }
     writeFrame(chunks)
   }

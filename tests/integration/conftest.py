@@ -1,3 +1,5 @@
+import shutil
+
 import pgwire
 import pytest
 
@@ -35,3 +37,24 @@ def clean(db):
     db.query("create schema public").ok()
     db.query("reset client_min_messages").ok()
     return db
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A data directory with a table `t` of one row, cleanly closed. Making one takes a second or
+    two, so tests that do not look at the making work on copies (`copy_made`)."""
+    path = tmp_path_factory.mktemp("made") / "data"
+    with pgwire.PortProcess(env={"PGLITE_DATA_DIR": str(path)}) as port:
+        port.query("create table t (id serial primary key, v text); insert into t (v) values ('kept')").ok()
+        port.query("create index on t (v); create sequence s; select nextval('s')").ok()
+        assert port.finish() == 0, port.stderr()
+    return path
+
+
+@pytest.fixture
+def copy_made(made):
+    def copy(to):
+        shutil.copytree(made, to, symlinks=True)
+        return to
+
+    return copy

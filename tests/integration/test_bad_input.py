@@ -100,7 +100,7 @@ def test_garbage_within_a_message():
             answer = p.exchange(payload + w.sync())
             if not answer.startswith(b"ERROR: "):
                 result = w.Result(answer)
-                assert result.error["C"].startswith("08") or result.sqlstate in ("42601", "22021"), result.describe()
+                assert result.errors and result.status == "I", result.describe()
             assert p.value("select 'goes on'") == "goes on"
 
 
@@ -212,38 +212,40 @@ def test_an_unwritable_directory(tmp_path, kind):
     assert sorted(os.listdir(tmp_path)) == ["file", "link"]
 
 
-def test_stdout_closed_in_the_middle_keeps_what_was_committed(tmp_path):
-    data = tmp_path / "data"
+def test_stdout_closed_in_the_middle_keeps_what_was_committed(tmp_path, copy_made):
+    data = copy_made(tmp_path / "data")
     with port(PGLITE_DATA_DIR=data) as p:
-        p.query("create table t (id int); insert into t select generate_series(1, 1000)").ok()
-        p.query("begin; insert into t values (-1)").ok()  # never committed
+        p.query("create table c (id int); insert into c select generate_series(1, 1000)").ok()
+        p.query("begin; insert into c values (-1)").ok()  # never committed
         p.send_frame(w.query("select repeat('x', 1000) from generate_series(1, 20000)"))
         p.drain()
         p.close_stdout()
         code = p.wait()
         assert code == 0, p.stderr()
     with port(PGLITE_DATA_DIR=data) as p:
-        assert p.query("select count(*), min(id), max(id) from t").rows == [("1000", "1", "1000")]
+        assert p.query("select count(*), min(id), max(id) from c").rows == [("1000", "1", "1000")]
         assert p.finish() == 0
 
 
-def test_stdout_closed_while_idle(tmp_path):
+def test_stdout_closed_while_idle(tmp_path, copy_made):
+    copy_made(tmp_path / "data")
     with port(PGLITE_DATA_DIR=tmp_path / "data") as p:
-        p.query("create table t (id int); insert into t values (5)").ok()
+        p.query("create table c (id int); insert into c values (5)").ok()
         p.close_stdout()
         assert p.wait(30) == 0, p.stderr()
     with port(PGLITE_DATA_DIR=tmp_path / "data") as p:
-        assert p.value("select id from t") == "5"
+        assert p.value("select id from c") == "5"
 
 
-def test_truncated_input_keeps_what_was_committed(tmp_path):
+def test_truncated_input_keeps_what_was_committed(tmp_path, copy_made):
+    copy_made(tmp_path / "data")
     with port(PGLITE_DATA_DIR=tmp_path / "data") as p:
-        p.query("create table t (id int); insert into t values (6)").ok()
+        p.query("create table c (id int); insert into c values (6)").ok()
         p.send(b"\0\0\1\0Q\0\0")
         p.close_stdin()
         check_ended_with_error(p, p.read_frame())
     with port(PGLITE_DATA_DIR=tmp_path / "data") as p:
-        assert p.value("select id from t") == "6"
+        assert p.value("select id from c") == "6"
 
 
 @pytest.mark.parametrize(

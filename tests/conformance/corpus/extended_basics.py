@@ -103,7 +103,7 @@ def requests(w):
     yield "notify in extended", w.extended("listen ext") + w.extended("notify ext, 'hello'") + w.extended("unlisten *")
     yield "parameter status in extended", w.extended("set timezone = 'Asia/Tokyo'") + w.extended("reset timezone")
     yield "statement with many parameters", w.extended(
-        "select " + "+".join(f"${i}::int" for i in range(1, 501)), [str(i) for i in range(500)]
+        "select " + "+".join(f"${i}::int" for i in range(1, 101)), [str(i) for i in range(100)]
     )
     yield "bad message type in describe", w.message("D", b"Z\0") + s
     yield "bad message type in close", w.message("C", b"Z\0") + s
