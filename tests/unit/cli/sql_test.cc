@@ -12,11 +12,15 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kOne =
-    description({{"a", kInt4Oid}}) + data_row({"1"}) + complete("SELECT 1") + ready();
-const std::string kOneTable = " a \n---\n 1\n(1 row)\n\n";
-const std::string kError =
-    report_message('E', {"SERROR", "C42703", "Mno such column", "P12"}) + ready();
+std::string one() {
+  return description({{"a", kInt4Oid}}) + data_row({"1"}) + complete("SELECT 1") + ready();
+}
+std::string one_table() {
+  return " a \n---\n 1\n(1 row)\n\n";
+}
+std::string no_such_column() {
+  return report_message('E', {"SERROR", "C42703", "Mno such column", "P12"}) + ready();
+}
 
 class SqlTest : public ::testing::Test {
  protected:
@@ -41,20 +45,20 @@ class SqlTest : public ::testing::Test {
 };
 
 TEST_F(SqlTest, CommandsAreSentAsTheyAre) {
-  instance.answers["select 1; select 1"] = kOne.substr(0, kOne.size() - 6) + kOne;
+  instance.answers["select 1; select 1"] = one().substr(0, one().size() - 6) + one();
   request.commands = {"select 1; select 1", "create table t()"};
   run();
   EXPECT_EQ(exit_code, 0);
-  EXPECT_EQ(out_text, kOneTable + kOneTable + "OK\n");
+  EXPECT_EQ(out_text, one_table() + one_table() + "OK\n");
   EXPECT_EQ(err_text, "");
 }
 
 TEST_F(SqlTest, ScriptFromStdin) {
-  instance.answers["select 1;"] = kOne;
+  instance.answers["select 1;"] = one();
   run("select 1;\ncreate table t();\n");
   EXPECT_EQ(exit_code, 0);
   EXPECT_THAT(instance.queries, ElementsAre("select 1;", "create table t();"));
-  EXPECT_EQ(out_text, kOneTable + "OK\n");
+  EXPECT_EQ(out_text, one_table() + "OK\n");
 }
 
 TEST_F(SqlTest, ScriptFromAFile) {
@@ -72,7 +76,7 @@ TEST_F(SqlTest, MissingFile) {
 }
 
 TEST_F(SqlTest, StopsAtTheFirstError) {
-  instance.answers["select\n 1, x;"] = kError;
+  instance.answers["select\n 1, x;"] = no_such_column();
   run("one;\nselect\n 1, x;\nnever;");
   EXPECT_EQ(exit_code, 1);
   EXPECT_EQ(out_text, "OK\n");
@@ -85,7 +89,7 @@ TEST_F(SqlTest, StopsAtTheFirstError) {
 }
 
 TEST_F(SqlTest, ErrorInACommand) {
-  instance.answers["select 1, x"] = kError;
+  instance.answers["select 1, x"] = no_such_column();
   request.commands = {"select 1, x", "never"};
   run();
   EXPECT_EQ(exit_code, 1);
@@ -94,7 +98,7 @@ TEST_F(SqlTest, ErrorInACommand) {
 }
 
 TEST_F(SqlTest, ErrorInTheMiddleOfAResult) {
-  const std::string failing = description({{"a", kInt4Oid}}) + data_row({"1"}) + kError;
+  const std::string failing = description({{"a", kInt4Oid}}) + data_row({"1"}) + no_such_column();
   for (const auto& [format, expected] : {std::pair{Format::kTable, ""},
                                          {Format::kCsv, "a\n1\n"},
                                          {Format::kJson, "[\n{\"a\":1}\n]\n"}}) {

@@ -28,7 +28,9 @@ using ::testing::StartsWith;
 using namespace std::literals;
 using wire::query;
 
-const std::string kDone = FakeInstance::command_complete("select 1") + FakeInstance::ready();
+std::string done() {
+  return FakeInstance::command_complete("select 1") + FakeInstance::ready();
+}
 
 std::string framed(std::string_view content) {
   std::string out;
@@ -132,7 +134,7 @@ std::vector<Stream> streams() {
                           wire::copy_data("abc\n") + wire::copy_done() + wire::sync() +
                           query("copy") + wire::copy_data("def\n") + wire::copy_done();
   const std::vector<std::string> raw_frames = {"N",
-                                               kDone,
+                                               done(),
                                                wire::message('1', ""),
                                                wire::message('2', "") + FakeInstance::ready(),
                                                asked,
@@ -143,10 +145,10 @@ std::vector<Stream> streams() {
   const std::string packet4 = framed(query("select 1")) + framed("") + framed(wire::flush()) +
                               framed("garbage") + framed(query("select 1"));
   const std::vector<std::string> packet4_frames = {
-      kDone, "", "", "ERROR: unknown message type 'g' at offset 0", kDone};
+      done(), "", "", "ERROR: unknown message type 'g' at offset 0", done()};
   const std::string line = "select 1\n\r\n\nselect 1\r\nsel\0ct\nselect 1"s;
-  const std::vector<std::string> line_frames = {kDone, kDone, "ERROR: line 5 contains a NUL byte",
-                                                kDone};
+  const std::vector<std::string> line_frames = {done(), done(), "ERROR: line 5 contains a NUL byte",
+                                                done()};
   return {{Framing::kRaw, "Raw", raw, raw_frames},
           {Framing::kAuto, "AutoRaw", raw, raw_frames},
           {Framing::kPacket4, "Packet4", packet4, packet4_frames},
@@ -209,7 +211,7 @@ TEST_F(PortIoTest, AnswersBeforeMoreInputComes) {
   const int exit_code = serve_with([&] {
     for (int i = 0; i < 100; ++i) {
       write_all(in_[1], framed(query("select 1")));
-      EXPECT_EQ(read_frame(out_[0]), kDone);
+      EXPECT_EQ(read_frame(out_[0]), done());
     }
     end_input();
   });
@@ -284,10 +286,10 @@ TEST_F(PortIoTest, OneSocketForBothDirections) {
   options.in = options.out = pair[0];
   const int exit_code = serve_with([&] {
     write_all(pair[1], framed(query("select 1")));
-    EXPECT_EQ(read_frame(pair[1]), kDone);
+    EXPECT_EQ(read_frame(pair[1]), done());
     write_all(pair[1], framed(query("select 1")));
     ::shutdown(pair[1], SHUT_WR);
-    EXPECT_EQ(read_frame(pair[1]), kDone) << "only one direction was closed";
+    EXPECT_EQ(read_frame(pair[1]), done()) << "only one direction was closed";
   });
   EXPECT_EQ(exit_code, 0);
   ::close(pair[0]);
@@ -297,7 +299,7 @@ TEST_F(PortIoTest, OneSocketForBothDirections) {
 TEST_F(PortIoTest, OutputClosedWhileWaiting) {
   const int exit_code = serve_with([&] {
     write_all(in_[1], framed(query("select 1")));
-    EXPECT_EQ(read_frame(out_[0]), kDone);
+    EXPECT_EQ(read_frame(out_[0]), done());
     close_fd(&out_[0]);  // the input stays open
   });
   EXPECT_EQ(exit_code, 0);
@@ -320,7 +322,7 @@ TEST_F(PortIoTest, SignalWhileWaiting) {
     instance.close_count = 0;
     std::thread client([&] {
       write_all(in_[1], framed(query("select 1")));
-      EXPECT_EQ(read_frame(out_[0]), kDone);
+      EXPECT_EQ(read_frame(out_[0]), done());
       std::this_thread::sleep_for(20ms);
       ::kill(::getpid(), number);
     });
@@ -340,7 +342,7 @@ TEST_F(PortIoTest, SignalDuringARequestLetsItFinish) {
   instance.on_call = [] { ::kill(::getpid(), SIGTERM); };
   const int exit_code = serve_with([&] {
     write_all(in_[1], framed(query("select 1")));
-    EXPECT_EQ(read_frame(out_[0]), kDone);
+    EXPECT_EQ(read_frame(out_[0]), done());
     EXPECT_EQ(read_frame(out_[0]), "(end)");
   });
   EXPECT_EQ(exit_code, 0);

@@ -26,9 +26,15 @@ using namespace std::literals;
 using wire::query;
 using wire::sync;
 
-const std::string kDone = FakeInstance::command_complete("select 1") + FakeInstance::ready();
-const std::string kReady = FakeInstance::ready();
-const std::string kGarbage = "\1\2\3 garbage";
+std::string done() {
+  return FakeInstance::command_complete("select 1") + FakeInstance::ready();
+}
+std::string ready() {
+  return FakeInstance::ready();
+}
+std::string garbage() {
+  return "\1\2\3 garbage";
+}
 
 std::string framed(std::string_view content) {
   std::string out;
@@ -57,11 +63,11 @@ class PortTest : public ::testing::Test {
 
     std::vector<std::string> frames;
     for (std::string_view rest = output; !rest.empty();) {
-      if (rest.size() < 4 || rest.size() - 4 < wire::load_u32(rest.data())) {
+      if (rest.size() < 4 || rest.size() - 4 < wire::load_u32(rest)) {
         ADD_FAILURE() << "cut frame";
         break;
       }
-      const uint32_t size = wire::load_u32(rest.data());
+      const uint32_t size = wire::load_u32(rest);
       frames.emplace_back(rest.substr(4, size));
       rest.remove_prefix(size_t{4} + size);
     }
@@ -83,7 +89,7 @@ TEST_F(Packet4, OneFrameForEachFrame) {
   const std::string input = framed(query("select 1")) + framed(wire::terminate()) +
                             framed(wire::flush()) + framed("") +
                             framed(wire::cancel_request(1, 2)) + framed(query("select 1"));
-  EXPECT_THAT(serve_all(Framing::kPacket4, input), ElementsAre(kDone, "", "", "", "", kDone));
+  EXPECT_THAT(serve_all(Framing::kPacket4, input), ElementsAre(done(), "", "", "", "", done()));
   EXPECT_EQ(exit_code, 0);
   EXPECT_THAT(instance.calls, SizeIs(3)) << "Terminate and CancelRequest are not the engine's";
   EXPECT_THAT(log, IsEmpty());
@@ -92,7 +98,7 @@ TEST_F(Packet4, OneFrameForEachFrame) {
 TEST_F(Packet4, RunsMessagesOfAFrameTogether) {
   const std::string batch = wire::parse("", "x") + wire::bind("", "") + wire::execute("") + sync();
   const std::string answer = wire::message('1', "") + wire::message('2', "") +
-                             FakeInstance::command_complete("EXECUTE") + kReady;
+                             FakeInstance::command_complete("EXECUTE") + ready();
   EXPECT_THAT(serve_all(Framing::kPacket4, framed(batch)), ElementsAre(answer));
   EXPECT_THAT(instance.calls, ElementsAre(batch));
 }
@@ -102,9 +108,9 @@ TEST_F(Packet4, AnswersWhatStandsBetweenMessages) {
   const std::string startup = wire::startup_packet(user);
   const std::string input = framed(wire::ssl_request() + query("select 1") + wire::terminate() +
                                    query("select 1") + wire::gssenc_request() + startup + sync());
-  const std::string started = wire::message('R', std::string(4, '\0')) + kReady;
+  const std::string started = wire::message('R', std::string(4, '\0')) + ready();
   EXPECT_THAT(serve_all(Framing::kPacket4, input),
-              ElementsAre("N" + kDone + kDone + "N" + started + kReady));
+              ElementsAre("N" + done() + done() + "N" + started + ready()));
   EXPECT_THAT(instance.calls, ElementsAre(query("select 1"), query("select 1"), startup, sync()));
 }
 
@@ -113,7 +119,7 @@ TEST_F(Packet4, BadContentCostsOneFrame) {
   lie[4] = 77;
   std::string tiny = query("select 1");
   tiny[4] = 2;
-  const std::string input = framed(kGarbage) + framed(lie) + framed(tiny) + framed("Z\0\0\0\4"sv) +
+  const std::string input = framed(garbage()) + framed(lie) + framed(tiny) + framed("Z\0\0\0\4"sv) +
                             framed(wire::message('p', "secret\0"sv)) +
                             framed("\0\0\0\x08\0\2\0\0"sv) + framed(query("refuse")) +
                             framed(query("select 1") + "?") + framed(query("select 1"));
@@ -126,9 +132,10 @@ TEST_F(Packet4, BadContentCostsOneFrame) {
                   "ERROR: unknown message type 'Z' at offset 0",
                   "ERROR: message 'p' (a password) was not asked for and is refused",
                   "ERROR: startup packet at offset 0 asks for protocol 2.0, which is not 3",
-                  "ERROR: refused", "ERROR: unknown message type '?' at offset 14", kDone));
+                  "ERROR: refused", "ERROR: unknown message type '?' at offset 14", done()));
   EXPECT_EQ(exit_code, 0);
-  EXPECT_THAT(log, ::testing::ElementsAreArray(frames.begin(), frames.end() - 1)) << "the same lines";
+  EXPECT_THAT(log, ::testing::ElementsAreArray(frames.begin(), frames.end() - 1))
+      << "the same lines";
   EXPECT_THAT(instance.calls, ElementsAre(query("refuse"), query("select 1")))
       << "of a bad frame nothing is run";
 }
@@ -136,7 +143,7 @@ TEST_F(Packet4, BadContentCostsOneFrame) {
 TEST_F(Packet4, TruncatedFrame) {
   EXPECT_THAT(serve_all(Framing::kPacket4,
                         framed(query("select 1")) + framed(query("select 1")).substr(0, 12)),
-              ElementsAre(kDone, "ERROR: input ended inside a frame: 8 of 14 bytes came"));
+              ElementsAre(done(), "ERROR: input ended inside a frame: 8 of 14 bytes came"));
   EXPECT_EQ(exit_code, 65);
 }
 
@@ -148,7 +155,7 @@ TEST_F(Packet4, TruncatedLength) {
 
 TEST_F(Packet4, FrameOfTwoGiB) {
   EXPECT_THAT(serve_all(Framing::kPacket4, framed(query("select 1")) + "\x80\0\0\0Q"s),
-              ElementsAre(kDone,
+              ElementsAre(done(),
                           "ERROR: a frame of 2147483648 bytes is larger than the limit of "
                           "1074790400"));
   EXPECT_EQ(exit_code, 65);
@@ -158,7 +165,7 @@ TEST_F(Packet4, EngineGone) {
   EXPECT_THAT(serve_all(Framing::kPacket4, framed(query("select 1")) +
                                                framed(query("select 1") + query("gone")) +
                                                framed(query("select 1"))),
-              ElementsAre(kDone, "ERROR: the engine trapped: unreachable at 0x1234"))
+              ElementsAre(done(), "ERROR: the engine trapped: unreachable at 0x1234"))
       << "one line, and nothing of the answer that was begun";
   EXPECT_EQ(exit_code, 70);
 }
@@ -166,7 +173,7 @@ TEST_F(Packet4, EngineGone) {
 TEST_F(Packet4, AnswerTooLarge) {
   options.max_answer = 50;
   EXPECT_THAT(serve_all(Framing::kPacket4, framed(query("big 100")) + framed(query("select 1"))),
-              ElementsAre(StartsWith("ERROR: the answer is larger than 50 bytes"), kDone));
+              ElementsAre(StartsWith("ERROR: the answer is larger than 50 bytes"), done()));
   EXPECT_EQ(exit_code, 0);
 }
 
@@ -181,7 +188,7 @@ TEST_F(Packet4, CopyIn) {
   EXPECT_THAT(
       serve_all(Framing::kPacket4, framed(query("copy")) + framed(wire::copy_data("1\n")) +
                                        framed(wire::copy_data("2\n") + wire::copy_done())),
-      ElementsAre(FakeInstance::copy_in(), "", FakeInstance::command_complete("COPY") + kReady));
+      ElementsAre(FakeInstance::copy_in(), "", FakeInstance::command_complete("COPY") + ready()));
   EXPECT_EQ(instance.copied, "1\n2\n");
 }
 
@@ -199,10 +206,10 @@ TEST_F(Raw, OneFrameForEachCompletedRequest) {
                             query("select 1") + batch + wire::message('F', "x") + sync() +
                             wire::terminate() + query("never");
   EXPECT_THAT(serve_all(Framing::kRaw, input),
-              ElementsAre("N", "N", wire::message('R', std::string(4, '\0')) + kReady, kDone,
+              ElementsAre("N", "N", wire::message('R', std::string(4, '\0')) + ready(), done(),
                           wire::message('1', "") + wire::message('2', "") + wire::message('n', "") +
-                              FakeInstance::command_complete("EXECUTE") + kReady,
-                          wire::message('V', std::string(4, '\xff')) + kReady, kReady));
+                              FakeInstance::command_complete("EXECUTE") + ready(),
+                          wire::message('V', std::string(4, '\xff')) + ready(), ready()));
   EXPECT_EQ(exit_code, 0);
   EXPECT_THAT(instance.calls, ElementsAre(wire::startup_packet(user), query("select 1"), batch,
                                           wire::message('F', "x"), sync()));
@@ -214,7 +221,7 @@ TEST_F(Raw, FlushDeliversWhatThereIs) {
   EXPECT_THAT(
       serve_all(Framing::kRaw, input),
       ElementsAre(wire::message('1', ""),
-                  wire::message('2', "") + FakeInstance::command_complete("EXECUTE") + kReady));
+                  wire::message('2', "") + FakeInstance::command_complete("EXECUTE") + ready()));
 }
 
 TEST_F(Raw, SimpleCopyIn) {
@@ -222,8 +229,8 @@ TEST_F(Raw, SimpleCopyIn) {
   EXPECT_THAT(
       serve_all(Framing::kRaw, query("copy") + data + data + wire::copy_done() + query("copy") +
                                    data + wire::copy_fail("no") + query("select 1")),
-      ElementsAre(FakeInstance::copy_in(), FakeInstance::command_complete("COPY") + kReady,
-                  FakeInstance::copy_in(), FakeInstance::error("no") + kReady, kDone));
+      ElementsAre(FakeInstance::copy_in(), FakeInstance::command_complete("COPY") + ready(),
+                  FakeInstance::copy_in(), FakeInstance::error("no") + ready(), done()));
   EXPECT_EQ(instance.copied, "1\n1\n1\n");
 }
 
@@ -232,12 +239,12 @@ TEST_F(Raw, CopyInInsideABatch) {
   const std::string data = wire::copy_data("1\n");
   const std::string asked =
       wire::message('1', "") + wire::message('2', "") + FakeInstance::copy_in();
-  const std::string copied = FakeInstance::command_complete("COPY") + kReady;
+  const std::string copied = FakeInstance::command_complete("COPY") + ready();
   // As libpq does it: a Sync right behind Execute (which PostgreSQL then ignores), another at the
   // end. The first one's frame is empty, because the CopyInResponse went ahead.
   EXPECT_THAT(serve_all(Framing::kRaw, begin + wire::execute("copy") + sync() + data +
                                            wire::copy_done() + sync() + query("select 1")),
-              ElementsAre(asked, "", copied, kDone));
+              ElementsAre(asked, "", copied, done()));
 }
 
 TEST_F(Raw, CopyInInsideABatchWithoutSync) {
@@ -245,13 +252,13 @@ TEST_F(Raw, CopyInInsideABatchWithoutSync) {
   EXPECT_THAT(serve_all(Framing::kRaw, begin + wire::execute("copy") + wire::flush() +
                                            wire::copy_data("1\n") + wire::copy_done() + sync()),
               ElementsAre(wire::message('1', "") + wire::message('2', "") + FakeInstance::copy_in(),
-                          FakeInstance::command_complete("COPY") + kReady));
+                          FakeInstance::command_complete("COPY") + ready()));
 }
 
 TEST_F(Raw, NewlinesBetweenMessagesAreSkipped) {
   EXPECT_THAT(serve_all(Framing::kRaw,
                         query("select 1") + "\n" + wire::parse("", "x") + "\r\n" + sync() + "\n"),
-              ElementsAre(kDone, wire::message('1', "") + kReady));
+              ElementsAre(done(), wire::message('1', "") + ready()));
   EXPECT_EQ(exit_code, 0);
 }
 
@@ -261,15 +268,15 @@ TEST_F(Raw, KeptAnswersAreNotLostAtTheEnd) {
 }
 
 TEST_F(Raw, Garbage) {
-  EXPECT_THAT(serve_all(Framing::kRaw, query("select 1") + kGarbage + query("select 1")),
-              ElementsAre(kDone, "ERROR: unknown message type 0x01 at offset 14"));
+  EXPECT_THAT(serve_all(Framing::kRaw, query("select 1") + garbage() + query("select 1")),
+              ElementsAre(done(), "ERROR: unknown message type 0x01 at offset 14"));
   EXPECT_EQ(exit_code, 65);
   EXPECT_THAT(log, ElementsAre("ERROR: unknown message type 0x01 at offset 14"));
 }
 
 TEST_F(Raw, LengthThatLies) {
   EXPECT_THAT(serve_all(Framing::kRaw, query("select 1") + "Q\0\0\0\3x"s),
-              ElementsAre(kDone,
+              ElementsAre(done(),
                           "ERROR: message 'Q' at offset 14 has length 3, which is not in 4 "
                           "to 1073741822"));
   EXPECT_EQ(exit_code, 65);
@@ -278,14 +285,14 @@ TEST_F(Raw, LengthThatLies) {
 TEST_F(Raw, TruncatedMessage) {
   EXPECT_THAT(
       serve_all(Framing::kRaw, query("select 1") + query("select 1").substr(0, 11)),
-      ElementsAre(kDone,
+      ElementsAre(done(),
                   "ERROR: input ended inside message 'Q' at offset 14: 11 of 14 bytes came"));
   EXPECT_EQ(exit_code, 65);
 }
 
 TEST_F(Raw, PasswordIsRefusedAndTheSessionGoesOn) {
   EXPECT_THAT(serve_all(Framing::kRaw, wire::message('p', "x\0"sv) + query("select 1")),
-              ElementsAre(HasSubstr("password"), kDone));
+              ElementsAre(HasSubstr("password"), done()));
   EXPECT_EQ(exit_code, 0);
 }
 
@@ -297,13 +304,13 @@ TEST_F(Raw, EngineGone) {
 
 TEST_F(Line, EachLineIsAQuery) {
   EXPECT_THAT(serve_all(Framing::kLine, "\xef\xbb\xbfselect 1\n\n\r\nselect 1\r\nselect 1"),
-              ElementsAre(kDone, kDone, kDone));
+              ElementsAre(done(), done(), done()));
   EXPECT_EQ(exit_code, 0);
 }
 
 TEST_F(Line, NulInsideALine) {
   EXPECT_THAT(serve_all(Framing::kLine, "select 1\n\nsel\0ct\nselect 1\n"sv),
-              ElementsAre(kDone, "ERROR: line 3 contains a NUL byte", kDone));
+              ElementsAre(done(), "ERROR: line 3 contains a NUL byte", done()));
   EXPECT_EQ(exit_code, 0);
 }
 
@@ -312,14 +319,14 @@ TEST_F(Line, CopyFromStdinDoesNotHang) {
       serve_all(Framing::kLine, "copy\nselect 1\n"),
       ElementsAre(FakeInstance::copy_in() +
                       FakeInstance::error("COPY FROM STDIN is not possible in line framing") +
-                      kReady,
-                  kDone));
+                      ready(),
+                  done()));
 }
 
 TEST_F(Line, TooLong) {
   options.max_request = 1000;
   EXPECT_THAT(serve_all(Framing::kLine, "select 1\n" + std::string(2000, 'x')),
-              ElementsAre(kDone, "ERROR: line 2 is longer than the limit of 1000 bytes"));
+              ElementsAre(done(), "ERROR: line 2 is longer than the limit of 1000 bytes"));
   EXPECT_EQ(exit_code, 65);
 }
 
@@ -329,16 +336,16 @@ TEST_F(Line, EngineGone) {
 }
 
 TEST_F(Auto, Packet4) {
-  EXPECT_THAT(serve_all(Framing::kAuto, framed(query("select 1"))), ElementsAre(kDone));
+  EXPECT_THAT(serve_all(Framing::kAuto, framed(query("select 1"))), ElementsAre(done()));
 }
 
 TEST_F(Auto, RawAsInTheSeedDocument) {
-  EXPECT_THAT(serve_all(Framing::kAuto, "Q\0\0\0\x0dselect 1\0\n"sv), ElementsAre(kDone));
+  EXPECT_THAT(serve_all(Framing::kAuto, "Q\0\0\0\x0dselect 1\0\n"sv), ElementsAre(done()));
   EXPECT_EQ(exit_code, 0);
 }
 
 TEST_F(Auto, Line) {
-  EXPECT_THAT(serve_all(Framing::kAuto, "select 1"), ElementsAre(kDone));
+  EXPECT_THAT(serve_all(Framing::kAuto, "select 1"), ElementsAre(done()));
   EXPECT_EQ(exit_code, 0);
 }
 
