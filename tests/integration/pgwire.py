@@ -593,6 +593,21 @@ class PortProcess:
         self._pump(lambda: self.process.poll() is not None, limit, "waiting for the end")
         return self.process.returncode
 
+    def wait_for_peak(self) -> int:
+        """Waits for the end; the most resident bytes the program ever had."""
+        usage = None
+
+        def ended() -> bool:
+            nonlocal usage
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                usage = used
+            return bool(pid)
+
+        self._pump(ended, None, "waiting for the end")
+        return usage.ru_maxrss * 1024
+
     def stderr(self) -> str:
         # pread: the child writes through the same file description, its offset must stay
         size = os.fstat(self._errors.fileno()).st_size

@@ -256,6 +256,16 @@ def test_icu_collations_and_time_zones(clean):
     )
 
 
+def test_a_library_that_cannot_be_linked_harms_no_other():
+    """libpqwalreceiver.so needs what pglite.wasm does not export. (On Node, nothing loads after.)"""
+    with w.PortProcess() as port:
+        assert port.query("create subscription s connection 'x' publication y").sqlstate == "58P01"
+        assert port.value("select to_tsvector('english', 'cats')") == "'cat':1"
+        port.query("do $$ begin perform 1; end $$").ok()
+        assert port.query("create subscription s connection 'x' publication y").sqlstate == "58P01"
+        assert port.value("select convert('\\xe9', 'LATIN1', 'UTF8')") == "\\xc3a9"
+
+
 def test_randomness_is_random(db):
     values = {db.value("select gen_random_uuid()") for _ in range(3)}
     with w.PortProcess() as other:

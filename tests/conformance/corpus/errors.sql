@@ -188,7 +188,6 @@ reindex table nope;
 cluster nope;
 comment on nope is 'x';
 import foreign schema x from server y into z;
-create subscription s connection 'x' publication y;
 alter system set nope = 1;
 checkpoint nope;
 values (1), (2, 3);
