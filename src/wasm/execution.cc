@@ -35,7 +35,7 @@ struct TrapSignals {
   static void install() {
     static std::once_flag once;
     std::call_once(once, [] {
-      struct sigaction action {};
+      struct sigaction action{};
       action.sa_sigaction = handle;
       // SA_NODEFER: the handler is left by a jump, which would leave the signal blocked otherwise.
       action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
@@ -77,7 +77,8 @@ struct TrapSignals {
   static void handle(int signal, siginfo_t* info, void* context) {
     Execution* execution = current_execution;
     const auto* address = static_cast<const std::byte*>(info->si_addr);
-    if (execution != nullptr && execution->innermost_ != nullptr) {
+    // A signal that somebody sent (si_code <= 0) has no address.
+    if (info->si_code > 0 && execution != nullptr && execution->innermost_ != nullptr) {
       const auto guard = execution->stack_.first(Execution::kGuardSize);
       if (address >= guard.data() && address < guard.data() + guard.size()) {
         execution->trap("call stack exhausted");
@@ -97,6 +98,7 @@ struct TrapSignals {
       before.sa_handler(signal);
     } else {
       sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
+      if (info->si_code <= 0) raise(signal);
     }
   }
 };
@@ -104,7 +106,7 @@ struct TrapSignals {
 Execution::Execution() {
   TrapSignals::install();
   void* stack = mmap(nullptr, kStackSize + kGuardSize, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) throw std::bad_alloc();
   stack_ = {static_cast<std::byte*>(stack), kStackSize + kGuardSize};
   if (mprotect(stack, kGuardSize, PROT_NONE) != 0) {
@@ -113,9 +115,13 @@ Execution::Execution() {
   }
 }
 
-Execution::~Execution() { munmap(stack_.data(), stack_.size()); }
+Execution::~Execution() {
+  munmap(stack_.data(), stack_.size());
+}
 
-Execution* Execution::current() { return current_execution; }
+Execution* Execution::current() {
+  return current_execution;
+}
 
 bool Execution::run(const std::function<void()>& task) {
   task_ = &task;
@@ -128,17 +134,18 @@ bool Execution::run(const std::function<void()>& task) {
     auto* self = static_cast<Execution*>(from.data);
     self->caller_ = from.fctx;
 #ifdef PGLITE_ASAN
-    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(nullptr, &self->caller_stack_, &self->caller_stack_size_);
 #endif
     (*self->task_)();
     self->task_ = nullptr;
 #ifdef PGLITE_ASAN
-    __sanitizer_start_switch_fiber(nullptr, nullptr, 0);
+    __sanitizer_start_switch_fiber(nullptr, self->caller_stack_, self->caller_stack_size_);
 #endif
     boost::context::detail::jump_fcontext(self->caller_, self);
     std::abort();  // a finished task is not continued
   };
-  context_ = boost::context::detail::make_fcontext(stack_.data() + stack_.size(), kStackSize, entry);
+  context_ =
+      boost::context::detail::make_fcontext(stack_.data() + stack_.size(), kStackSize, entry);
   return switch_in();
 }
 
@@ -167,11 +174,11 @@ void Execution::suspend() {
   suspended_ = true;
 #ifdef PGLITE_ASAN
   void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, nullptr, 0);
+  __sanitizer_start_switch_fiber(&fake_stack, caller_stack_, caller_stack_size_);
 #endif
   caller_ = boost::context::detail::jump_fcontext(caller_, this).fctx;
 #ifdef PGLITE_ASAN
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(fake_stack, &caller_stack_, &caller_stack_size_);
 #endif
 }
 

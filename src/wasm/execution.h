@@ -28,9 +28,9 @@ namespace pglite::wasm {
 struct Outcome {
   enum class Kind { kReturned, kExited, kTrapped };
   Kind kind = Kind::kReturned;
-  int exit_status = 0;        // kExited
-  const char* trap = nullptr; // kTrapped: what happened, a constant
-  uint64_t trap_address = 0;  // kTrapped by a memory access: the guest address
+  int exit_status = 0;         // kExited
+  const char* trap = nullptr;  // kTrapped: what happened, a constant
+  uint64_t trap_address = 0;   // kTrapped by a memory access: the guest address
 
   [[nodiscard]] bool returned() const { return kind == Kind::kReturned; }
   [[nodiscard]] bool exited(int status) const {
@@ -65,13 +65,16 @@ class Execution {
   Outcome protect(F&& f) {
     RecoveryPoint point;
     point.outer = innermost_;
+    point.outer_target = invoke_target;
     innermost_ = &point;
+    // A longjmp inside `f` to a frame outside would leave innermost_ pointing at this dead one.
+    invoke_target = nullptr;
     if (_setjmp(point.buffer) == 0) {
       f();
-      innermost_ = point.outer;
+      leave(point);
       return {};
     }
-    innermost_ = point.outer;
+    leave(point);
     return pending_;
   }
 
@@ -84,11 +87,21 @@ class Execution {
   const wasm_rt_memory_t* memory = nullptr;
 
   // The innermost longjmp target of the guest's own setjmp (emscripten::invoke keeps it). It hangs
-  // on the execution because it is part of the stack: an exit or trap drops it.
+  // on the execution because it is part of the stack: protect() begins with none, and when it ends,
+  // however it does, the one from before is there again.
   jmp_buf* invoke_target = nullptr;
 
   // Bytes of native stack left below the caller's frame; only on the guest stack.
   [[nodiscard]] size_t stack_left() const;
+
+  // What a host function may use of the guest stack.
+  static constexpr size_t kHostFunctionStack = size_t{512} << 10;
+  // Called by a host function before it does anything: a trap unless so much is left. Guest code
+  // may run into the guard region, because cutting it off there harms nobody; host code must not,
+  // since the jump out of it would leave locks held (malloc's) and objects half made.
+  void need_host_stack() {
+    if (stack_left() < kHostFunctionStack) trap("call stack exhausted");
+  }
 
   // The execution whose guest code runs on this thread, or null.
   static Execution* current();
@@ -98,14 +111,22 @@ class Execution {
   struct RecoveryPoint {
     jmp_buf buffer;
     RecoveryPoint* outer;
+    jmp_buf* outer_target;
   };
 
+  void leave(const RecoveryPoint& point) {
+    innermost_ = point.outer;
+    invoke_target = point.outer_target;
+  }
   bool switch_in();
 
   std::span<std::byte> stack_;  // with the guard region at its low end
   void* context_ = nullptr;     // where the guest stack stands while it does not run
   void* caller_ = nullptr;      // where to go back to while it runs
   const std::function<void()>* task_ = nullptr;
+  // The stack to go back to, as AddressSanitizer wants to know it.
+  [[maybe_unused]] const void* caller_stack_ = nullptr;
+  [[maybe_unused]] size_t caller_stack_size_ = 0;
   bool suspended_ = false;
   RecoveryPoint* innermost_ = nullptr;
   Outcome pending_;
