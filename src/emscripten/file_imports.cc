@@ -80,17 +80,26 @@ Result<uint32_t> store_metadata_of(Process& process, uint32_t path, uint32_t add
   return store_metadata(process, address, metadata);
 }
 
+// limits.h
+constexpr uint32_t kMaximumBuffers = 1024;  // IOV_MAX
+
 // Calls `transfer(buffer, offset within the transfer)` for each buffer of a guest iovec array and
-// stores the number of bytes moved. A failure after the first bytes ends the transfer short.
+// stores the number of bytes moved. A failure after the first bytes ends the transfer short. EINVAL
+// as readv(2) has it: too many buffers, or more bytes in all than the result can say.
 template <class F>
 Result<void> for_each_buffer(Process& process, uint32_t vector, uint32_t count, uint32_t moved_out,
                              F&& transfer) {
   const wasm::GuestMemory memory = process.memory();
+  if (count > kMaximumBuffers) return error(std::errc::invalid_argument);
   uint64_t moved = 0;
   for (uint32_t i = 0; i < count; ++i) {
     PGLITE_TRY(entry, memory.load(GuestPtr<std::array<uint32_t, 2>>{vector + i * 8}));
     PGLITE_TRY(buffer, memory.bytes(entry[0], entry[1]));
     if (buffer.empty()) continue;
+    if (moved + buffer.size() > INT32_MAX) {
+      if (moved > 0) break;
+      return error(std::errc::invalid_argument);
+    }
     const Result<size_t> done = transfer(buffer, moved);
     if (!done) {
       if (moved > 0) break;
@@ -226,6 +235,7 @@ uint32_t w2c_env_0x5F_syscall_fcntl64(w2c_env* env, uint32_t fd, uint32_t comman
 uint32_t w2c_env_0x5F_syscall_pipe2(w2c_env* env, uint32_t descriptors_out, uint32_t flags) {
   return syscall_result([&]() -> Result<uint32_t> {
     Process& process = Process::of(env);
+    PGLITE_CHECK(process.memory().bytes(descriptors_out, 8));
     auto [reader, writer] = make_pipe();
     const auto open = [&](std::unique_ptr<vfs::File> file, bool readable) {
       auto description = std::make_shared<vfs::OpenFile>();
@@ -459,6 +469,7 @@ uint32_t w2c_env_0x5F_syscall_getdents64(w2c_env* env, uint32_t fd, uint32_t out
     PGLITE_TRY(open, process.descriptors().get(static_cast<int>(fd)));
     PGLITE_TRY(entries, open->listing());
     PGLITE_TRY(target, process.memory().bytes(out, size));
+    if (size < kRecord) return error(std::errc::invalid_argument);
     uint32_t written = 0;
     // Positions 0 and 1 are "." and "..".
     while (written + kRecord <= size && open->position < entries.size() + 2) {
@@ -469,7 +480,7 @@ uint32_t w2c_env_0x5F_syscall_getdents64(w2c_env* env, uint32_t fd, uint32_t out
       const auto record = target.subspan(written, kRecord);
       std::memset(record.data(), 0, record.size());
       put(record, 0, entry.inode);
-      put(record, 8, static_cast<uint64_t>((position + 1) * kRecord));
+      put(record, 8, open->position);  // seekdir gives it to lseek
       put(record, 16, static_cast<uint16_t>(kRecord));
       const uint32_t type = entry.mode & kTypeMask;
       put(record, 18, static_cast<uint8_t>(type >> 12));  // DT_* are the mode's type bits

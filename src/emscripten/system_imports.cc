@@ -354,6 +354,9 @@ uint32_t w2c_env_0x5F_syscall_poll(w2c_env* env, uint32_t entries, uint32_t coun
   const double start = milliseconds(CLOCK_MONOTONIC);
   for (;;) {
     const uint32_t ready = syscall_result([&]() -> Result<uint32_t> {
+      if (count > static_cast<uint32_t>(process.descriptors().limit())) {
+        return error(std::errc::invalid_argument);
+      }
       uint32_t found = 0;
       for (uint32_t i = 0; i < count; ++i) {
         const GuestPtr<PollEntry> at{entries + i * 8};
