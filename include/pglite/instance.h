@@ -12,6 +12,7 @@
 #ifndef PGLITE_INSTANCE_H_
 #define PGLITE_INSTANCE_H_
 
+#include <pglite/snapshot.h>
 #include <pglite/status.h>
 
 #include <functional>
@@ -42,6 +43,9 @@ struct Options {
   int debug = 0;
   // A foreign PGlite module; empty: the module that is linked in.
   std::string wasm_path;
+  // Where a memory:// instance starts from; null: an empty cluster. The role and database are the
+  // snapshot's then, `username` may still name another role that it has.
+  std::shared_ptr<const Snapshot> snapshot;
   // Further settings for PostgreSQL, each "name=value", applied as -c name=value.
   std::vector<std::string> settings;
   // Receives diagnostics (PostgreSQL's server log, lifecycle messages), one line without its
@@ -73,7 +77,20 @@ class Instance {
   // kEngineGone: the instance cannot go on; what `sink` got is not a complete answer.
   virtual Status exec_protocol(std::string_view request, const ResponseSink& sink) = 0;
 
-  // Checkpoints, stops PostgreSQL and releases the directory. Idempotent.
+  // Keeps the state as it is now. Memory instances only; kInvalidArgument while a transaction or
+  // a COPY is open. Prepared statements, settings and LISTENs of the session are part of it.
+  virtual Status snapshot(std::shared_ptr<const Snapshot>* out) {
+    (void)out;
+    return Status::invalid_argument("this instance has no snapshots");
+  }
+  // snapshot() and open() in one: an independent copy.
+  virtual Status clone(std::unique_ptr<Instance>* out) {
+    (void)out;
+    return Status::invalid_argument("this instance cannot be cloned");
+  }
+
+  // Checkpoints, stops PostgreSQL and releases the directory; a memory instance is dropped as it
+  // is. Idempotent.
   virtual Status close() = 0;
 
  protected:

@@ -4,6 +4,8 @@
 // instantiated from the descriptor that the build linked in. The steps are Emscripten's
 // (src/lib/libdylink.js, loadWebAssemblyModule): memory and table slots, imports, GOT, data
 // relocations, constructors.
+#include <algorithm>
+
 #include "emscripten/import_result.h"
 #include "emscripten/process.h"
 #include "host_imports.h"
@@ -37,47 +39,48 @@ vfs::Result<std::string> sha256_of_file(vfs::FileSystem& filesystem, const std::
 
 }  // namespace
 
-uint32_t Process::function_address(void* instance, uint32_t table_base,
-                                   const guest_export& export_) {
+uint32_t Process::function_address(int32_t library, const guest_export& export_) {
+  const guest_module& module = library < 0 ? *main_ : *libraries_[library]->module;
+  const uint32_t table_base =
+      library < 0 ? data_address("__table_base") : libraries_[library]->env.table_base;
   if (export_.element >= 0) return table_base + export_.element;
   const auto [place, is_new] = addresses_.try_emplace(&export_, 0);
-  if (is_new) place->second = add_function(export_.type, export_.function, instance);
+  if (is_new) {
+    wasm_rt_funcref_t entry{};
+    entry.func_type = export_.type;
+    entry.func = export_.function;
+    entry.module_instance = library < 0 ? env_.main : libraries_[library]->instance.get();
+    place->second =
+        grow_table(entry, 1,
+                   {.kind = Growth::Kind::kExport,
+                    .name = {},
+                    .library = library,
+                    .export_index = static_cast<uint32_t>(&export_ - module.exports)});
+    if (place->second == UINT32_MAX) wasm_rt_trap(WASM_RT_TRAP_OOB);
+  }
   return place->second;
 }
 
+// Symbols are looked for in the main module first, then in the libraries in the order they were
+// loaded; the one that is being loaded is the last of them.
 bool Process::fill_got(Library& library, std::string* error) {
-  const guest_module& module = *library.module;
-  const uint32_t main_table_base = data_address("__table_base");
-  for (uint32_t i = 0; i < module.got_import_count; ++i) {
-    const uint16_t cell = module.got_imports[i];
-    if (got_resolved_[cell]) continue;
+  for (uint32_t i = 0; i < library.module->got_import_count; ++i) {
+    const uint16_t cell = library.module->got_imports[i];
     const guest_got_symbol& symbol = guest_got_symbols[cell];
-    // The main module's symbols come first, then those of libraries opened before, then its own.
-    struct Candidate {
-      const guest_module* module;
-      void* instance;
-      uint32_t memory_base;
-      uint32_t table_base;
-    };
-    std::vector<Candidate> candidates{{main_, env_.main, 0, main_table_base}};
-    for (const auto& [path, other] : libraries_) {
-      candidates.push_back({other->module, other->instance.get(), other->env.memory_base,
-                            other->env.table_base});
-    }
-    candidates.push_back({&module, library.instance.get(), library.env.memory_base,
-                          library.env.table_base});
-    for (const Candidate& from : candidates) {
-      const guest_export* found = find_export(*from.module, symbol.name);
+    const auto last = static_cast<int32_t>(libraries_.size());
+    for (int32_t from = -1; from < last && !got_resolved_[cell]; ++from) {
+      const guest_module& module = from < 0 ? *main_ : *libraries_[from]->module;
+      const guest_export* found = find_export(module, symbol.name);
       if (found == nullptr) continue;
       if (symbol.is_function && found->function != nullptr) {
-        got_[cell] = function_address(from.instance, from.table_base, *found);
+        got_[cell] = function_address(from, *found);
       } else if (!symbol.is_function && found->global != nullptr) {
-        got_[cell] = from.memory_base + *found->global(from.instance);
+        void* instance = from < 0 ? env_.main : libraries_[from]->instance.get();
+        got_[cell] = (from < 0 ? 0 : libraries_[from]->env.memory_base) + *found->global(instance);
       } else {
         continue;
       }
       got_resolved_[cell] = true;
-      break;
     }
     if (!got_resolved_[cell]) {
       *error = std::string("undefined symbol: ") + symbol.name;
@@ -85,6 +88,17 @@ bool Process::fill_got(Library& library, std::string* error) {
     }
   }
   return true;
+}
+
+std::unique_ptr<Process::Library> Process::make_library(const std::string& path,
+                                                        const guest_module* module) const {
+  auto library = std::make_unique<Library>();
+  library->path = path;
+  library->module = module;
+  library->instance =
+      std::make_unique<std::max_align_t[]>(module->instance_size / sizeof(std::max_align_t) + 1);
+  library->env = env_;
+  return library;
 }
 
 Process::Library* Process::load_library(const std::string& path, std::string* error) {
@@ -98,11 +112,8 @@ Process::Library* Process::load_library(const std::string& path, std::string* er
     *error = "the library is not one that this program was built with (sha256 " + *sha256 + ")";
     return nullptr;
   }
-  auto library = std::make_unique<Library>();
-  library->module = module;
-  library->instance =
-      std::make_unique<std::max_align_t[]>(module->instance_size / sizeof(std::max_align_t) + 1);
-  library->env = env_;
+  std::unique_ptr<Library> made = make_library(path, module);
+  Library* library = made.get();
   if (module->memory_size != 0) {
     const auto calloc = function<uint32_t(uint32_t, uint32_t)>("calloc");
     const uint32_t alignment = uint32_t{1} << module->memory_align;
@@ -113,26 +124,30 @@ Process::Library* Process::load_library(const std::string& path, std::string* er
     }
     library->env.memory_base = (block + alignment - 1) & ~(alignment - 1);
   }
-  library->env.table_base = env_.table->size;
-  if (wasm_rt_grow_funcref_table(env_.table, module->table_size, {}) == UINT32_MAX) {
+  library->env.table_base =
+      grow_table({}, module->table_size,
+                 {.kind = Growth::Kind::kElements,
+                  .name = {},
+                  .library = static_cast<int32_t>(libraries_.size()),
+                  .count = module->table_size});
+  if (library->env.table_base == UINT32_MAX) {
     *error = "the function table is full";
     return nullptr;
   }
-  // The instance's addresses are needed for the GOT, and the GOT for its instantiation only as
-  // cells: resolve them after instantiating and before the relocations that read them.
+  // Instantiating takes the addresses of GOT cells only; their values are read by the relocations.
   module->instantiate(library->instance.get(), &library->env);
-  Library* result = library.get();
-  libraries_[path] = std::move(library);
-  if (!fill_got(*result, error)) {
-    libraries_.erase(path);
+  libraries_.push_back(std::move(made));
+  if (!fill_got(*library, error)) {
+    // It stays, under no name: the table may have entries that refer to it.
+    library->path.clear();
     return nullptr;
   }
   for (const char* name : {"__wasm_apply_data_relocs", "__wasm_call_ctors"}) {
     if (const guest_export* found = find_export(*module, name)) {
-      GuestFunction<void()>(result->instance.get(), found->function)();
+      GuestFunction<void()>(library->instance.get(), found->function)();
     }
   }
-  return result;
+  return library;
 }
 
 void Process::set_dl_error(const std::string& message) {
@@ -154,11 +169,10 @@ bool Process::open_library(uint32_t handle) {
   const std::string path = vfs::normalize_path(working_directory, *name);
   std::string error;
   Library* library = nullptr;
-  if (const auto known = libraries_.find(path); known != libraries_.end()) {
-    library = known->second.get();
-  } else {
-    library = load_library(path, &error);
+  for (const auto& known : libraries_) {
+    if (known->path == path) library = known.get();
   }
+  if (library == nullptr) library = load_library(path, &error);
   if (library == nullptr) {
     set_dl_error("could not load dynamic lib: " + path + ": " + error);
     return false;
@@ -191,8 +205,10 @@ uint32_t Process::find_symbol(uint32_t handle, std::string_view symbol, uint32_t
     return library.env.memory_base + *found->global(library.instance.get());
   }
   const uint32_t table_size = env_.table->size;
+  const auto index = std::ranges::find_if(
+      libraries_, [&](const auto& candidate) { return candidate.get() == &library; });
   const uint32_t address =
-      function_address(library.instance.get(), library.env.table_base, *found);
+      function_address(static_cast<int32_t>(index - libraries_.begin()), *found);
   // A function that was not in the table yet: libdylink remembers which export it was, to put it
   // there again in other threads.
   if (env_.table->size != table_size) {

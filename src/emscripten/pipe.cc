@@ -25,6 +25,11 @@ class PipeEnd : public PipeFile {
     return reader_ && (!buffer_->bytes.empty() || alone());
   }
 
+  [[nodiscard]] bool is_reader() const override { return reader_; }
+  [[nodiscard]] uint64_t identity() const override {
+    return reinterpret_cast<uintptr_t>(buffer_.get());
+  }
+
   Result<size_t> read(std::span<std::byte> target, uint64_t) override {
     if (!reader_) return error(std::errc::bad_file_descriptor);
     std::vector<std::byte>& bytes = buffer_->bytes;

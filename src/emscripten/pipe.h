@@ -14,6 +14,9 @@ class PipeFile : public vfs::File {
  public:
   // True when a read would return at once.
   [[nodiscard]] virtual bool ready() const = 0;
+  [[nodiscard]] virtual bool is_reader() const = 0;
+  // The same for both ends of a pipe, different for two pipes that are open.
+  [[nodiscard]] virtual uint64_t identity() const = 0;
 };
 
 // The read end and the write end. Both are non-blocking whatever their flags say: there is nobody

@@ -21,18 +21,7 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
       return nullptr;
     }
     process->instantiated_ = true;
-    void* instance = process->instance_.get();
-    w2c_env& env = process->env_;
-    env.main = instance;
-    if (env.memory == nullptr) env.memory = process->main_->memory(instance);
-    env.table = process->main_->table(instance);
-    const guest_export* stack_pointer = find_export(*process->main_, "__stack_pointer");
-    if (stack_pointer == nullptr || stack_pointer->global == nullptr) {
-      *error = "the module exports no __stack_pointer";
-      return nullptr;
-    }
-    env.stack_pointer = stack_pointer->global(instance);
-    process->execution_.memory = env.memory;
+    if (!process->bind_main_module(error)) return nullptr;
     for (int fd = 0; const char* name : {"/dev/stdin", "/dev/stdout", "/dev/stderr"}) {
       vfs::OpenFlags flags;
       flags.read = fd == 0;
@@ -63,6 +52,21 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
   }
 }
 
+bool Process::bind_main_module(std::string* error) {
+  void* instance = instance_.get();
+  env_.main = instance;
+  if (env_.memory == nullptr) env_.memory = main_->memory(instance);
+  env_.table = main_->table(instance);
+  const guest_export* stack_pointer = find_export(*main_, "__stack_pointer");
+  if (stack_pointer == nullptr || stack_pointer->global == nullptr) {
+    *error = "the module exports no __stack_pointer";
+    return false;
+  }
+  env_.stack_pointer = stack_pointer->global(instance);
+  execution_.memory = env_.memory;
+  return true;
+}
+
 Process::Process(ProcessConfig config) : config_(std::move(config)), main_(config_.main) {
   instance_ = std::make_unique<std::max_align_t[]>(
       main_->instance_size / sizeof(std::max_align_t) + 1);
@@ -78,7 +82,7 @@ Process::Process(ProcessConfig config) : config_(std::move(config)), main_(confi
 }
 
 Process::~Process() {
-  for (auto& [path, library] : libraries_) library->module->release(library->instance.get());
+  for (const auto& library : libraries_) library->module->release(library->instance.get());
   if (instantiated_) main_->release(instance_.get());
 }
 
@@ -138,13 +142,19 @@ uint32_t Process::data_address(const char* name) const {
   return found != nullptr && found->global != nullptr ? *found->global(env_.main) : 0;
 }
 
-uint32_t Process::add_function(wasm_rt_func_type_t type, wasm_rt_function_ptr_t function,
-                               void* context) {
+uint32_t Process::grow_table(const wasm_rt_funcref_t& entry, uint32_t count, Growth growth) {
+  const uint32_t index = wasm_rt_grow_funcref_table(env_.table, count, entry);
+  if (index != UINT32_MAX) growth_.push_back(std::move(growth));
+  return index;
+}
+
+uint32_t Process::add_callback(std::string_view name, const Callback& callback) {
   wasm_rt_funcref_t entry{};
-  entry.func_type = type;
-  entry.func = function;
-  entry.module_instance = context;
-  const uint32_t index = wasm_rt_grow_funcref_table(env_.table, 1, entry);
+  entry.func_type = callback.type;
+  entry.func = callback.function;
+  entry.module_instance = callback.context;
+  const uint32_t index =
+      grow_table(entry, 1, {.kind = Growth::Kind::kCallback, .name = std::string(name)});
   if (index == UINT32_MAX) wasm_rt_trap(WASM_RT_TRAP_OOB);
   return index;
 }

@@ -48,6 +48,23 @@ class GuestFunction<R(Args...)> {
   R (*function_)(void*, Args...) = nullptr;
 };
 
+// A host function that guest code can call through its table. `function`'s first parameter is
+// `context`, the others are as in `type`.
+struct Callback {
+  wasm_rt_func_type_t type = nullptr;
+  wasm_rt_function_ptr_t function = nullptr;
+  void* context = nullptr;
+};
+
+// Where a snapshot's pages of linear memory come from.
+class PageSource {
+ public:
+  virtual ~PageSource() = default;
+  // Puts the snapshot's pages into `memory`, which is zero and large enough. Copy-on-write where
+  // the source can be mapped.
+  virtual bool fill(wasm_rt_memory_t& memory) const = 0;
+};
+
 struct ProcessConfig {
   const guest_module* main = nullptr;
   std::string program;                   // argv[0]
@@ -66,9 +83,19 @@ class Process {
   // /dev/stdout, /dev/stderr where the file system has them. Null and `*error` set when the guest
   // cannot be made.
   static std::unique_ptr<Process> create(ProcessConfig config, std::string* error);
+  // A process as save() described it, with its memory from `pages`. `callback` gives the callbacks
+  // by name; a name it does not know is an error.
+  static std::unique_ptr<Process> restore(
+      ProcessConfig config, std::string_view state, const PageSource& pages,
+      const std::function<Callback(std::string_view)>& callback, std::string* error);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
+
+  // Everything but the linear memory, for restore() in a process of the same build. The guest must
+  // be at rest: no guest frame on the stack. False when something is open that a name cannot find
+  // again (an unlinked file), and what it is in `*error`.
+  bool save(std::string* state, std::string* error);
 
   // --- Running guest code ---
 
@@ -105,9 +132,9 @@ class Process {
   // The address of exported data; 0 if there is none of that name.
   [[nodiscard]] uint32_t data_address(const char* name) const;
 
-  // Gives the guest a host function: a table index it can call. `function`'s first parameter is
-  // `context`, the others are as in `type`. Traps when the table is full.
-  uint32_t add_function(wasm_rt_func_type_t type, wasm_rt_function_ptr_t function, void* context);
+  // Gives the guest a host function: a table index it can call. `name` is how a snapshot refers to
+  // it. Traps when the table is full.
+  uint32_t add_callback(std::string_view name, const Callback& callback);
   // The table entry `index` if it is a function of that type, else null.
   const wasm_rt_funcref_t* table_entry(uint32_t index, wasm_rt_func_type_t type) const;
 
@@ -144,19 +171,39 @@ class Process {
 
  private:
   struct Library {
+    std::string path;  // empty: it could not be loaded completely
     const guest_module* module;
     std::unique_ptr<std::max_align_t[]> instance;
     w2c_env env;
-    int references = 0;
+    uint32_t references = 0;
+  };
+  // What the table grew by, in order: replaying it gives every entry its index again.
+  struct Growth {
+    enum class Kind : uint32_t {
+      kCallback,   // `name`
+      kExport,     // `export_index` of the main module (library -1) or of a library
+      kElements,   // `count` entries for the elements of `library`
+    };
+    Kind kind;
+    std::string name;
+    int32_t library = -1;
+    uint32_t export_index = 0;
+    uint32_t count = 1;
   };
 
   explicit Process(ProcessConfig config);
 
   static const guest_export* find_export(const guest_module& module, std::string_view name);
+  // Common to create() and restore(): what instantiating left to be found.
+  bool bind_main_module(std::string* error);
+  uint32_t grow_table(const wasm_rt_funcref_t& entry, uint32_t count, Growth growth);
+
   Library* load_library(const std::string& path, std::string* error);
+  std::unique_ptr<Library> make_library(const std::string& path, const guest_module* module) const;
   bool fill_got(Library& library, std::string* error);
   // The table index of an exported function, the same one at every call.
-  uint32_t function_address(void* instance, uint32_t table_base, const guest_export& export_);
+  // `library` is an index into libraries_, -1 for the main module.
+  uint32_t function_address(int32_t library, const guest_export& export_);
   void set_dl_error(const std::string& message);
 
   ProcessConfig config_;
@@ -171,8 +218,9 @@ class Process {
   std::vector<uint32_t> got_;
   std::vector<bool> got_resolved_;
   std::unordered_map<const guest_export*, uint32_t> addresses_;  // functions added to the table
-  std::unordered_map<std::string, std::unique_ptr<Library>> libraries_;  // by path
+  std::vector<std::unique_ptr<Library>> libraries_;              // in the order they were loaded
   std::unordered_map<uint32_t, Library*> handles_;
+  std::vector<Growth> growth_;
 };
 
 }  // namespace pglite::emscripten

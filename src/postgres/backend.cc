@@ -22,35 +22,80 @@ namespace {
 constexpr int kExitAlive = 99;      // main has set up the backend and returns to us
 constexpr int kExitLongJump = 100;  // an error was thrown to the top level
 
+// The names of our callbacks in snapshots.
+constexpr std::string_view kReadInput = "read_input";
+constexpr std::string_view kWriteOutput = "write_output";
+
 }  // namespace
 
-Status Backend::start(BackendConfig config, std::unique_ptr<Backend>* out) {
+std::unique_ptr<Backend> Backend::make(const BackendConfig& config) {
   std::unique_ptr<Backend> backend(new Backend);
   auto* self = backend.get();
-  const auto log = [self, forward = config.log](std::string_view line) {
+  self->log_ = [self, forward = config.log](std::string_view line) {
     if (line.find("FATAL:") != std::string_view::npos ||
         line.find("PANIC:") != std::string_view::npos) {
       self->last_fatal_ = line;
     }
     if (forward) forward(line);
   };
+  self->work_task_ = [self] { self->work(); };
+  return backend;
+}
+
+Status Backend::start(BackendConfig config, std::unique_ptr<Backend>* out) {
+  std::unique_ptr<Backend> backend = make(config);
   Status status = make_postgres_process(config.filesystem,
-                                        postgres_environment(config.username, config.database), log,
-                                        &self->process_);
-  if (status.ok()) status = self->boot(config);
+                                        postgres_environment(config.username, config.database),
+                                        backend->log_, &backend->process_);
+  if (status.ok()) status = backend->boot(config);
   if (status.ok()) *out = std::move(backend);
   return status;
 }
 
+Status Backend::restore(BackendConfig config, std::string_view state,
+                        const emscripten::PageSource& pages, std::unique_ptr<Backend>* out) {
+  std::unique_ptr<Backend> backend = make(config);
+  std::string error;
+  backend->process_ = emscripten::Process::restore(
+      postgres_process_config(config.filesystem,
+                              postgres_environment(config.username, config.database),
+                              backend->log_),
+      state, pages, [&](std::string_view name) { return backend->callback(name); }, &error);
+  if (backend->process_ == nullptr) return Status::engine_gone(error);
+  backend->find_functions();
+  *out = std::move(backend);
+  return {};
+}
+
+Status Backend::save(std::string* state) {
+  if (!failure_.empty()) return Status::engine_gone(failure_);
+  if (waiting_for_input()) return Status::invalid_argument("a COPY is under way");
+  std::string error;
+  if (!process_->save(state, &error)) return Status::invalid_argument(error);
+  return {};
+}
+
+emscripten::Callback Backend::callback(std::string_view name) {
+  const auto make_callback = [&](auto* function) {
+    return emscripten::Callback{
+        wasm_func_type_ii_i, reinterpret_cast<wasm_rt_function_ptr_t>(function), this};
+  };
+  if (name == kReadInput) return make_callback(read_input);
+  if (name == kWriteOutput) return make_callback(write_output);
+  return postgres_callback(name, &process_);
+}
+
+void Backend::find_functions() {
+  main_loop_once_ = process_->function<void()>("PostgresMainLoopOnce");
+  main_long_jump_ = process_->function<void()>("PostgresMainLongJmp");
+  send_ready_for_query_ = process_->function<void()>("PostgresSendReadyForQueryIfNecessary");
+  flush_output_ = process_->function<void()>("pgl_pq_flush");
+  remaining_data_ = process_->function<uint32_t()>("pq_buffer_remaining_data");
+}
+
 Status Backend::boot(const BackendConfig& config) {
   emscripten::Process& process = *process_;
-  main_loop_once_ = process.function<void()>("PostgresMainLoopOnce");
-  main_long_jump_ = process.function<void()>("PostgresMainLongJmp");
-  send_ready_for_query_ = process.function<void()>("PostgresSendReadyForQueryIfNecessary");
-  flush_output_ = process.function<void()>("pgl_pq_flush");
-  remaining_data_ = process.function<uint32_t()>("pq_buffer_remaining_data");
-  work_task_ = [this] { work(); };
-
+  find_functions();
   std::vector<std::string> arguments = {"--single"};
   if (!config.fsync) arguments.emplace_back("-F");
   arguments.insert(arguments.end(), {"-O", "-j"});
@@ -76,11 +121,8 @@ Status Backend::boot(const BackendConfig& config) {
   process.run([&] {
     outcome = process.call([&] {
       const auto set_callbacks = process.function<void(uint32_t, uint32_t)>("pgl_set_rw_cbs");
-      set_callbacks(
-          process.add_function(wasm_func_type_ii_i,
-                               reinterpret_cast<wasm_rt_function_ptr_t>(read_input), this),
-          process.add_function(wasm_func_type_ii_i,
-                               reinterpret_cast<wasm_rt_function_ptr_t>(write_output), this));
+      const uint32_t read = process.add_callback(kReadInput, callback(kReadInput));
+      set_callbacks(read, process.add_callback(kWriteOutput, callback(kWriteOutput)));
       process.function<uint32_t(uint32_t)>("pgl_setPGliteActive")(1);
     });
     if (!outcome.returned()) return;

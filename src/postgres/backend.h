@@ -31,6 +31,13 @@ class Backend {
   // PostgreSQL said last.
   static Status start(BackendConfig config, std::unique_ptr<Backend>* out);
 
+  // A backend as save() left it, over a file tree as it was then.
+  static Status restore(BackendConfig config, std::string_view state,
+                        const emscripten::PageSource& pages, std::unique_ptr<Backend>* out);
+  // The process's state but for its memory (emscripten::Process::save). The session must be idle.
+  Status save(std::string* state);
+  emscripten::Process& process() { return *process_; }
+
   // As Instance::exec_protocol. `request` must be whole messages.
   Status exec(std::string_view request, const ResponseSink& sink);
 
@@ -47,6 +54,9 @@ class Backend {
   static uint32_t read_input(void* context, uint32_t buffer, uint32_t size);
   static uint32_t write_output(void* context, uint32_t buffer, uint32_t size);
 
+  static std::unique_ptr<Backend> make(const BackendConfig& config);
+  emscripten::Callback callback(std::string_view name);
+  void find_functions();
   Status boot(const BackendConfig& config);
   // The task on the guest stack that works off the current request.
   void work();
@@ -56,6 +66,7 @@ class Backend {
   void fail(const wasm::Outcome& outcome, const char* where);
   Status run_to_pause(bool resume);
 
+  std::function<void(std::string_view)> log_;
   std::unique_ptr<emscripten::Process> process_;
   emscripten::GuestFunction<void()> main_loop_once_;
   emscripten::GuestFunction<void()> main_long_jump_;

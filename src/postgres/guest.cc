@@ -36,7 +36,7 @@ void raise_missing_function(Process& process, const char* name) {
 
 // PostgreSQL proper never needs system(); PGlite answers 1 as well.
 uint32_t refuse_system(void* context, uint32_t command) {
-  auto& process = *static_cast<Process*>(context);
+  Process& process = **static_cast<std::unique_ptr<Process>*>(context);
   const auto text = process.memory().c_string(command);
   process.log("PostgreSQL wanted to run a program, which is refused: " +
               std::string(text ? *text : "?"));
@@ -45,14 +45,14 @@ uint32_t refuse_system(void* context, uint32_t command) {
 
 // The one program PostgreSQL reads from: "locale -a", whose output PGlite ships as a file.
 uint32_t open_locale_list(void* context, uint32_t command, uint32_t) {
-  auto& process = *static_cast<Process*>(context);
+  Process& process = **static_cast<std::unique_ptr<Process>*>(context);
   const auto text = process.memory().c_string(command);
   if (!text || !text->starts_with("locale -a")) return 0;
   return guest_fopen(process, "/pglite/locale-a", "r");
 }
 
 uint32_t close_locale_list(void* context, uint32_t stream) {
-  auto& process = *static_cast<Process*>(context);
+  Process& process = **static_cast<std::unique_ptr<Process>*>(context);
   const auto fclose = process.function<uint32_t(uint32_t)>("fclose");
   return fclose ? fclose(stream) : 0;
 }
@@ -80,10 +80,9 @@ std::vector<std::string> postgres_environment(std::string_view username,
   };
 }
 
-Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
-                             std::vector<std::string> environment,
-                             std::function<void(std::string_view)> log,
-                             std::unique_ptr<Process>* out) {
+emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSystem> filesystem,
+                                                  std::vector<std::string> environment,
+                                                  std::function<void(std::string_view)> log) {
   emscripten::ProcessConfig config;
   config.main = wasm::find_module_by_name("pglite");
   config.program = "/pglite/bin/postgres";
@@ -91,19 +90,37 @@ Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
   config.filesystem = std::move(filesystem);
   config.on_missing_function = raise_missing_function;
   config.log = std::move(log);
+  return config;
+}
+
+emscripten::Callback postgres_callback(std::string_view setter,
+                                       std::unique_ptr<Process>* process) {
+  const auto make = [&](wasm_rt_func_type_t type, auto* function) {
+    return emscripten::Callback{
+        type, reinterpret_cast<wasm_rt_function_ptr_t>(function), process};
+  };
+  if (setter == "pgl_set_system_fn") return make(wasm_func_type_i_i, refuse_system);
+  if (setter == "pgl_set_popen_fn") return make(wasm_func_type_ii_i, open_locale_list);
+  if (setter == "pgl_set_pclose_fn") return make(wasm_func_type_i_i, close_locale_list);
+  return {};
+}
+
+Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
+                             std::vector<std::string> environment,
+                             std::function<void(std::string_view)> log,
+                             std::unique_ptr<Process>* out) {
   std::string error;
-  *out = Process::create(std::move(config), &error);
+  *out = Process::create(
+      postgres_process_config(std::move(filesystem), std::move(environment), std::move(log)),
+      &error);
   if (*out == nullptr) return Status::engine_gone("PostgreSQL cannot be started: " + error);
   Process& process = **out;
   wasm::Outcome outcome;
   process.run([&] {
     outcome = process.call([&] {
-      set_callback(process, "pgl_set_system_fn", wasm_func_type_i_i,
-                   reinterpret_cast<wasm_rt_function_ptr_t>(refuse_system), &process);
-      set_callback(process, "pgl_set_popen_fn", wasm_func_type_ii_i,
-                   reinterpret_cast<wasm_rt_function_ptr_t>(open_locale_list), &process);
-      set_callback(process, "pgl_set_pclose_fn", wasm_func_type_i_i,
-                   reinterpret_cast<wasm_rt_function_ptr_t>(close_locale_list), &process);
+      for (const char* setter : {"pgl_set_system_fn", "pgl_set_popen_fn", "pgl_set_pclose_fn"}) {
+        set_callback(process, setter, postgres_callback(setter, out));
+      }
     });
   });
   if (!outcome.returned()) {
@@ -122,9 +139,8 @@ std::string describe(const wasm::Outcome& outcome) {
   return std::string("it trapped: ") + outcome.trap;
 }
 
-void set_callback(Process& process, const char* setter, wasm_rt_func_type_t type,
-                  wasm_rt_function_ptr_t function, void* context) {
-  process.function<void(uint32_t)>(setter)(process.add_function(type, function, context));
+void set_callback(Process& process, const char* setter, const emscripten::Callback& callback) {
+  process.function<void(uint32_t)>(setter)(process.add_callback(setter, callback));
 }
 
 uint32_t guest_fopen(Process& process, std::string_view path, std::string_view mode) {

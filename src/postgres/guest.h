@@ -17,7 +17,8 @@ namespace pglite::postgres {
 std::vector<std::string> postgres_environment(std::string_view username, std::string_view database);
 
 // Makes a process of the main module over `filesystem`, ready for main. A call of a function that
-// PGlite's modules lack becomes a PostgreSQL ERROR (feature_not_supported) in it.
+// PGlite's modules lack becomes a PostgreSQL ERROR (feature_not_supported) in it. `*out` must stay
+// where it is while the process lives: callbacks find the process through it.
 Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
                              std::vector<std::string> environment,
                              std::function<void(std::string_view)> log,
@@ -26,11 +27,20 @@ Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
 // How a guest that did not return as it should have ended, for a message.
 std::string describe(const wasm::Outcome& outcome);
 
-// Registers `function`, whose first parameter is `context`, under an identifier for a host callback
-// and hands its table index to the guest's setter `setter` (pgl_set_system_fn and the like). On the
-// guest stack.
-void set_callback(emscripten::Process& process, const char* setter, wasm_rt_func_type_t type,
-                  wasm_rt_function_ptr_t function, void* context);
+// Gives the guest the host function `callback` through its setter `setter` (pgl_set_system_fn and
+// the like), which is also its name in snapshots. On the guest stack.
+void set_callback(emscripten::Process& process, const char* setter,
+                  const emscripten::Callback& callback);
+
+// The callbacks that make_postgres_process() sets, by their setters; empty for other names.
+// `process` is where the process's address will be when they are called.
+emscripten::Callback postgres_callback(std::string_view setter,
+                                       std::unique_ptr<emscripten::Process>* process);
+
+// What make_postgres_process() configures.
+emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSystem> filesystem,
+                                                  std::vector<std::string> environment,
+                                                  std::function<void(std::string_view)> log);
 
 // Opens `path` with the guest's own fopen: a FILE* in the guest, 0 where it fails. On the guest
 // stack.

@@ -24,7 +24,7 @@ vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
       {"/dev/stderr", output},
       {"/dev/tty", vfs::make_terminal_device(output)},
   };
-  for (const std::string_view directory : {std::string_view("/dev"), std::string_view("/tmp")}) {
+  for (const char* directory : {"/dev/shm", "/tmp"}) {
     if (auto made = tree.memory->make_directories(directory, 0777); !made) {
       return vfs::error(made.error());
     }

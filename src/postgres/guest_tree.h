@@ -2,7 +2,7 @@
 //
 //   /pglite, /home   PGlite's bundle, borrowed from the program
 //   /pglite/data     the data directory: in memory, or a directory of the host
-//   /dev             null, zero, random, urandom, stdin, stdout, stderr, tty
+//   /dev             null, zero, random, urandom, stdin, stdout, stderr, tty, shm/
 //   /tmp
 #ifndef PGLITE_POSTGRES_GUEST_TREE_H_
 #define PGLITE_POSTGRES_GUEST_TREE_H_

@@ -65,12 +65,12 @@ Status Initdb::run() {
   wasm::Outcome outcome;
   process_->run([&] {
     outcome = process_->call([&] {
-      set_callback(*process_, "pgl_set_system_fn", wasm_func_type_i_i,
-                   reinterpret_cast<wasm_rt_function_ptr_t>(system), this);
-      set_callback(*process_, "pgl_set_popen_fn", wasm_func_type_ii_i,
-                   reinterpret_cast<wasm_rt_function_ptr_t>(popen), this);
-      set_callback(*process_, "pgl_set_pclose_fn", wasm_func_type_i_i,
-                   reinterpret_cast<wasm_rt_function_ptr_t>(pclose), this);
+      set_callback(*process_, "pgl_set_system_fn",
+                   {wasm_func_type_i_i, reinterpret_cast<wasm_rt_function_ptr_t>(system), this});
+      set_callback(*process_, "pgl_set_popen_fn",
+                   {wasm_func_type_ii_i, reinterpret_cast<wasm_rt_function_ptr_t>(popen), this});
+      set_callback(*process_, "pgl_set_pclose_fn",
+                   {wasm_func_type_i_i, reinterpret_cast<wasm_rt_function_ptr_t>(pclose), this});
     });
     if (!outcome.returned()) return;
     outcome = process_->call_main(arguments);

@@ -1,20 +1,25 @@
 // pglite::Instance: a guest tree, where needed a data directory, and a backend.
 #include "pglite/instance.h"
 
+#include <sys/mman.h>
+
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 
 #include "postgres/backend.h"
 #include "postgres/data_directory.h"
 #include "postgres/guest_tree.h"
+#include "postgres/identity.h"
 #include "postgres/images.h"
+#include "postgres/session_sql.h"
+#include "postgres/snapshot_file.h"
 #include "vfs/image.h"
 #include "wasm/module_registry.h"
-#include "wire/backend.h"
 #include "wire/frontend.h"
-#include "wire/frontend_message.h"
 
 namespace pglite {
 
@@ -24,22 +29,11 @@ using postgres::Backend;
 using postgres::BackendConfig;
 using postgres::DataDirectory;
 using postgres::GuestTree;
+using postgres::SnapshotFile;
 
 constexpr std::string_view kMemoryScheme = "memory://";
 constexpr std::string_view kFileScheme = "file://";
 constexpr std::string_view kInitialName = "postgres";  // the role and database initdb makes
-
-std::string quote_identifier(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + '"';
-}
-
-std::string quote_literal(std::string_view text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted.append(c == '\'' ? 2 : 1, c);
-  return quoted + '\'';
-}
 
 class PostgresInstance final : public Instance {
  public:
@@ -48,16 +42,22 @@ class PostgresInstance final : public Instance {
 
   Status start();
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override;
+  Status snapshot(std::shared_ptr<const Snapshot>* out) override;
+  Status clone(std::unique_ptr<Instance>* out) override;
   Status close() override;
 
  private:
   Status check_module() const;
   Status open_tree();
+  Status open_memory();
+  // The snapshot to start from: the options', or the linked-in one where it fits the options; null
+  // where PostgreSQL has to be booted.
+  Status choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const;
+  Status start_from(const SnapshotFile& snapshot);
+  BackendConfig backend_config(std::string_view database) const;
   Status start_backend(std::string_view database);
   // Makes the role and the database of the options in a new cluster.
   Status create_names();
-  // Runs one SQL command; an ErrorResponse is the status. `*rows` counts DataRows.
-  Status run_sql(const std::string& sql, int* rows = nullptr);
   void log(int level, std::string_view line) const {
     if (options_.log && level <= options_.debug) options_.log(level, line);
   }
@@ -68,6 +68,8 @@ class PostgresInstance final : public Instance {
   bool is_new_ = false;
   Durability durability_ = Durability::kOff;
   std::unique_ptr<DataDirectory> directory_;
+  // What memory and files may be borrowed from; goes last.
+  std::shared_ptr<const SnapshotFile> snapshot_;
   GuestTree tree_;
   std::unique_ptr<Backend> backend_;
 };
@@ -109,13 +111,7 @@ Status PostgresInstance::open_tree() {
   auto tree = postgres::make_guest_tree(postgres::bundle_image(), server_log);
   if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
   tree_ = std::move(*tree);
-  if (in_memory_) {
-    is_new_ = true;
-    const auto loaded = vfs::load_image(postgres::data_directory_image(), *tree_.memory,
-                                        postgres::kDataDirectory);
-    if (!loaded) return Status::engine_gone("the template data directory is damaged");
-    return {};
-  }
+  if (in_memory_) return open_memory();
   if (location.starts_with(kFileScheme)) location.remove_prefix(kFileScheme.size());
   if (location.empty()) return Status::invalid_argument("the data directory has no path");
   if (location.find("://") != std::string_view::npos) {
@@ -135,7 +131,44 @@ Status PostgresInstance::open_tree() {
   return {};
 }
 
-Status PostgresInstance::start_backend(std::string_view database) {
+Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const {
+  if (options_.snapshot != nullptr) {
+    *out = std::dynamic_pointer_cast<const SnapshotFile>(options_.snapshot);
+    if (!options_.settings.empty()) {
+      return Status::invalid_argument(
+          "settings cannot be given to an instance that starts from a snapshot: use SET");
+    }
+    return {};
+  }
+  // Settings and debug levels of PostgreSQL are read when it boots.
+  const auto linked = postgres::boot_snapshot();
+  if (linked.empty() || !options_.settings.empty() || options_.debug > 2) return {};
+  return SnapshotFile::open_linked(linked, out);
+}
+
+Status PostgresInstance::open_memory() {
+  is_new_ = true;
+  Status status = choose_snapshot(&snapshot_);
+  if (!status.ok()) return status;
+  const auto load = [&](std::span<const std::byte> image) {
+    return vfs::load_image(image, *tree_.memory, postgres::kDataDirectory).has_value();
+  };
+  if (snapshot_ == nullptr || snapshot_->is_overlay()) {
+    if (!load(postgres::data_directory_image())) {
+      return Status::engine_gone("the template data directory is damaged");
+    }
+  }
+  if (snapshot_ == nullptr) return {};
+  if (!load(snapshot_->tree_image())) {
+    return Status::incompatible("the snapshot is damaged: its files cannot be unpacked");
+  }
+  for (const std::string& path : snapshot_->removed_files()) {
+    (void)tree_.memory->remove_file(path);
+  }
+  return {};
+}
+
+BackendConfig PostgresInstance::backend_config(std::string_view database) const {
   BackendConfig config;
   config.filesystem = tree_.root;
   config.username = options_.username;
@@ -144,44 +177,77 @@ Status PostgresInstance::start_backend(std::string_view database) {
   config.debug_level = options_.debug > 2 ? options_.debug - 2 : 0;
   config.settings = options_.settings;
   config.log = [this](std::string_view line) { log_server_line(line); };
-  return Backend::start(std::move(config), &backend_);
+  return config;
 }
 
-Status PostgresInstance::run_sql(const std::string& sql, int* rows) {
-  Status result;
-  wire::BackendReader reader;
-  const ResponseSink sink = [&](std::string_view bytes) {
-    reader.feed(bytes, [&](const wire::BackendMessage& message) {
-      if (message.type == 'D' && rows != nullptr) ++*rows;
-      wire::ErrorFields fields;
-      if (message.type == 'E' && wire::parse_error(message.body, &fields)) {
-        result = Status::invalid_argument(std::string(fields.message));
-      }
-    });
-  };
-  const Status status = backend_->exec(wire::query(sql), sink);
-  return status.ok() ? result : status;
+Status PostgresInstance::start_backend(std::string_view database) {
+  return Backend::start(backend_config(database), &backend_);
+}
+
+// Gives a restored instance what it must not share with its siblings: identity and times in files
+// and memory, and the state of the random number generators.
+Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
+  const postgres::ClusterIdentity identity = postgres::make_identity();
+  Status status = postgres::write_identity(*tree_.memory, postgres::kDataDirectory, identity);
+  if (!status.ok()) return status;
+  status = Backend::restore(backend_config(kInitialName), snapshot.state(), snapshot, &backend_);
+  if (!status.ok()) return status;
+
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  constexpr int64_t kSecondsTo2000 = 946684800;
+  const int64_t start = (now.tv_sec - kSecondsTo2000) * 1'000'000 + now.tv_nsec / 1000;
+  const wasm::GuestMemory memory = backend_->process().memory();
+  bool patched = true;
+  for (const postgres::Patch& patch : snapshot.patches()) {
+    using Kind = postgres::Patch::Kind;
+    switch (patch.kind) {
+      case Kind::kSystemIdentifier:
+        patched &= memory.store(wasm::GuestPtr<uint64_t>{patch.address},
+                                identity.system_identifier).has_value();
+        break;
+      case Kind::kNonce:
+        patched &= memory.store(wasm::GuestPtr<std::array<std::byte, 32>>{patch.address},
+                                identity.nonce).has_value();
+        break;
+      case Kind::kStartTime:
+        patched &= memory.store(wasm::GuestPtr<int64_t>{patch.address}, start).has_value();
+        break;
+    }
+  }
+  // pg_prng_state: 128 bits, not all zero.
+  const postgres::ClusterIdentity random = postgres::make_identity();
+  std::array<std::byte, 16> seed{};
+  std::memcpy(seed.data(), random.nonce.data(), seed.size());
+  seed[0] |= std::byte{1};
+  const uint32_t generator = backend_->process().data_address("pg_global_prng_state");
+  patched &= memory.store(wasm::GuestPtr<std::array<std::byte, 16>>{generator}, seed).has_value();
+  if (!patched) return Status::incompatible("the snapshot is damaged: it patches beyond its memory");
+  if (options_.snapshot != nullptr) {
+    // random() has a generator of its own, which the snapshot's session may have used already.
+    const auto value = static_cast<double>(random.system_identifier & 0xFFFFFFFF) / 0xFFFFFFFF;
+    status = run_sql(*backend_, "SELECT pg_catalog.setseed(" + std::to_string(value) + ")");
+  }
+  return status;
 }
 
 Status PostgresInstance::create_names() {
   const bool other_role = options_.username != kInitialName;
   const bool other_database = options_.database != kInitialName;
-  if (!other_role && !other_database) return start_backend(kInitialName);
-  Status status = start_backend(kInitialName);
-  if (status.ok() && other_role) {
-    status = run_sql("CREATE ROLE " + quote_identifier(options_.username) + " SUPERUSER LOGIN");
+  Status status;
+  if (other_role) {
+    status = run_sql(*backend_, "CREATE ROLE " + postgres::quote_identifier(options_.username) +
+                                    " SUPERUSER LOGIN");
   }
-  if (status.ok() && other_database) {
-    int found = 0;
-    status = run_sql("SELECT 1 FROM pg_database WHERE datname = " + quote_literal(options_.database),
-                     &found);
-    if (status.ok() && found == 0) {
-      status = run_sql("CREATE DATABASE " + quote_identifier(options_.database) + " OWNER " +
-                       quote_identifier(options_.username));
-    }
+  if (!status.ok() || !other_database) return status;
+  postgres::SqlResult found;
+  status = run_sql(*backend_, "SELECT 1 FROM pg_catalog.pg_database WHERE datname = " +
+                                  postgres::quote_literal(options_.database), &found);
+  if (status.ok() && found.rows.empty()) {
+    status = run_sql(*backend_, "CREATE DATABASE " + postgres::quote_identifier(options_.database) +
+                                    " OWNER " + postgres::quote_identifier(options_.username));
   }
   if (!status.ok()) return status;
-  if (!other_database) return {};
   // A single-user backend stays in the database it was started in.
   status = backend_->stop();
   backend_.reset();
@@ -193,9 +259,14 @@ Status PostgresInstance::start() {
              version().postgres + ") on " + options_.data_dir);
   Status status = check_module();
   if (status.ok()) status = open_tree();
-  if (status.ok()) status = is_new_ ? create_names() : start_backend(options_.database);
+  if (status.ok()) {
+    status = snapshot_ != nullptr ? start_from(*snapshot_)
+                                  : start_backend(is_new_ ? kInitialName : options_.database);
+  }
+  if (status.ok() && is_new_ && options_.snapshot == nullptr) status = create_names();
   if (status.ok() && options_.username != kInitialName) {
-    status = run_sql("SET SESSION AUTHORIZATION " + quote_identifier(options_.username));
+    status = run_sql(*backend_, "SET SESSION AUTHORIZATION " +
+                                    postgres::quote_identifier(options_.username));
   }
   if (status.ok()) log(1, "ready");
   return status;
@@ -210,9 +281,45 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
   return backend_->exec(request, sink);
 }
 
+Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  if (!in_memory_) return Status::invalid_argument("only memory:// instances have snapshots");
+  if (backend_->waiting_for_input()) {
+    return Status::invalid_argument("no snapshot can be taken while a COPY is under way");
+  }
+  // Our own query is one statement: it cannot run in a failed transaction, and in an open one it
+  // leaves the status at T.
+  postgres::SqlResult state;
+  Status status = run_sql(*backend_, "SELECT 1", &state);
+  if (status.code() == StatusCode::kEngineGone) return status;
+  if (state.transaction_status != 'I') {
+    return Status::invalid_argument("no snapshot can be taken while a transaction is open");
+  }
+  postgres::CaptureOptions capture;
+  status = postgres::start_times(*backend_, &capture.start_times);
+  if (!status.ok()) return status;
+  vfs::UniqueFd fd(memfd_create("pglite-port-snapshot", MFD_CLOEXEC));
+  if (!fd) {
+    return Status::io_error(std::string("no memory for a snapshot: ") + std::strerror(errno));
+  }
+  status = SnapshotFile::capture(*backend_, *tree_.memory, capture, fd.get());
+  std::shared_ptr<const SnapshotFile> snapshot;
+  if (status.ok()) status = SnapshotFile::open(std::move(fd), "(in memory)", &snapshot);
+  if (status.ok()) *out = std::move(snapshot);
+  return status;
+}
+
+Status PostgresInstance::clone(std::unique_ptr<Instance>* out) {
+  Options options = options_;
+  options.settings.clear();  // they are in the snapshot
+  Status status = snapshot(&options.snapshot);
+  return status.ok() ? open(options, out) : status;
+}
+
 Status PostgresInstance::close() {
   if (backend_ == nullptr) return {};
-  Status status = backend_->stop();
+  // What is in memory goes with it: there is nothing to write a checkpoint for.
+  Status status = in_memory_ ? Status() : backend_->stop();
   backend_.reset();
   directory_.reset();
   tree_ = {};
