@@ -26,6 +26,8 @@ struct Texts {
   std::string durability;
   std::string framing = "auto";
   std::string settings;
+  std::string snapshot;
+  std::string save_snapshot;
   std::string format = "table";
 };
 
@@ -100,6 +102,17 @@ Status convert(const CLI::App& app, const Texts& texts, Configuration* configura
   if (Status status = parse_settings(texts.settings, &engine.settings); !status.ok()) {
     return Status::invalid_argument("-o (PGLITE_OPTIONS): " + status.message() +
                                     "; accepted is -c name=value, any number of times");
+  }
+  configuration->snapshot = texts.snapshot;
+  configuration->save_snapshot = texts.save_snapshot;
+  for (const auto& [option, value] : {std::pair{"--snapshot", &texts.snapshot},
+                                      std::pair{"--save-snapshot", &texts.save_snapshot}}) {
+    if (!value->empty() && engine.data_dir != "memory://") {
+      return Status::invalid_argument(std::string(option) + " (" +
+                                      app.get_option(option)->get_envname() +
+                                      ") needs the data directory memory://, not '" +
+                                      texts.data_dir + "'");
+    }
   }
   return {};
 }
@@ -195,6 +208,10 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
       "What a commit survives: power loss, our own death, neither; default full for directories, "
       "off for memory://");
   add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
+  add(app, "--snapshot", texts.snapshot, "PGLITE_SNAPSHOT", "FILE",
+      "Start memory:// from this snapshot");
+  add(app, "--save-snapshot", texts.save_snapshot, "PGLITE_SAVE_SNAPSHOT", "FILE",
+      "Write a snapshot of memory:// when the session has ended without a failure");
   add(app, "--debug", texts.debug, "PGLITE_DEBUG", "0..5",
       "0 errors only, 1 lifecycle, 2 messages, 3 to 5 PostgreSQL's own; default 0");
   add(app, "--wasm", texts.wasm, "PGLITE_WASM_PATH", "FILE",

@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   occupy_standard_descriptors();
   pglite::cli::Host host;
   host.open = pglite::Instance::open;
+  host.load_snapshot = pglite::Snapshot::load;
   host.version = pglite::version();
   std::error_code ignored;
   host.program_directory =

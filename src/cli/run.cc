@@ -36,9 +36,23 @@ Status check_readable(const std::string& path) {
                           " (--wasm, PGLITE_WASM_PATH): " + std::strerror(error));
 }
 
-Status open_instance(const Host& host, const Options& options, std::unique_ptr<Instance>* out) {
+Status open_instance(const Host& host, const Configuration& configuration,
+                     std::unique_ptr<Instance>* out) {
+  Options options = configuration.engine;
   if (Status status = check_readable(options.wasm_path); !status.ok()) return status;
+  if (!configuration.snapshot.empty()) {
+    Status status = host.load_snapshot(configuration.snapshot, &options.snapshot);
+    if (!status.ok()) return status;
+  }
   return host.open(options, out);
+}
+
+// What is done with an instance whose session went well, before it is closed.
+Status keep_snapshot(const std::string& path, Instance& instance) {
+  if (path.empty()) return {};
+  std::shared_ptr<const Snapshot> snapshot;
+  Status status = instance.snapshot(&snapshot);
+  return status.ok() ? snapshot->save(path) : status;
 }
 
 int run_port(const Host& host, const Configuration& configuration) {
@@ -51,8 +65,11 @@ int run_port(const Host& host, const Configuration& configuration) {
   options.framing = configuration.framing;
   options.debug = configuration.engine.debug;
   options.log = configuration.engine.log;
+  options.before_close = [&](Instance& instance) {
+    return keep_snapshot(configuration.save_snapshot, instance);
+  };
   std::unique_ptr<Instance> instance;
-  if (Status status = open_instance(host, configuration.engine, &instance); !status.ok()) {
+  if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
     port::send_error_frame(status.message(), options);
     return status.exit_code();
   }
@@ -81,12 +98,16 @@ int run_sql_command(const Host& host, const Configuration& configuration) {
   sigaction(SIGPIPE, &ignore, &before);
   std::unique_ptr<Instance> instance;
   int exit_code = 0;
-  if (Status status = open_instance(host, configuration.engine, &instance); !status.ok()) {
+  if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
     exit_code = fail(host, status);
   } else {
     Output out(host.out, "stdout");
     Output err(host.err, "stderr");
     exit_code = run_sql(*instance, configuration.sql, host.in, out, err);
+    if (exit_code == 0) {
+      const Status kept = keep_snapshot(configuration.save_snapshot, *instance);
+      if (!kept.ok()) exit_code = fail(host, kept);
+    }
     exit_code = close_instance(host, *instance, exit_code);
   }
   sigaction(SIGPIPE, &before, nullptr);
@@ -95,7 +116,7 @@ int run_sql_command(const Host& host, const Configuration& configuration) {
 
 int run_initdb(const Host& host, const Configuration& configuration) {
   std::unique_ptr<Instance> instance;
-  if (Status status = open_instance(host, configuration.engine, &instance); !status.ok()) {
+  if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
     return fail(host, status);
   }
   return close_instance(host, *instance, 0);

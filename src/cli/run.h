@@ -12,6 +12,7 @@ namespace pglite::cli {
 
 struct Host {
   std::function<Status(const Options&, std::unique_ptr<Instance>*)> open;
+  std::function<Status(const std::string& path, std::shared_ptr<const Snapshot>*)> load_snapshot;
   Version version{"", "", ""};
   std::string program_directory;
   int in = 0;

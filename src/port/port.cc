@@ -69,10 +69,13 @@ int serve(Instance& instance, const PortOptions& options) {
       break;
   }
   int exit_code = session.exit_code();
-  if (const Status status = instance.close(); !status.ok()) {
+  const auto report = [&](const Status& status) {
+    if (status.ok()) return;
     session.log(0, "ERROR: " + status.message());
     if (exit_code == kExitOk) exit_code = status.exit_code();
-  }
+  };
+  if (exit_code == kExitOk && options.before_close) report(options.before_close(instance));
+  report(instance.close());
   session.log(1, "port: closed, exit code " + std::to_string(exit_code));
   return exit_code;
 }

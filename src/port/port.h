@@ -24,6 +24,9 @@ struct PortOptions {
   uint64_t max_request = (uint64_t{1} << 30) + (uint64_t{1} << 20);
   // The largest answer. Erlang's {packet, 4} takes no more than a signed length.
   uint64_t max_answer = 0x7fffffff;
+  // Called when the session has ended without a failure, before the instance is closed. What it
+  // returns is reported like a failure to close.
+  std::function<Status(Instance&)> before_close;
   // One line without its newline; `level` is the debug level it belongs to, 0 is always wanted.
   std::function<void(int level, std::string_view line)> log;
 };

@@ -296,6 +296,7 @@ Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
     return Status::invalid_argument("no snapshot can be taken while a transaction is open");
   }
   postgres::CaptureOptions capture;
+  capture.origin = snapshot_.get();
   status = postgres::start_times(*backend_, &capture.start_times);
   if (!status.ok()) return status;
   vfs::UniqueFd fd(memfd_create("pglite-port-snapshot", MFD_CLOEXEC));

@@ -199,6 +199,14 @@ Status SnapshotFile::capture(Backend& backend, vfs::MemoryFileSystem& tree,
     std::array<bool, kBatch> flags{};
     const size_t count = std::min<uint64_t>(kBatch, (memory.size - batch) / kPage);
     touched.read(batch / kPage, std::span(flags).first(count));
+    if (options.origin != nullptr) {
+      // Mapped pages that were never touched here are not present and hold something all the same.
+      for (const Run& run : options.origin->runs_) {
+        const uint64_t first = std::max(run.guest_offset, batch);
+        const uint64_t end = std::min(run.guest_offset + run.size, batch + count * kPage);
+        for (uint64_t at = first; at < end; at += kPage) flags[(at - batch) / kPage] = true;
+      }
+    }
     for (size_t i = 0; i < count; ++i) {
       const uint64_t offset = batch + i * kPage;
       const uint8_t* page = memory.data + offset;

@@ -34,8 +34,12 @@ struct Patch {
   uint32_t address;
 };
 
+class SnapshotFile;
+
 // What capture() wants to be told.
 struct CaptureOptions {
+  // The snapshot that the backend's memory was mapped from, if it was.
+  const SnapshotFile* origin = nullptr;
   // The tree is written whole, or, where `base` is given, as what differs from it.
   const vfs::MemoryFileSystem* base = nullptr;
   // Times of start (microseconds since 2000-01-01) to look for in memory.
