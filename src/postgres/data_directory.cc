@@ -6,13 +6,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
-#include "postgres/initdb.h"
+#include "postgres/identity.h"
+#include "vfs/image.h"
+#include "vfs/memory_filesystem.h"
 
 namespace pglite::postgres {
 
@@ -25,6 +28,7 @@ constexpr std::string_view kMajorVersion = "18";
 // die on the way, the next open() finds this directory and finishes or starts over.
 constexpr std::string_view kStaging = ".pglite-port-new";
 constexpr std::string_view kVersionFile = "PG_VERSION";
+constexpr size_t kBlock = 8192;  // BLCKSZ
 
 Status io_error(const std::string& path, std::string_view what, int error) {
   return Status::io_error("data directory \"" + path + "\" " + std::string(what) + ": " +
@@ -74,6 +78,62 @@ Status finish_staging(const fs::path& directory) {
   if (!error) fs::remove(staging, error);
   if (error) return io_error(directory.string(), "cannot be filled", error.value());
   sync_directory(directory);
+  return {};
+}
+
+// Copies the tree below `directory` into the existing host directory `target`. Holes stay holes,
+// except in WAL segments: PostgreSQL allocates those in advance so that a commit never finds the
+// disk full.
+Status copy_to_host(vfs::MemoryFileSystem& source, const std::string& directory,
+                    const fs::path& target) {
+  const auto guest_error = [&](std::errc error) {
+    return io_error(target.string(), "cannot be filled", static_cast<int>(error));
+  };
+  auto opened = source.open(directory, {.read = true, .directory = true}, 0);
+  if (!opened) return guest_error(opened.error());
+  const auto entries = (*opened)->entries();
+  if (!entries) return guest_error(entries.error());
+  const std::string prefix = directory == "/" ? directory : directory + "/";
+  std::vector<std::byte> buffer(size_t{1} << 20);
+  for (const vfs::DirectoryEntry& entry : *entries) {
+    const std::string name = prefix + entry.name;
+    const fs::path path = target / entry.name;
+    const auto metadata = source.metadata(name, false);
+    if (!metadata) return guest_error(metadata.error());
+    if (S_ISDIR(metadata->mode)) {
+      if (mkdir(path.c_str(), metadata->mode & 0777) != 0) {
+        return io_error(path.string(), "cannot be made", errno);
+      }
+      if (Status status = copy_to_host(source, name, path); !status.ok()) return status;
+      continue;
+    }
+    auto file = source.open(name, {.read = true}, 0);
+    if (!file) return guest_error(file.error());
+    const vfs::UniqueFd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                                   metadata->mode & 0777));
+    const auto size = static_cast<off_t>(metadata->size);
+    const bool is_wal = directory == "/pg_wal";
+    int error = out ? 0 : errno;
+    if (error == 0 && size > 0) {
+      error = is_wal ? posix_fallocate(out.get(), 0, size)
+                     : (ftruncate(out.get(), size) == 0 ? 0 : errno);
+    }
+    for (uint64_t offset = 0; error == 0 && offset < metadata->size;) {
+      const auto count = (*file)->read(buffer, offset);
+      if (!count) return guest_error(count.error());
+      for (size_t at = 0; at < *count && error == 0; at += kBlock) {
+        const size_t length = std::min(kBlock, *count - at);
+        const auto block = std::span(buffer).subspan(at, length);
+        if (std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; })) continue;
+        if (pwrite(out.get(), block.data(), length, static_cast<off_t>(offset + at)) !=
+            static_cast<ssize_t>(length)) {
+          error = errno != 0 ? errno : ENOSPC;
+        }
+      }
+      offset += *count;
+    }
+    if (error != 0) return io_error(path.string(), "cannot be written", error);
+  }
   return {};
 }
 
@@ -144,19 +204,21 @@ Status DataDirectory::check(const std::string& path, bool* has_cluster) {
 }
 
 Status DataDirectory::make_cluster(const std::string& path, vfs::Durability durability,
-                                   std::span<const std::byte> bundle,
-                                   const std::function<void(std::string_view)>& log) {
+                                   std::span<const std::byte> cluster_image) {
   const fs::path staging = fs::path(path) / kStaging;
   if (mkdir(staging.c_str(), 0700) != 0) return io_error(path, "is not writable", errno);
   Status status;
   {
-    auto tree = make_guest_tree(bundle, log);
-    auto host = vfs::HostFileSystem::open(staging.string(), durability);
-    if (!host) return io_error(path, "cannot be opened", static_cast<int>(host.error()));
-    if (!tree || !tree->root->mount(kDataDirectory, std::move(*host))) {
-      return Status::engine_gone("PGlite's files cannot be unpacked");
+    vfs::MemoryFileSystem cluster;
+    if (!vfs::load_image(cluster_image, cluster, "/")) {
+      return Status::engine_gone("the template data directory is damaged");
     }
-    status = run_initdb(*tree, log);
+    status = write_identity(cluster, "", make_identity());
+    if (status.ok()) status = copy_to_host(cluster, "/", staging);
+    // One call for a thousand files. PostgreSQL syncs what it writes from here on by itself.
+    if (status.ok() && durability == vfs::Durability::kSync && syncfs(lock_fd_) != 0) {
+      status = io_error(path, "cannot be made durable", errno);
+    }
   }
   if (!status.ok()) {
     std::error_code ignored;
@@ -168,15 +230,14 @@ Status DataDirectory::make_cluster(const std::string& path, vfs::Durability dura
 }
 
 Status DataDirectory::open(const std::string& path, vfs::Durability durability,
-                           std::span<const std::byte> bundle,
-                           const std::function<void(std::string_view)>& log,
+                           std::span<const std::byte> cluster_image,
                            std::unique_ptr<DataDirectory>* out) {
   std::unique_ptr<DataDirectory> directory(new DataDirectory);
   Status status = directory->lock(path);
   bool has_cluster = false;
   if (status.ok()) status = directory->check(path, &has_cluster);
   if (status.ok() && !has_cluster) {
-    status = directory->make_cluster(path, durability, bundle, log);
+    status = directory->make_cluster(path, durability, cluster_image);
   }
   if (!status.ok()) return status;
   auto host = vfs::HostFileSystem::open(path, durability);

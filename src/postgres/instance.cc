@@ -122,7 +122,7 @@ Status PostgresInstance::open_tree() {
   Status status = DataDirectory::open(
       std::string(location),
       durability_ == Durability::kFull ? vfs::Durability::kSync : vfs::Durability::kIgnore,
-      postgres::bundle_image(), server_log, &directory_);
+      postgres::data_directory_image(), &directory_);
   if (!status.ok()) return status;
   is_new_ = directory_->is_new();
   if (!tree_.root->mount(postgres::kDataDirectory, directory_->filesystem())) {
