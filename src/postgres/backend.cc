@@ -9,11 +9,14 @@
 // there, on its own stack, and goes on with the next request.
 #include "postgres/backend.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "postgres/guest.h"
 #include "postgres/guest_tree.h"
+#include "wire/backend.h"
 
 namespace pglite::postgres {
 
@@ -39,6 +42,7 @@ std::unique_ptr<Backend> Backend::make(const BackendConfig& config) {
     if (forward) forward(line);
   };
   self->work_task_ = [self] { self->work(); };
+  if (getentropy(&self->cancel_key_, sizeof self->cancel_key_) != 0) self->cancel_key_ = 0;
   return backend;
 }
 
@@ -150,17 +154,34 @@ uint32_t Backend::write_output(void* context, uint32_t buffer, uint32_t size) {
   auto& self = *static_cast<Backend*>(context);
   const auto source = self.process_->memory().bytes(buffer, size);
   if (!source) return 0;
-  // The sink is the caller's code and must not unwind through the guest.
+  self.deliver({reinterpret_cast<const char*>(source->data()), source->size()});
+  return size;
+}
+
+// The sink is the caller's code and must not unwind through the guest.
+void Backend::deliver(std::string_view bytes) {
   try {
-    if (self.sink_ != nullptr) {
-      (*self.sink_)({reinterpret_cast<const char*>(source->data()), source->size()});
+    if (collected_ != nullptr) {
+      collected_->append(bytes);
+    } else if (sink_ != nullptr) {
+      (*sink_)(bytes);
     }
   } catch (const std::exception& exception) {
-    if (self.failure_.empty()) {
-      self.failure_ = std::string("the answer could not be delivered: ") + exception.what();
+    if (failure_.empty()) {
+      failure_ = std::string("the answer could not be delivered: ") + exception.what();
     }
   }
-  return size;
+}
+
+void Backend::replace_cancel_key(std::string& answer) const {
+  size_t position = 0;
+  wire::BackendScanner().scan(answer, [&](char type, size_t end) {
+    constexpr size_t kKeySize = sizeof cancel_key_;
+    if (type == 'K' && end - position >= 9 + kKeySize) {
+      std::memcpy(answer.data() + end - kKeySize, &cancel_key_, kKeySize);
+    }
+    position = end;
+  });
 }
 
 void Backend::fail(const wasm::Outcome& outcome, const char* where) {
@@ -183,6 +204,8 @@ void Backend::work() {
 void Backend::work_startup_packet() {
   emscripten::Process& process = *process_;
   uint32_t result = 0;
+  std::string answer;
+  collected_ = &answer;
   const wasm::Outcome outcome = process.call([&] {
     const uint32_t port = process.function<uint32_t()>("pgl_getMyProcPort")();
     const auto startup =
@@ -193,6 +216,9 @@ void Backend::work_startup_packet() {
       flush_output_();
     }
   });
+  collected_ = nullptr;
+  replace_cancel_key(answer);
+  deliver(answer);
   if (!outcome.returned()) {
     fail(outcome, "the startup packet");
   } else if (result != 0) {

@@ -51,6 +51,11 @@ class Backend {
  private:
   Backend() = default;
 
+  // Gives the part of an answer to the sink; what the sink throws ends the engine.
+  void deliver(std::string_view bytes);
+  // PGlite has one cancel key for all: puts ours into BackendKeyData.
+  void replace_cancel_key(std::string& answer) const;
+
   static uint32_t read_input(void* context, uint32_t buffer, uint32_t size);
   static uint32_t write_output(void* context, uint32_t buffer, uint32_t size);
 
@@ -78,6 +83,8 @@ class Backend {
   std::string_view input_;  // what of the request is not read yet
   bool end_of_input_ = false;
   const ResponseSink* sink_ = nullptr;
+  std::string* collected_ = nullptr;  // where set, answers go here instead of to the sink
+  uint32_t cancel_key_ = 0;           // random, for the client to quote
   std::string failure_;  // non-empty: the engine is gone, and why
   std::string last_fatal_;  // the last FATAL or PANIC line of the server log
 };
