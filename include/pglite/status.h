@@ -50,13 +50,20 @@ class [[nodiscard]] Status {
   // (incompatible), 70 engine gone, 74 I/O, 75 in use.
   [[nodiscard]] int exit_code() const {
     switch (code_) {
-      case StatusCode::kOk: return 0;
-      case StatusCode::kInvalidArgument: return 64;
-      case StatusCode::kIncompatible: return 65;
-      case StatusCode::kEngineGone: return 70;
-      case StatusCode::kIoError: return 74;
-      case StatusCode::kInUse: return 75;
-      case StatusCode::kDisconnected: return 74;
+      case StatusCode::kOk:
+        return 0;
+      case StatusCode::kInvalidArgument:
+        return 64;
+      case StatusCode::kIncompatible:
+        return 65;
+      case StatusCode::kEngineGone:
+        return 70;
+      case StatusCode::kIoError:
+        return 74;
+      case StatusCode::kInUse:
+        return 75;
+      case StatusCode::kDisconnected:
+        return 74;
     }
     return 70;
   }

@@ -108,10 +108,9 @@ Status convert(const CLI::App& app, const Texts& texts, Configuration* configura
   for (const auto& [option, value] : {std::pair{"--snapshot", &texts.snapshot},
                                       std::pair{"--save-snapshot", &texts.save_snapshot}}) {
     if (!value->empty() && engine.data_dir != "memory://") {
-      return Status::invalid_argument(std::string(option) + " (" +
-                                      app.get_option(option)->get_envname() +
-                                      ") needs the data directory memory://, not '" +
-                                      texts.data_dir + "'");
+      return Status::invalid_argument(
+          std::string(option) + " (" + app.get_option(option)->get_envname() +
+          ") needs the data directory memory://, not '" + texts.data_dir + "'");
     }
   }
   return {};

@@ -17,7 +17,7 @@ enum class Command { kPort, kSql, kInitdb };
 
 struct Configuration {
   Command command = Command::kPort;
-  Options engine;  // without `log` and `snapshot`
+  Options engine;             // without `log` and `snapshot`
   std::string snapshot;       // file to start from; empty: none
   std::string save_snapshot;  // file to write when the session ends well; empty: none
   port::Framing framing = port::Framing::kAuto;

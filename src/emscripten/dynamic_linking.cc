@@ -50,12 +50,11 @@ uint32_t Process::function_address(int32_t library, const guest_export& export_)
     entry.func_type = export_.type;
     entry.func = export_.function;
     entry.module_instance = library < 0 ? env_.main : libraries_[library]->instance.get();
-    place->second =
-        grow_table(entry, 1,
-                   {.kind = Growth::Kind::kExport,
-                    .name = {},
-                    .library = library,
-                    .export_index = static_cast<uint32_t>(&export_ - module.exports)});
+    place->second = grow_table(entry, 1,
+                               {.kind = Growth::Kind::kExport,
+                                .name = {},
+                                .library = library,
+                                .export_index = static_cast<uint32_t>(&export_ - module.exports)});
     if (place->second == UINT32_MAX) wasm_rt_trap(WASM_RT_TRAP_OOB);
   }
   return place->second;
@@ -124,12 +123,11 @@ Process::Library* Process::load_library(const std::string& path, std::string* er
     }
     library->env.memory_base = (block + alignment - 1) & ~(alignment - 1);
   }
-  library->env.table_base =
-      grow_table({}, module->table_size,
-                 {.kind = Growth::Kind::kElements,
-                  .name = {},
-                  .library = static_cast<int32_t>(libraries_.size()),
-                  .count = module->table_size});
+  library->env.table_base = grow_table({}, module->table_size,
+                                       {.kind = Growth::Kind::kElements,
+                                        .name = {},
+                                        .library = static_cast<int32_t>(libraries_.size()),
+                                        .count = module->table_size});
   if (library->env.table_base == UINT32_MAX) {
     *error = "the function table is full";
     return nullptr;
@@ -181,11 +179,10 @@ bool Process::open_library(uint32_t handle) {
   handles_[handle] = library;
   const wasm::GuestMemory guest = memory();
   (void)guest.store(wasm::GuestPtr<uint8_t>{handle + kDsoMemoryAllocated}, 1);
-  const std::pair<uint32_t, uint32_t> fields[] = {
-      {kDsoMemoryAddress, library->env.memory_base},
-      {kDsoMemorySize, library->module->memory_size},
-      {kDsoTableAddress, library->env.table_base},
-      {kDsoTableSize, library->module->table_size}};
+  const std::pair<uint32_t, uint32_t> fields[] = {{kDsoMemoryAddress, library->env.memory_base},
+                                                  {kDsoMemorySize, library->module->memory_size},
+                                                  {kDsoTableAddress, library->env.table_base},
+                                                  {kDsoTableSize, library->module->table_size}};
   for (const auto& [offset, value] : fields) {
     (void)guest.store(wasm::GuestPtr<uint32_t>{handle + offset}, value);
   }

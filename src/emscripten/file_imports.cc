@@ -29,8 +29,7 @@ constexpr uint32_t kCreate = 0100, kExclusive = 0200, kTruncate = 01000, kAppend
 constexpr uint32_t kAtCwd = static_cast<uint32_t>(-100);
 constexpr uint32_t kAtSymlinkNoFollow = 0x100, kAtRemoveDirectory = 0x200, kAtEmptyPath = 0x1000;
 // sys/stat.h
-constexpr uint32_t kTypeMask = 0170000, kTypeDirectory = 0040000,
-                   kTypeCharacterDevice = 0020000;
+constexpr uint32_t kTypeMask = 0170000, kTypeDirectory = 0040000, kTypeCharacterDevice = 0020000;
 
 // The absolute path that `path` in guest memory names, relative to `directory` (a descriptor or
 // AT_FDCWD).
@@ -186,8 +185,15 @@ uint32_t w2c_env_0x5F_syscall_dup3(w2c_env* env, uint32_t from, uint32_t to, uin
 uint32_t w2c_env_0x5F_syscall_fcntl64(w2c_env* env, uint32_t fd, uint32_t command,
                                       uint32_t arguments) {
   enum : uint32_t {
-    kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 12, kSetLk = 13,
-    kSetLkW = 14, kDupFdCloexec = 1030
+    kDupFd = 0,
+    kGetFd = 1,
+    kSetFd = 2,
+    kGetFl = 3,
+    kSetFl = 4,
+    kGetLk = 12,
+    kSetLk = 13,
+    kSetLkW = 14,
+    kDupFdCloexec = 1030
   };
   return syscall_result([&]() -> Result<uint32_t> {
     Process& process = Process::of(env);
@@ -199,8 +205,8 @@ uint32_t w2c_env_0x5F_syscall_fcntl64(w2c_env* env, uint32_t fd, uint32_t comman
       case kDupFd:
       case kDupFdCloexec: {
         PGLITE_TRY(minimum, argument());
-        PGLITE_TRY(copy, table.dup(descriptor, static_cast<int>(minimum),
-                                   command == kDupFdCloexec));
+        PGLITE_TRY(copy,
+                   table.dup(descriptor, static_cast<int>(minimum), command == kDupFdCloexec));
         return static_cast<uint32_t>(copy);
       }
       case kGetFd: {
@@ -226,8 +232,10 @@ uint32_t w2c_env_0x5F_syscall_fcntl64(w2c_env* env, uint32_t fd, uint32_t comman
         return done_as_zero(process.memory().store(GuestPtr<int16_t>{lock}, 2));
       }
       case kSetLk:
-      case kSetLkW: return 0u;
-      default: return error(std::errc::invalid_argument);
+      case kSetLkW:
+        return 0u;
+      default:
+        return error(std::errc::invalid_argument);
     }
   });
 }
@@ -308,9 +316,9 @@ uint32_t w2c_wasi__snapshot__preview1_fd_seek(w2c_wasi__snapshot__preview1* env,
   return wasi_result([&]() -> Result<void> {
     Process& process = Process::of(env);
     if (whence > 2) return error(std::errc::invalid_argument);
-    PGLITE_TRY(position, process.descriptors().seek(static_cast<int>(fd),
-                                                    static_cast<int64_t>(offset),
-                                                    static_cast<vfs::Whence>(whence)));
+    PGLITE_TRY(position,
+               process.descriptors().seek(static_cast<int>(fd), static_cast<int64_t>(offset),
+                                          static_cast<vfs::Whence>(whence)));
     return process.memory().store(GuestPtr<uint64_t>{out}, position);
   });
 }
@@ -512,8 +520,7 @@ uint32_t w2c_env_0x5F_syscall_mkdirat(w2c_env* env, uint32_t directory, uint32_t
   return syscall_result([&]() -> Result<uint32_t> {
     Process& process = Process::of(env);
     PGLITE_TRY(name, guest_path(process, directory, path));
-    return done_as_zero(
-        process.filesystem().make_directory(name, mode & ~process.umask & 07777));
+    return done_as_zero(process.filesystem().make_directory(name, mode & ~process.umask & 07777));
   });
 }
 
@@ -586,8 +593,8 @@ uint32_t w2c_env_0x5F_syscall_fchmodat2(w2c_env* env, uint32_t directory, uint32
   return syscall_result([&]() -> Result<uint32_t> {
     Process& process = Process::of(env);
     PGLITE_TRY(name, guest_path(process, directory, path));
-    return done_as_zero(process.filesystem().change_mode(name, mode & 07777,
-                                                         !(flags & kAtSymlinkNoFollow)));
+    return done_as_zero(
+        process.filesystem().change_mode(name, mode & 07777, !(flags & kAtSymlinkNoFollow)));
   });
 }
 
@@ -626,8 +633,8 @@ uint32_t w2c_env_0x5F_syscall_utimensat(w2c_env* env, uint32_t directory, uint32
     };
     PGLITE_TRY(access, read_time(times));
     PGLITE_TRY(modification, read_time(times + 16));
-    return done_as_zero(process.filesystem().set_times(name, access, modification,
-                                                       !(flags & kAtSymlinkNoFollow)));
+    return done_as_zero(
+        process.filesystem().set_times(name, access, modification, !(flags & kAtSymlinkNoFollow)));
   });
 }
 

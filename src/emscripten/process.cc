@@ -11,9 +11,8 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
     std::unique_ptr<Process> process(new Process(std::move(config)));
     wasm::Outcome outcome;
     process->run([&] {
-      outcome = process->execution_.protect([&] {
-        process->main_->instantiate(process->instance_.get(), &process->env_);
-      });
+      outcome = process->execution_.protect(
+          [&] { process->main_->instantiate(process->instance_.get(), &process->env_); });
     });
     if (!outcome.returned()) {
       *error = std::string("the module cannot be instantiated: ") +
@@ -68,8 +67,8 @@ bool Process::bind_main_module(std::string* error) {
 }
 
 Process::Process(ProcessConfig config) : config_(std::move(config)), main_(config_.main) {
-  instance_ = std::make_unique<std::max_align_t[]>(
-      main_->instance_size / sizeof(std::max_align_t) + 1);
+  instance_ =
+      std::make_unique<std::max_align_t[]>(main_->instance_size / sizeof(std::max_align_t) + 1);
   got_.resize(guest_got_symbol_count + 1);
   got_resolved_.resize(guest_got_symbol_count + 1);
   if (main_->memory_max_pages != 0) {

@@ -27,7 +27,6 @@
 
 namespace pglite::emscripten {
 
-
 class Process;
 
 // An exported guest function with its C++ signature: R(Args...). Call it below a protected call.
@@ -85,9 +84,10 @@ class Process {
   static std::unique_ptr<Process> create(ProcessConfig config, std::string* error);
   // A process as save() described it, with its memory from `pages`. `callback` gives the callbacks
   // by name; a name it does not know is an error.
-  static std::unique_ptr<Process> restore(
-      ProcessConfig config, std::string_view state, const PageSource& pages,
-      const std::function<Callback(std::string_view)>& callback, std::string* error);
+  static std::unique_ptr<Process> restore(ProcessConfig config, std::string_view state,
+                                          const PageSource& pages,
+                                          const std::function<Callback(std::string_view)>& callback,
+                                          std::string* error);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -180,9 +180,9 @@ class Process {
   // What the table grew by, in order: replaying it gives every entry its index again.
   struct Growth {
     enum class Kind : uint32_t {
-      kCallback,   // `name`
-      kExport,     // `export_index` of the main module (library -1) or of a library
-      kElements,   // `count` entries for the elements of `library`
+      kCallback,  // `name`
+      kExport,    // `export_index` of the main module (library -1) or of a library
+      kElements,  // `count` entries for the elements of `library`
     };
     Kind kind;
     std::string name;

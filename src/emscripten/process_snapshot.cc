@@ -121,9 +121,10 @@ bool Process::save(std::string* state, std::string* error) {
   return true;
 }
 
-std::unique_ptr<Process> Process::restore(
-    ProcessConfig config, std::string_view state, const PageSource& pages,
-    const std::function<Callback(std::string_view)>& callback, std::string* error) {
+std::unique_ptr<Process> Process::restore(ProcessConfig config, std::string_view state,
+                                          const PageSource& pages,
+                                          const std::function<Callback(std::string_view)>& callback,
+                                          std::string* error) {
   *error = "the snapshot's process state is damaged";
   try {
     std::unique_ptr<Process> process(new Process(std::move(config)));
@@ -139,8 +140,8 @@ std::unique_ptr<Process> Process::restore(
     wasm::Outcome outcome;
     const auto instantiate = [&](const guest_module& module, void* instance, w2c_env& module_env) {
       process->run([&] {
-        outcome = process->execution_.protect(
-            [&] { module.instantiate_bare(instance, &module_env); });
+        outcome =
+            process->execution_.protect([&] { module.instantiate_bare(instance, &module_env); });
       });
       return outcome.returned();
     };
@@ -214,7 +215,8 @@ std::unique_ptr<Process> Process::restore(
           library->module->load_globals(library->instance.get(), globals.data());
           break;
         }
-        default: return nullptr;
+        default:
+          return nullptr;
       }
     }
     for (uint32_t i = 0; i < guest_got_symbol_count; ++i) {

@@ -59,9 +59,9 @@ uint32_t store_utc(Process& process, uint64_t seconds, uint32_t out) {
   const auto time = static_cast<time_t>(seconds);
   std::tm utc{};
   if (gmtime_r(&time, &utc) == nullptr) return 1;
-  const std::array<int32_t, 10> fields = {utc.tm_sec,  utc.tm_min,  utc.tm_hour, utc.tm_mday,
-                                          utc.tm_mon,  utc.tm_year, utc.tm_wday, utc.tm_yday,
-                                          0,           0};
+  const std::array<int32_t, 10> fields = {
+      utc.tm_sec,  utc.tm_min,  utc.tm_hour, utc.tm_mday, utc.tm_mon,
+      utc.tm_year, utc.tm_wday, utc.tm_yday, 0,           0};
   return process.memory().store(GuestPtr<std::array<int32_t, 10>>{out}, fields) ? 0 : 1;
 }
 
@@ -159,11 +159,21 @@ extern "C" {
 
 // --- What a module instance imports besides functions ---
 
-wasm_rt_memory_t* w2c_env_memory(w2c_env* env) { return env->memory; }
-wasm_rt_funcref_table_t* w2c_env_0x5F_indirect_function_table(w2c_env* env) { return env->table; }
-uint32_t* w2c_env_0x5F_stack_pointer(w2c_env* env) { return env->stack_pointer; }
-uint32_t* w2c_env_0x5F_memory_base(w2c_env* env) { return &env->memory_base; }
-uint32_t* w2c_env_0x5F_table_base(w2c_env* env) { return &env->table_base; }
+wasm_rt_memory_t* w2c_env_memory(w2c_env* env) {
+  return env->memory;
+}
+wasm_rt_funcref_table_t* w2c_env_0x5F_indirect_function_table(w2c_env* env) {
+  return env->table;
+}
+uint32_t* w2c_env_0x5F_stack_pointer(w2c_env* env) {
+  return env->stack_pointer;
+}
+uint32_t* w2c_env_0x5F_memory_base(w2c_env* env) {
+  return &env->memory_base;
+}
+uint32_t* w2c_env_0x5F_table_base(w2c_env* env) {
+  return &env->table_base;
+}
 
 void guest_missing_function(w2c_env* env, const char* name) {
   Process::of(env).missing_function(name);
@@ -185,7 +195,9 @@ void w2c_env_0x5Femscripten_throw_longjmp(w2c_env* env) {
   _longjmp(*execution.invoke_target, 1);
 }
 
-void w2c_env_0x5Fabort_js(w2c_env* env) { Process::of(env).execution().trap("abort() was called"); }
+void w2c_env_0x5Fabort_js(w2c_env* env) {
+  Process::of(env).execution().trap("abort() was called");
+}
 
 void w2c_env_0x5F_assert_fail(w2c_env* env, uint32_t condition, uint32_t file, uint32_t line,
                               uint32_t function) {
@@ -222,7 +234,8 @@ uint32_t w2c_env_emscripten_resize_heap(w2c_env* env, uint32_t size) {
   if (size <= memory->size) return 1;
   const uint64_t generous =
       std::min<uint64_t>(memory->size + memory->size / 5, size + (uint64_t{96} << 20));
-  for (const uint64_t target : {std::min(limit, std::max<uint64_t>(size, generous)), uint64_t{size}}) {
+  for (const uint64_t target :
+       {std::min(limit, std::max<uint64_t>(size, generous)), uint64_t{size}}) {
     const uint64_t pages = (target - memory->size + kPage - 1) / kPage;
     if (wasm_rt_grow_memory(memory, pages) != UINT64_MAX) return 1;
   }
@@ -270,14 +283,15 @@ double w2c_env_emscripten_date_now(w2c_env*) {
   return std::floor(milliseconds(CLOCK_REALTIME));
 }
 
-double w2c_env_emscripten_get_now(w2c_env*) { return milliseconds(CLOCK_MONOTONIC); }
+double w2c_env_emscripten_get_now(w2c_env*) {
+  return milliseconds(CLOCK_MONOTONIC);
+}
 
 uint32_t w2c_wasi__snapshot__preview1_clock_time_get(w2c_wasi__snapshot__preview1* env,
                                                      uint32_t clock, uint64_t, uint32_t out) {
   return wasi_result([&]() -> Result<void> {
-    constexpr std::array<clockid_t, 4> kClocks = {CLOCK_REALTIME, CLOCK_MONOTONIC,
-                                                  CLOCK_PROCESS_CPUTIME_ID,
-                                                  CLOCK_THREAD_CPUTIME_ID};
+    constexpr std::array<clockid_t, 4> kClocks = {
+        CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
     if (clock >= kClocks.size()) return error(std::errc::invalid_argument);
     timespec now{};
     clock_gettime(kClocks[clock], &now);
@@ -424,10 +438,18 @@ uint32_t w2c_wasi__snapshot__preview1_environ_get(w2c_wasi__snapshot__preview1* 
 }
 
 // One user, "web_user" to Emscripten, 0 to getuid; PostgreSQL asks through pgl_geteuid instead.
-uint32_t w2c_env_0x5F_syscall_getuid32(w2c_env*) { return 0; }
-uint32_t w2c_env_0x5F_syscall_geteuid32(w2c_env*) { return 0; }
-uint32_t w2c_env_0x5F_syscall_getgid32(w2c_env*) { return 0; }
-uint32_t w2c_env_0x5F_syscall_getegid32(w2c_env*) { return 0; }
+uint32_t w2c_env_0x5F_syscall_getuid32(w2c_env*) {
+  return 0;
+}
+uint32_t w2c_env_0x5F_syscall_geteuid32(w2c_env*) {
+  return 0;
+}
+uint32_t w2c_env_0x5F_syscall_getgid32(w2c_env*) {
+  return 0;
+}
+uint32_t w2c_env_0x5F_syscall_getegid32(w2c_env*) {
+  return 0;
+}
 
 uint32_t w2c_wasi__snapshot__preview1_random_get(w2c_wasi__snapshot__preview1* env, uint32_t out,
                                                  uint32_t size) {
@@ -490,10 +512,10 @@ uint32_t w2c_env_0x5F_syscall_socket(w2c_env*, uint32_t, uint32_t, uint32_t, uin
   return 0u - guest_errno(std::errc::address_family_not_supported);
 }
 
-#define PGLITE_NO_SOCKET(name)                                                              \
-  uint32_t w2c_env_0x5F_syscall_##name(w2c_env*, uint32_t, uint32_t, uint32_t, uint32_t,   \
-                                       uint32_t, uint32_t) {                               \
-    return 0u - guest_errno(std::errc::not_a_socket);                                      \
+#define PGLITE_NO_SOCKET(name)                                                                     \
+  uint32_t w2c_env_0x5F_syscall_##name(w2c_env*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, \
+                                       uint32_t) {                                                 \
+    return 0u - guest_errno(std::errc::not_a_socket);                                              \
   }
 PGLITE_NO_SOCKET(accept4)
 PGLITE_NO_SOCKET(bind)

@@ -61,9 +61,8 @@ Status Backend::restore(BackendConfig config, std::string_view state,
   std::unique_ptr<Backend> backend = make(config);
   std::string error;
   backend->process_ = emscripten::Process::restore(
-      postgres_process_config(config.filesystem,
-                              postgres_environment(config.username, config.database),
-                              backend->log_),
+      postgres_process_config(
+          config.filesystem, postgres_environment(config.username, config.database), backend->log_),
       state, pages, [&](std::string_view name) { return backend->callback(name); }, &error);
   if (backend->process_ == nullptr) return Status::engine_gone(error);
   backend->find_functions();
@@ -81,8 +80,8 @@ Status Backend::save(std::string* state) {
 
 emscripten::Callback Backend::callback(std::string_view name) {
   const auto make_callback = [&](auto* function) {
-    return emscripten::Callback{
-        wasm_func_type_ii_i, reinterpret_cast<wasm_rt_function_ptr_t>(function), this};
+    return emscripten::Callback{wasm_func_type_ii_i,
+                                reinterpret_cast<wasm_rt_function_ptr_t>(function), this};
   };
   if (name == kReadInput) return make_callback(read_input);
   if (name == kWriteOutput) return make_callback(write_output);
@@ -103,14 +102,11 @@ Status Backend::boot(const BackendConfig& config) {
   std::vector<std::string> arguments = {"--single"};
   if (!config.fsync) arguments.emplace_back("-F");
   arguments.insert(arguments.end(), {"-O", "-j"});
-  std::vector<std::string> settings = {"search_path=public",
-                                       "exit_on_error=false",
-                                       "log_checkpoints=false",
-                                       "max_worker_processes=0",
-                                       "max_parallel_workers=0",
-                                       "max_parallel_workers_per_gather=0",
-                                       "io_method=sync",
-                                       "max_parallel_maintenance_workers=0"};
+  std::vector<std::string> settings = {
+      "search_path=public",     "exit_on_error=false",
+      "log_checkpoints=false",  "max_worker_processes=0",
+      "max_parallel_workers=0", "max_parallel_workers_per_gather=0",
+      "io_method=sync",         "max_parallel_maintenance_workers=0"};
   settings.insert(settings.end(), config.settings.begin(), config.settings.end());
   for (const std::string& setting : settings) {
     arguments.emplace_back("-c");

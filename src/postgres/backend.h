@@ -85,8 +85,8 @@ class Backend {
   const ResponseSink* sink_ = nullptr;
   std::string* collected_ = nullptr;  // where set, answers go here instead of to the sink
   uint32_t cancel_key_ = 0;           // random, for the client to quote
-  std::string failure_;  // non-empty: the engine is gone, and why
-  std::string last_fatal_;  // the last FATAL or PANIC line of the server log
+  std::string failure_;               // non-empty: the engine is gone, and why
+  std::string last_fatal_;            // the last FATAL or PANIC line of the server log
 };
 
 }  // namespace pglite::postgres

@@ -18,7 +18,8 @@ std::vector<std::string> split_command_line(std::string_view command) {
         word += c;
       }
     } else if (c == '\\' && i + 1 < command.size() &&
-               (quote == 0 || std::string_view("\"\\$`").find(command[i + 1]) != std::string::npos)) {
+               (quote == 0 ||
+                std::string_view("\"\\$`").find(command[i + 1]) != std::string::npos)) {
       word += command[++i];
       in_word = true;
     } else if (quote == '"') {
@@ -36,9 +37,8 @@ std::vector<std::string> split_command_line(std::string_view command) {
       in_word = false;
     } else if (std::string_view("<>|&;").find(c) != std::string::npos) {
       // A descriptor number directly before a redirection belongs to it.
-      const bool number = (c == '<' || c == '>') && in_word && std::ranges::all_of(word, [](char d) {
-                            return d >= '0' && d <= '9';
-                          });
+      const bool number = (c == '<' || c == '>') && in_word &&
+                          std::ranges::all_of(word, [](char d) { return d >= '0' && d <= '9'; });
       if (number) in_word = false;
       break;
     } else {

@@ -109,8 +109,8 @@ Status copy_to_host(vfs::MemoryFileSystem& source, const std::string& directory,
     }
     auto file = source.open(name, {.read = true}, 0);
     if (!file) return guest_error(file.error());
-    const vfs::UniqueFd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                                   metadata->mode & 0777));
+    const vfs::UniqueFd out(
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, metadata->mode & 0777));
     const auto size = static_cast<off_t>(metadata->size);
     const bool is_wal = directory == "/pg_wal";
     int error = out ? 0 : errno;
@@ -151,7 +151,7 @@ Status DataDirectory::lock(const std::string& path) {
   if (lock_fd_ < 0) return io_error(path, "cannot be opened", errno);
   if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return io_error(path, "cannot be locked", errno);
-    struct stat file {};
+    struct stat file{};
     fstat(lock_fd_, &file);
     const int owner = lock_owner(file);
     return Status::in_use("data directory \"" + path + "\" is in use by " +

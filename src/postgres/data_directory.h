@@ -20,8 +20,7 @@ class DataDirectory {
   // kInUse: another process has it. kIncompatible: it holds something else, or another major
   // version's cluster; nothing was touched. kIoError: it cannot be read, written or made.
   static Status open(const std::string& path, vfs::Durability durability,
-                     std::span<const std::byte> cluster_image,
-                     std::unique_ptr<DataDirectory>* out);
+                     std::span<const std::byte> cluster_image, std::unique_ptr<DataDirectory>* out);
   ~DataDirectory();
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;

@@ -22,8 +22,8 @@ void raise_missing_function(Process& process, const char* name) {
   const auto errfinish = process.function<void(uint32_t, uint32_t, uint32_t)>("errfinish");
   const auto allocate = process.function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
   if (!errstart || !errcode || !errmsg || !errfinish) return;
-  const uint32_t format = process.push_string(
-      "function \"%s\" of PostgreSQL is not part of this PGlite build");
+  const uint32_t format =
+      process.push_string("function \"%s\" of PostgreSQL is not part of this PGlite build");
   const uint32_t argument = process.push_string(name);
   const uint32_t file = process.push_string("dynamic_linking.cc");
   const uint32_t arguments = allocate(16);
@@ -93,11 +93,9 @@ emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSyste
   return config;
 }
 
-emscripten::Callback postgres_callback(std::string_view setter,
-                                       std::unique_ptr<Process>* process) {
+emscripten::Callback postgres_callback(std::string_view setter, std::unique_ptr<Process>* process) {
   const auto make = [&](wasm_rt_func_type_t type, auto* function) {
-    return emscripten::Callback{
-        type, reinterpret_cast<wasm_rt_function_ptr_t>(function), process};
+    return emscripten::Callback{type, reinterpret_cast<wasm_rt_function_ptr_t>(function), process};
   };
   if (setter == "pgl_set_system_fn") return make(wasm_func_type_i_i, refuse_system);
   if (setter == "pgl_set_popen_fn") return make(wasm_func_type_ii_i, open_locale_list);
@@ -131,10 +129,12 @@ Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
 
 std::string describe(const wasm::Outcome& outcome) {
   switch (outcome.kind) {
-    case wasm::Outcome::Kind::kReturned: return "it returned";
+    case wasm::Outcome::Kind::kReturned:
+      return "it returned";
     case wasm::Outcome::Kind::kExited:
       return "it exited with status " + std::to_string(outcome.exit_status);
-    case wasm::Outcome::Kind::kTrapped: break;
+    case wasm::Outcome::Kind::kTrapped:
+      break;
   }
   return std::string("it trapped: ") + outcome.trap;
 }

@@ -74,8 +74,7 @@ ClusterIdentity make_identity() {
   clock_gettime(CLOCK_REALTIME, &now);
   uint32_t random = 0;
   fill_random(&random, sizeof random);
-  identity.system_identifier =
-      static_cast<uint64_t>(now.tv_sec) << 32 | (random & UINT32_MAX);
+  identity.system_identifier = static_cast<uint64_t>(now.tv_sec) << 32 | (random & UINT32_MAX);
   fill_random(identity.nonce.data(), identity.nonce.size());
   return identity;
 }
@@ -86,8 +85,7 @@ Status read_identity(vfs::FileSystem& filesystem, std::string_view data_director
   Status status = open_control_file(filesystem, data_directory, false, &control);
   if (!status.ok()) return status;
   std::memcpy(&identity->system_identifier, control.bytes.data(), 8);
-  std::memcpy(identity->nonce.data(), control.bytes.data() + kNonceOffset,
-              identity->nonce.size());
+  std::memcpy(identity->nonce.data(), control.bytes.data() + kNonceOffset, identity->nonce.size());
   return {};
 }
 
@@ -99,8 +97,7 @@ Status write_identity(vfs::FileSystem& filesystem, std::string_view data_directo
   uint64_t old_identifier = 0;
   std::memcpy(&old_identifier, control.bytes.data(), 8);
   std::memcpy(control.bytes.data(), &identity.system_identifier, 8);
-  std::memcpy(control.bytes.data() + kNonceOffset, identity.nonce.data(),
-              identity.nonce.size());
+  std::memcpy(control.bytes.data() + kNonceOffset, identity.nonce.data(), identity.nonce.size());
   const uint32_t crc = crc32c_of(std::span(control.bytes).first(kCrcOffset));
   std::memcpy(control.bytes.data() + kCrcOffset, &crc, sizeof crc);
   const auto failed = [&](std::string_view what, std::errc error) {
@@ -129,8 +126,8 @@ Status write_identity(vfs::FileSystem& filesystem, std::string_view data_directo
         identifier != old_identifier) {
       continue;  // allocated, not yet written
     }
-    const auto written = (*segment)->write(
-        std::as_bytes(std::span(&identity.system_identifier, 1)), kWalIdentifierOffset);
+    const auto written = (*segment)->write(std::as_bytes(std::span(&identity.system_identifier, 1)),
+                                           kWalIdentifierOffset);
     if (!written) return failed(entry.name, written.error());
   }
   return {};

@@ -15,7 +15,9 @@ extern const std::byte pglite_boot_snapshot_end[];
 
 namespace pglite::postgres {
 
-std::span<const std::byte> bundle_image() { return {pglite_bundle_begin, pglite_bundle_end}; }
+std::span<const std::byte> bundle_image() {
+  return {pglite_bundle_begin, pglite_bundle_end};
+}
 
 std::span<const std::byte> data_directory_image() {
 #ifdef PGLITE_HAS_DATA_DIRECTORY_IMAGE

@@ -51,8 +51,8 @@ Status Initdb::run() {
   emscripten::ProcessConfig config;
   config.main = wasm::find_module_by_name("initdb");
   config.program = "/pglite/bin/initdb";
-  config.environment = {"USER=postgres", "LOGNAME=postgres",      "HOME=/home/postgres",
-                        "PATH=/",        "PGDATA=/pglite/data",   "TZ=UTC",
+  config.environment = {"USER=postgres", "LOGNAME=postgres",    "HOME=/home/postgres",
+                        "PATH=/",        "PGDATA=/pglite/data", "TZ=UTC",
                         "LANG=C.UTF-8",  "ICU_DATA=/pglite/icu"};
   config.filesystem = tree_.root;
   config.log = [this](std::string_view line) { keep(line); };
@@ -60,7 +60,7 @@ Status Initdb::run() {
   process_ = Process::create(std::move(config), &error);
   if (process_ == nullptr) return Status::engine_gone("initdb cannot be started: " + error);
   const std::vector<std::string> arguments = {
-      "--allow-group-access", "--encoding",   "UTF8", "--locale=C.UTF-8",
+      "--allow-group-access",   "--encoding",  "UTF8", "--locale=C.UTF-8",
       "--locale-provider=libc", "--auth=trust"};
   wasm::Outcome outcome;
   process_->run([&] {

@@ -203,12 +203,13 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
     using Kind = postgres::Patch::Kind;
     switch (patch.kind) {
       case Kind::kSystemIdentifier:
-        patched &= memory.store(wasm::GuestPtr<uint64_t>{patch.address},
-                                identity.system_identifier).has_value();
+        patched &= memory.store(wasm::GuestPtr<uint64_t>{patch.address}, identity.system_identifier)
+                       .has_value();
         break;
       case Kind::kNonce:
-        patched &= memory.store(wasm::GuestPtr<std::array<std::byte, 32>>{patch.address},
-                                identity.nonce).has_value();
+        patched &=
+            memory.store(wasm::GuestPtr<std::array<std::byte, 32>>{patch.address}, identity.nonce)
+                .has_value();
         break;
       case Kind::kStartTime:
         patched &= memory.store(wasm::GuestPtr<int64_t>{patch.address}, start).has_value();
@@ -222,7 +223,8 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
   seed[0] |= std::byte{1};
   const uint32_t generator = backend_->process().data_address("pg_global_prng_state");
   patched &= memory.store(wasm::GuestPtr<std::array<std::byte, 16>>{generator}, seed).has_value();
-  if (!patched) return Status::incompatible("the snapshot is damaged: it patches beyond its memory");
+  if (!patched)
+    return Status::incompatible("the snapshot is damaged: it patches beyond its memory");
   if (options_.snapshot != nullptr) {
     // random() has a generator of its own, which the snapshot's session may have used already.
     const auto value = static_cast<double>(random.system_identifier & 0xFFFFFFFF) / 0xFFFFFFFF;
@@ -241,8 +243,10 @@ Status PostgresInstance::create_names() {
   }
   if (!status.ok() || !other_database) return status;
   postgres::SqlResult found;
-  status = run_sql(*backend_, "SELECT 1 FROM pg_catalog.pg_database WHERE datname = " +
-                                  postgres::quote_literal(options_.database), &found);
+  status = run_sql(*backend_,
+                   "SELECT 1 FROM pg_catalog.pg_database WHERE datname = " +
+                       postgres::quote_literal(options_.database),
+                   &found);
   if (status.ok() && found.rows.empty()) {
     status = run_sql(*backend_, "CREATE DATABASE " + postgres::quote_identifier(options_.database) +
                                     " OWNER " + postgres::quote_identifier(options_.username));
@@ -255,8 +259,8 @@ Status PostgresInstance::create_names() {
 }
 
 Status PostgresInstance::start() {
-  log(1, "starting PGlite " + std::string(version().pglite) + " (PostgreSQL " +
-             version().postgres + ") on " + options_.data_dir);
+  log(1, "starting PGlite " + std::string(version().pglite) + " (PostgreSQL " + version().postgres +
+             ") on " + options_.data_dir);
   Status status = check_module();
   if (status.ok()) status = open_tree();
   if (status.ok()) {
@@ -265,8 +269,8 @@ Status PostgresInstance::start() {
   }
   if (status.ok() && is_new_ && options_.snapshot == nullptr) status = create_names();
   if (status.ok() && options_.username != kInitialName) {
-    status = run_sql(*backend_, "SET SESSION AUTHORIZATION " +
-                                    postgres::quote_identifier(options_.username));
+    status = run_sql(*backend_,
+                     "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
   }
   if (status.ok()) log(1, "ready");
   return status;
@@ -341,6 +345,8 @@ Status Instance::open(const Options& options, std::unique_ptr<Instance>* out) {
   }
 }
 
-Version version() { return {PGLITE_PORT_VERSION, PGLITE_VERSION, POSTGRES_VERSION}; }
+Version version() {
+  return {PGLITE_PORT_VERSION, PGLITE_VERSION, POSTGRES_VERSION};
+}
 
 }  // namespace pglite

@@ -29,7 +29,8 @@ constexpr std::array kWarmUp = {
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
     "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON "
     "t.oid = a.atttypid LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND "
-    "d.adnum = a.attnum WHERE n.nspname = 'public' OR c.relname = 'pg_class' ORDER BY 1, 2, a.attnum",
+    "d.adnum = a.attnum WHERE n.nspname = 'public' OR c.relname = 'pg_class' ORDER BY 1, 2, "
+    "a.attnum",
     "SELECT t.oid, t.typname, t.typsend, t.typreceive, t.typoutput, t.typinput, t.typelem, "
     "coalesce(r.rngsubtype, 0) FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_range r ON "
     "r.rngtypid = t.oid ORDER BY t.oid",

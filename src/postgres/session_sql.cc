@@ -17,8 +17,12 @@ std::string quote(std::string_view text, char mark) {
 
 }  // namespace
 
-std::string quote_identifier(std::string_view name) { return quote(name, '"'); }
-std::string quote_literal(std::string_view text) { return quote(text, '\''); }
+std::string quote_identifier(std::string_view name) {
+  return quote(name, '"');
+}
+std::string quote_literal(std::string_view text) {
+  return quote(text, '\'');
+}
 
 Status run_sql(Backend& backend, const std::string& sql, SqlResult* result) {
   Status error;
@@ -45,12 +49,12 @@ Status run_sql(Backend& backend, const std::string& sql, SqlResult* result) {
 
 Status start_times(Backend& backend, std::vector<int64_t>* times) {
   SqlResult result;
-  Status status = run_sql(
-      backend,
-      "SELECT (extract(epoch FROM t) * 1000000)::pg_catalog.int8 - 946684800000000 FROM "
-      "(SELECT pg_catalog.pg_postmaster_start_time() UNION SELECT backend_start FROM "
-      "pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())) AS times(t)",
-      &result);
+  Status status =
+      run_sql(backend,
+              "SELECT (extract(epoch FROM t) * 1000000)::pg_catalog.int8 - 946684800000000 FROM "
+              "(SELECT pg_catalog.pg_postmaster_start_time() UNION SELECT backend_start FROM "
+              "pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())) AS times(t)",
+              &result);
   for (const auto& row : result.rows) times->push_back(std::stoll(row.at(0)));
   return status;
 }

@@ -44,7 +44,9 @@ struct Header {
   std::array<char, 64> sha256;  // of header (with this field zero), state and tables
 };
 
-uint64_t round_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
+uint64_t round_up(uint64_t value, uint64_t to) {
+  return (value + to - 1) / to * to;
+}
 
 std::string checksum(Header header, std::string_view rest) {
   header.sha256 = {};
@@ -68,7 +70,8 @@ bool write_all(int fd, std::string_view bytes, uint64_t offset) {
 // Without /proc all count as touched.
 class TouchedPages {
  public:
-  explicit TouchedPages(const uint8_t* memory) : first_(reinterpret_cast<uintptr_t>(memory) / kPage) {
+  explicit TouchedPages(const uint8_t* memory)
+      : first_(reinterpret_cast<uintptr_t>(memory) / kPage) {
     if (sysconf(_SC_PAGESIZE) == kPage) {
       map_ = vfs::UniqueFd(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
     }
@@ -106,8 +109,8 @@ std::string errno_message(std::string_view what, int error) {
 vfs::Result<void> make_overlay(vfs::MemoryFileSystem& tree, vfs::MemoryFileSystem& base,
                                const std::string& directory, vfs::MemoryFileSystem& overlay,
                                std::vector<std::string>* removed) {
-  const auto list = [](vfs::FileSystem& filesystem, const std::string& path)
-      -> vfs::Result<std::map<std::string, uint32_t>> {
+  const auto list = [](vfs::FileSystem& filesystem,
+                       const std::string& path) -> vfs::Result<std::map<std::string, uint32_t>> {
     auto opened = filesystem.open(path, {.read = true, .directory = true}, 0);
     if (!opened) return vfs::error(opened.error());
     auto entries = (*opened)->entries();
@@ -116,8 +119,8 @@ vfs::Result<void> make_overlay(vfs::MemoryFileSystem& tree, vfs::MemoryFileSyste
     for (const vfs::DirectoryEntry& entry : *entries) names[entry.name] = entry.mode;
     return names;
   };
-  const auto content = [](vfs::FileSystem& filesystem, const std::string& path)
-      -> vfs::Result<std::string> {
+  const auto content = [](vfs::FileSystem& filesystem,
+                          const std::string& path) -> vfs::Result<std::string> {
     auto file = filesystem.open(path, {.read = true}, 0);
     if (!file) return vfs::error(file.error());
     auto metadata = (*file)->metadata();
@@ -229,7 +232,8 @@ Status SnapshotFile::capture(Backend& backend, vfs::MemoryFileSystem& tree,
         }
       }
       // The nonce is not aligned; it may cross into the next page.
-      const uint64_t limit = std::min<uint64_t>(memory.size, offset + kPage + identity.nonce.size());
+      const uint64_t limit =
+          std::min<uint64_t>(memory.size, offset + kPage + identity.nonce.size());
       const std::string_view text(reinterpret_cast<const char*>(page), limit - offset);
       const std::string_view nonce(reinterpret_cast<const char*>(identity.nonce.data()),
                                    identity.nonce.size());
@@ -280,8 +284,10 @@ Status SnapshotFile::capture(Backend& backend, vfs::MemoryFileSystem& tree,
                  write_all(fd, {reinterpret_cast<const char*>(&header), sizeof header}, 0) &&
                  write_all(fd, rest, sizeof header) && write_all(fd, *image, header.tree_offset);
   for (const Run& run : runs) {
-    written = written && write_all(fd, {reinterpret_cast<const char*>(memory.data) +
-                                            run.guest_offset, run.size}, run.file_offset);
+    written =
+        written &&
+        write_all(fd, {reinterpret_cast<const char*>(memory.data) + run.guest_offset, run.size},
+                  run.file_offset);
   }
   if (!written) return Status::io_error(errno_message("the snapshot cannot be written", errno));
   return {};
@@ -308,13 +314,14 @@ Status SnapshotFile::parse(const std::string& name, bool linked) {
   }
   if (header.state_size > kLargestTables || header.tables_size > kLargestTables ||
       sizeof header + header.state_size + header.tables_size > bytes_.size() ||
-      header.tree_offset > bytes_.size() || header.tree_size != bytes_.size() - header.tree_offset) {
+      header.tree_offset > bytes_.size() ||
+      header.tree_size != bytes_.size() - header.tree_offset) {
     return damaged("its header is wrong");
   }
   const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + sizeof header,
                               header.state_size + header.tables_size);
-  if (!linked && checksum(header, rest) !=
-                     std::string_view(header.sha256.data(), header.sha256.size())) {
+  if (!linked &&
+      checksum(header, rest) != std::string_view(header.sha256.data(), header.sha256.size())) {
     return damaged("its checksum is wrong");
   }
   state_ = rest.substr(0, header.state_size);
@@ -344,7 +351,7 @@ Status SnapshotFile::parse(const std::string& name, bool linked) {
 
 Status SnapshotFile::open(vfs::UniqueFd fd, const std::string& name,
                           std::shared_ptr<const SnapshotFile>* out) {
-  struct stat file {};
+  struct stat file{};
   if (fstat(fd.get(), &file) != 0) {
     return Status::io_error(errno_message("snapshot \"" + name + "\"", errno));
   }
@@ -434,9 +441,9 @@ bool SnapshotFile::fill(wasm_rt_memory_t& memory) const {
   for (const Run& run : runs_) {
     if (run.guest_offset > memory.size || run.size > memory.size - run.guest_offset) return false;
     uint8_t* target = memory.data + run.guest_offset;
-    if (can_map && mmap(target, run.size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd_.get(),
-                        static_cast<off_t>(fd_offset_ + run.file_offset)) != MAP_FAILED) {
+    if (can_map &&
+        mmap(target, run.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+             fd_.get(), static_cast<off_t>(fd_offset_ + run.file_offset)) != MAP_FAILED) {
       continue;
     }
     std::memcpy(target, bytes_.data() + run.file_offset, run.size);

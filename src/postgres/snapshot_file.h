@@ -78,8 +78,8 @@ class SnapshotFile final : public Snapshot, public emscripten::PageSource {
   SnapshotFile() = default;
   Status parse(const std::string& name, bool linked);
 
-  vfs::UniqueFd fd_;          // of the file that pages are mapped from; may be invalid
-  uint64_t fd_offset_ = 0;    // where the snapshot begins in it
+  vfs::UniqueFd fd_;        // of the file that pages are mapped from; may be invalid
+  uint64_t fd_offset_ = 0;  // where the snapshot begins in it
   std::span<const std::byte> bytes_;
   bool owns_mapping_ = false;
   std::string_view state_;

@@ -1,5 +1,5 @@
-// Fixed-width little-endian values in a row of bytes: how snapshots are written. Reading is checked:
-// once a read went past the end, it and all further ones give zeros and ok() is false.
+// Fixed-width little-endian values in a row of bytes: how snapshots are written. Reading is
+// checked: once a read went past the end, it and all further ones give zeros and ok() is false.
 #ifndef PGLITE_WASM_BYTE_STREAM_H_
 #define PGLITE_WASM_BYTE_STREAM_H_
 

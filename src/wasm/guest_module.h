@@ -17,8 +17,8 @@ extern "C" {
 
 /* The importing side of one module instance: wasm2c hands it to every imported function. */
 struct w2c_env {
-  void* process;      /* the emscripten::Process that the instance belongs to */
-  void* main;         /* instance of the process's main module, or NULL while that one is made */
+  void* process; /* the emscripten::Process that the instance belongs to */
+  void* main;    /* instance of the process's main module, or NULL while that one is made */
   wasm_rt_memory_t* memory;
   wasm_rt_funcref_table_t* table;
   uint32_t* stack_pointer; /* the main module's __stack_pointer */
@@ -32,10 +32,10 @@ struct w2c_wasi__snapshot__preview1;
 
 typedef struct guest_export {
   const char* name;
-  wasm_rt_function_ptr_t function;       /* a function; its first parameter is the instance */
-  wasm_rt_func_type_t type;              /* of `function` */
-  uint32_t* (*global)(void* instance);   /* an i32 global: an address, for exported data */
-  int32_t element;  /* the function's place in the module's element segment; -1: not there */
+  wasm_rt_function_ptr_t function;     /* a function; its first parameter is the instance */
+  wasm_rt_func_type_t type;            /* of `function` */
+  uint32_t* (*global)(void* instance); /* an i32 global: an address, for exported data */
+  int32_t element; /* the function's place in the module's element segment; -1: not there */
 } guest_export;
 
 typedef struct guest_module {

@@ -20,8 +20,7 @@ namespace {
 constexpr uint64_t kMaxTableElements = uint64_t{1} << 20;
 
 void* reserve(uint64_t size) {
-  void* memory =
-      mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   return memory;
 }
@@ -53,7 +52,9 @@ LinearMemory::LinearMemory(uint64_t min_pages, uint64_t max_pages) {
   allocate(&memory_, min_pages, max_pages);
 }
 
-LinearMemory::~LinearMemory() { munmap(memory_.data, kReservation); }
+LinearMemory::~LinearMemory() {
+  munmap(memory_.data, kReservation);
+}
 
 }  // namespace pglite::wasm
 
@@ -61,21 +62,34 @@ extern "C" {
 
 using pglite::wasm::Execution;
 
-bool wasm_rt_is_initialized(void) { return true; }
+bool wasm_rt_is_initialized(void) {
+  return true;
+}
 
 const char* wasm_rt_strerror(wasm_rt_trap_t trap) {
   switch (trap) {
-    case WASM_RT_TRAP_NONE: return "no error";
-    case WASM_RT_TRAP_OOB: return "out of bounds memory access";
-    case WASM_RT_TRAP_INT_OVERFLOW: return "integer overflow";
-    case WASM_RT_TRAP_DIV_BY_ZERO: return "integer divide by zero";
-    case WASM_RT_TRAP_INVALID_CONVERSION: return "invalid conversion to integer";
-    case WASM_RT_TRAP_UNREACHABLE: return "unreachable executed";
-    case WASM_RT_TRAP_CALL_INDIRECT: return "indirect call of a missing or mistyped function";
-    case WASM_RT_TRAP_NULL_REF: return "null reference";
-    case WASM_RT_TRAP_UNCAUGHT_EXCEPTION: return "uncaught exception";
-    case WASM_RT_TRAP_UNALIGNED: return "unaligned atomic access";
-    case WASM_RT_TRAP_EXHAUSTION: return "call stack exhausted";
+    case WASM_RT_TRAP_NONE:
+      return "no error";
+    case WASM_RT_TRAP_OOB:
+      return "out of bounds memory access";
+    case WASM_RT_TRAP_INT_OVERFLOW:
+      return "integer overflow";
+    case WASM_RT_TRAP_DIV_BY_ZERO:
+      return "integer divide by zero";
+    case WASM_RT_TRAP_INVALID_CONVERSION:
+      return "invalid conversion to integer";
+    case WASM_RT_TRAP_UNREACHABLE:
+      return "unreachable executed";
+    case WASM_RT_TRAP_CALL_INDIRECT:
+      return "indirect call of a missing or mistyped function";
+    case WASM_RT_TRAP_NULL_REF:
+      return "null reference";
+    case WASM_RT_TRAP_UNCAUGHT_EXCEPTION:
+      return "uncaught exception";
+    case WASM_RT_TRAP_UNALIGNED:
+      return "unaligned atomic access";
+    case WASM_RT_TRAP_EXHAUSTION:
+      return "call stack exhausted";
   }
   return "unknown trap";
 }
@@ -111,9 +125,9 @@ void guest_large_fill(void* start, uint32_t value, uint64_t size) {
   const uint64_t head = misaligned == 0 ? 0 : kPageMask + 1 - misaligned;
   if ((value & 0xff) == 0 && size > head) {
     const uint64_t whole = (size - head) & ~uint64_t{kPageMask};
-    if (whole != 0 && mmap(bytes + head, whole, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-                           0) != MAP_FAILED) {
+    if (whole != 0 &&
+        mmap(bytes + head, whole, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED) {
       std::memset(bytes, 0, head);
       std::memset(bytes + head + whole, 0, size - head - whole);
       return;

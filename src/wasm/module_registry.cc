@@ -1,8 +1,7 @@
 #include "wasm/module_registry.h"
 
-#include <sys/types.h>
-
 #include <sha2.h>
+#include <sys/types.h>
 
 #include <algorithm>
 #include <array>
