@@ -59,6 +59,7 @@ uint32_t wasi_result(F&& body) noexcept {
 }  // namespace pglite::emscripten
 
 // Within a body that returns vfs::Result: hands the error of `expression` up, or binds its value.
+// NOLINTBEGIN(bugprone-macro-parentheses): `variable` is a declaration
 #define PGLITE_CONCAT_(a, b) a##b
 #define PGLITE_CONCAT(a, b) PGLITE_CONCAT_(a, b)
 #define PGLITE_TRY(variable, expression)                                   \
@@ -66,6 +67,7 @@ uint32_t wasi_result(F&& body) noexcept {
   if (!PGLITE_CONCAT(result_, __LINE__))                                   \
     return ::pglite::vfs::error(PGLITE_CONCAT(result_, __LINE__).error()); \
   auto&& variable = *PGLITE_CONCAT(result_, __LINE__)
+// NOLINTEND(bugprone-macro-parentheses)
 #define PGLITE_CHECK(expression) \
   if (auto checked = (expression); !checked) return ::pglite::vfs::error(checked.error())
 

@@ -47,8 +47,9 @@ void fire_due_timers(Process& process) {
   const double now = milliseconds(CLOCK_MONOTONIC);
   const auto timeout = process.function<void(uint32_t, double)>("_emscripten_timeout");
   for (uint32_t which = 0; which < 3; ++which) {
-    if (process.timers[which] && *process.timers[which] <= now) {
-      process.timers[which].reset();
+    std::optional<double>& due = process.timers[which];
+    if (due && *due <= now) {
+      due.reset();
       if (timeout) timeout(which, now);
     }
   }

@@ -46,7 +46,7 @@ std::unique_ptr<Backend> Backend::make(const BackendConfig& config) {
   return backend;
 }
 
-Status Backend::start(BackendConfig config, std::unique_ptr<Backend>* out) {
+Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out) {
   std::unique_ptr<Backend> backend = make(config);
   Status status = make_postgres_process(config.filesystem,
                                         postgres_environment(config.username, config.database),
@@ -56,7 +56,7 @@ Status Backend::start(BackendConfig config, std::unique_ptr<Backend>* out) {
   return status;
 }
 
-Status Backend::restore(BackendConfig config, std::string_view state,
+Status Backend::restore(const BackendConfig& config, std::string_view state,
                         const emscripten::PageSource& pages, std::unique_ptr<Backend>* out) {
   std::unique_ptr<Backend> backend = make(config);
   std::string error;

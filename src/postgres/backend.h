@@ -29,10 +29,10 @@ class Backend {
  public:
   // Boots PostgreSQL in the data directory of `config.filesystem`. On failure the message says what
   // PostgreSQL said last.
-  static Status start(BackendConfig config, std::unique_ptr<Backend>* out);
+  static Status start(const BackendConfig& config, std::unique_ptr<Backend>* out);
 
   // A backend as save() left it, over a file tree as it was then.
-  static Status restore(BackendConfig config, std::string_view state,
+  static Status restore(const BackendConfig& config, std::string_view state,
                         const emscripten::PageSource& pages, std::unique_ptr<Backend>* out);
   // The process's state but for its memory (emscripten::Process::save). The session must be idle.
   Status save(std::string* state);

@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "postgres/identity.h"
 #include "vfs/image.h"
@@ -43,13 +45,12 @@ int lock_owner(const struct stat& file) {
                 static_cast<unsigned long long>(file.st_ino));
   for (std::string line; std::getline(locks, line);) {
     // "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"
-    char kind[16];
-    char file_id[64];
-    int owner = 0;
-    if (std::sscanf(line.c_str(), "%*s %15s %*s %*s %d %63s", kind, &owner, file_id) == 3 &&
-        std::strcmp(kind, "FLOCK") == 0 && std::strcmp(file_id, wanted) == 0) {
-      return owner;
-    }
+    std::istringstream fields(line);
+    std::string number, kind, mode, access, owner, file_id;
+    fields >> number >> kind >> mode >> access >> owner >> file_id;
+    int pid = 0;
+    std::from_chars(owner.data(), owner.data() + owner.size(), pid);
+    if (kind == "FLOCK" && file_id == wanted) return pid;
   }
   return 0;
 }

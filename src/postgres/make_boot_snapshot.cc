@@ -72,7 +72,7 @@ Status make(const char* output) {
   config.filesystem = tree->root;
   config.log = log;
   std::unique_ptr<Backend> backend;
-  Status status = Backend::start(std::move(config), &backend);
+  Status status = Backend::start(config, &backend);
   if (!status.ok()) return Status::engine_gone(status.message() + "\n" + transcript);
   // Twice: what the first round only marks as wanted, such as plans, the second finds.
   for (int round = 0; round < 2; ++round) {

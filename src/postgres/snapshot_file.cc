@@ -134,11 +134,12 @@ vfs::Result<void> make_overlay(vfs::MemoryFileSystem& tree, vfs::MemoryFileSyste
   if (!here) return vfs::error(here.error());
   const auto before = list(base, directory).value_or(std::map<std::string, uint32_t>());
   if (auto made = overlay.make_directories(directory, 0700); !made) return made;
+  const std::string prefix = directory + '/';
   for (const auto& [name, mode] : before) {
-    if (!here->contains(name)) removed->push_back(directory + "/" + name);
+    if (!here->contains(name)) removed->push_back(prefix + name);
   }
   for (const auto& [name, mode] : *here) {
-    const std::string path = directory + "/" + name;
+    const std::string path = prefix + name;
     if ((mode & S_IFMT) == S_IFDIR) {
       if (auto done = make_overlay(tree, base, path, overlay, removed); !done) return done;
       continue;

@@ -42,7 +42,7 @@ std::shared_ptr<Device> make_end_of_file_device();
 // cannot make the host buffer without bound. Reads as empty.
 class LineSink : public Device {
  public:
-  static constexpr size_t kMaximumLine = 64 * 1024;
+  static constexpr size_t kMaximumLine = size_t{64} * 1024;
   using Callback = std::function<void(std::string_view line)>;
 
   explicit LineSink(Callback callback) : callback_(std::move(callback)) {}

@@ -238,7 +238,9 @@ class Writer {
       references_.resize(begin + page);
       if (rest < kPageSize) {
         // A borrowed page may be shorter than the file.
-        std::vector<std::byte> tail(bytes.begin(), bytes.begin() + std::min(rest, bytes.size()));
+        std::vector<std::byte> tail(
+            bytes.begin(),
+            bytes.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(rest, bytes.size())));
         tail.resize(rest);
         references_.push_back(
             static_cast<uint32_t>(kTail | (tails_.add(tail, kTailAlignment) / kTailAlignment)));

@@ -40,6 +40,7 @@ class ByteReader {
       fail();
       return value;
     }
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the size is checked above
     std::memcpy(&value, bytes_.data(), sizeof(T));
     bytes_.remove_prefix(sizeof(T));
     return value;

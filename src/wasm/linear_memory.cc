@@ -21,20 +21,20 @@ constexpr uint64_t kMaxTableElements = uint64_t{1} << 20;
 
 void* reserve(uint64_t size) {
   void* memory = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  return memory;
+  return memory == MAP_FAILED ? nullptr : memory;
 }
 
 bool make_accessible(void* start, uint64_t size) {
   return size == 0 || mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
 }
 
-void allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) {
+bool allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) {
   void* data = reserve(LinearMemory::kReservation);
+  if (data == nullptr) return false;
   const uint64_t size = min_pages * WASM_DEFAULT_PAGE_SIZE;
   if (!make_accessible(data, size)) {
     munmap(data, LinearMemory::kReservation);
-    throw std::bad_alloc();
+    return false;
   }
   *memory = {};
   memory->data = static_cast<uint8_t*>(data);
@@ -44,12 +44,13 @@ void allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) 
   memory->max_pages = max_pages;
   memory->size = size;
   memory->is64 = false;
+  return true;
 }
 
 }  // namespace
 
 LinearMemory::LinearMemory(uint64_t min_pages, uint64_t max_pages) {
-  allocate(&memory_, min_pages, max_pages);
+  if (!allocate(&memory_, min_pages, max_pages)) throw std::bad_alloc();
 }
 
 LinearMemory::~LinearMemory() {
@@ -103,17 +104,13 @@ void wasm_rt_trap(wasm_rt_trap_t code) {
   execution->trap(wasm_rt_strerror(code));
 }
 
-// Called by a module that owns its memory while it is instantiated, on the guest stack: no
-// exception may leave it.
+// Called by a module that owns its memory while it is instantiated, on the guest stack.
 void wasm_rt_allocate_memory(wasm_rt_memory_t* memory, uint64_t initial_pages, uint64_t max_pages,
                              bool is64, uint32_t page_size) {
   if (is64 || page_size != WASM_DEFAULT_PAGE_SIZE) wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
-  try {
-    pglite::wasm::allocate(memory, initial_pages, max_pages);
-    return;
-  } catch (const std::bad_alloc&) {
+  if (!pglite::wasm::allocate(memory, initial_pages, max_pages)) {
+    Execution::current()->trap("no memory for the module");
   }
-  Execution::current()->trap("no memory for the module");
 }
 
 // Clearing whole pages means taking fresh ones: a private anonymous page that nobody touches costs
@@ -153,11 +150,7 @@ void wasm_rt_free_memory(wasm_rt_memory_t* memory) {
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t* table, uint32_t elements,
                                     uint32_t max_elements) {
   const uint64_t reservation = pglite::wasm::kMaxTableElements * sizeof(wasm_rt_funcref_t);
-  void* data = nullptr;
-  try {
-    data = pglite::wasm::reserve(reservation);
-  } catch (const std::bad_alloc&) {
-  }
+  void* data = pglite::wasm::reserve(reservation);
   const uint64_t size = elements * uint64_t{sizeof(wasm_rt_funcref_t)};
   if (data == nullptr || size > reservation || !pglite::wasm::make_accessible(data, size)) {
     Execution::current()->trap("no memory for the function table");
