@@ -44,7 +44,7 @@ uint32_t Process::function_address(int32_t library, const guest_export& export_)
   const uint32_t table_base =
       library < 0 ? data_address("__table_base") : libraries_[library]->env.table_base;
   if (export_.element >= 0) return table_base + export_.element;
-  const auto [place, is_new] = addresses_.try_emplace(&export_, 0);
+  const auto [place, is_new] = addresses_.try_emplace({library, &export_}, 0);
   if (is_new) {
     wasm_rt_funcref_t entry{};
     entry.func_type = export_.type;
@@ -68,6 +68,7 @@ bool Process::fill_got(Library& library, std::string* error) {
     const guest_got_symbol& symbol = guest_got_symbols[cell];
     const auto last = static_cast<int32_t>(libraries_.size());
     for (int32_t from = -1; from < last && !got_resolved_[cell]; ++from) {
+      if (from >= 0 && !libraries_[from]->failure.empty()) continue;
       const guest_module& module = from < 0 ? *main_ : *libraries_[from]->module;
       const guest_export* found = find_export(module, symbol.name);
       if (found == nullptr) continue;
@@ -136,8 +137,8 @@ Process::Library* Process::load_library(const std::string& path, std::string* er
   module->instantiate(library->instance.get(), &library->env);
   libraries_.push_back(std::move(made));
   if (!fill_got(*library, error)) {
-    // It stays, under no name: the table may have entries that refer to it.
-    library->path.clear();
+    // It stays: the table may have entries that refer to it.
+    library->failure = *error;
     return nullptr;
   }
   for (const char* name : {"__wasm_apply_data_relocs", "__wasm_call_ctors"}) {
@@ -170,7 +171,12 @@ bool Process::open_library(uint32_t handle) {
   for (const auto& known : libraries_) {
     if (known->path == path) library = known.get();
   }
-  if (library == nullptr) library = load_library(path, &error);
+  if (library == nullptr) {
+    library = load_library(path, &error);
+  } else if (!library->failure.empty()) {
+    error = library->failure;
+    library = nullptr;
+  }
   if (library == nullptr) {
     set_dl_error("could not load dynamic lib: " + path + ": " + error);
     return false;

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -112,12 +113,8 @@ class Process {
   template <class F>
   wasm::Outcome call(F&& f) {
     const uint32_t stack_pointer = *env_.stack_pointer;
-    jmp_buf* const invoke_target = execution_.invoke_target;
     const wasm::Outcome outcome = execution_.protect(static_cast<F&&>(f));
-    if (!outcome.returned()) {
-      *env_.stack_pointer = stack_pointer;
-      execution_.invoke_target = invoke_target;
-    }
+    if (!outcome.returned()) *env_.stack_pointer = stack_pointer;
     return outcome;
   }
 
@@ -175,7 +172,8 @@ class Process {
 
  private:
   struct Library {
-    std::string path;  // empty: it could not be loaded completely
+    std::string path;
+    std::string failure;  // non-empty: it could not be linked, and why
     const guest_module* module;
     std::unique_ptr<std::max_align_t[]> instance;
     w2c_env env;
@@ -221,7 +219,8 @@ class Process {
 
   std::vector<uint32_t> got_;
   std::vector<bool> got_resolved_;
-  std::unordered_map<const guest_export*, uint32_t> addresses_;  // functions added to the table
+  // Functions added to the table, by library (one module may be open under two paths) and export.
+  std::map<std::pair<int32_t, const guest_export*>, uint32_t> addresses_;
   std::vector<std::unique_ptr<Library>> libraries_;              // in the order they were loaded
   std::unordered_map<uint32_t, Library*> handles_;
   std::vector<Growth> growth_;

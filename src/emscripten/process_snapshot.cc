@@ -42,6 +42,7 @@ bool Process::save(std::string* state, std::string* error) {
   for (const auto& library : libraries_) {
     out.put_string(library->module->sha256);
     out.put_string(library->path);
+    out.put_string(library->failure);
     out.put(library->env.memory_base);
     out.put(library->env.table_base);
     out.put(library->references);
@@ -160,6 +161,7 @@ std::unique_ptr<Process> Process::restore(ProcessConfig config, std::string_view
       const std::string path(in.get_string());
       if (module == nullptr) return nullptr;
       auto library = process->make_library(path, module);
+      library->failure = in.get_string();
       library->env.memory_base = in.get<uint32_t>();
       library->env.table_base = in.get<uint32_t>();
       library->references = in.get<uint32_t>();

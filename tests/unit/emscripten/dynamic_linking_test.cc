@@ -1,0 +1,146 @@
+// dlopen and dlsym through the guest's own libc, with PGlite's side modules from its bundle.
+#include "postgres/images.h"
+#include "process_test_util.h"
+#include "vfs/image.h"
+
+namespace pglite::emscripten {
+namespace {
+
+constexpr std::string_view kLibrary = "/pglite/lib/postgresql/plpgsql.so";
+
+class DynamicLinkingTest : public ProcessTest {
+ protected:
+  void SetUp() override {
+    ProcessTest::SetUp();
+    ASSERT_TRUE(vfs::load_image(postgres::bundle_image(), *filesystem, "/"));
+  }
+
+  uint32_t dlopen(std::string_view path) {
+    uint32_t handle = 0;
+    const uint32_t name = text(path);
+    on_guest_stack(
+        [&] { handle = process->function<uint32_t(uint32_t, uint32_t)>("dlopen")(name, 2); });
+    return handle;
+  }
+  uint32_t dlsym(uint32_t handle, std::string_view symbol) {
+    uint32_t address = 0;
+    const uint32_t name = text(symbol);
+    on_guest_stack(
+        [&] { address = process->function<uint32_t(uint32_t, uint32_t)>("dlsym")(handle, name); });
+    return address;
+  }
+  std::string dlerror() {
+    uint32_t address = 0;
+    on_guest_stack([&] { address = process->function<uint32_t()>("dlerror")(); });
+    const auto message = process->memory().c_string(address);
+    return address != 0 && message ? std::string(*message) : "";
+  }
+  // Puts a copy of the library at `path`.
+  void copy_library(std::string_view path) {
+    auto from = filesystem->open(kLibrary, {.read = true}, 0);
+    ASSERT_TRUE(from);
+    std::vector<std::byte> content((*from)->metadata()->size);
+    ASSERT_TRUE((*from)->read(content, 0));
+    auto to = filesystem->open(path, {.write = true, .create = true}, 0644);
+    ASSERT_TRUE(to);
+    ASSERT_TRUE((*to)->write(content, 0));
+  }
+  void* instance_behind(uint32_t index) { return env()->table->data[index].module_instance; }
+};
+
+TEST_F(DynamicLinkingTest, OpensALibraryOnce) {
+  const uint32_t handle = dlopen(kLibrary);
+  ASSERT_NE(handle, 0U) << dlerror();
+  EXPECT_EQ(dlopen(kLibrary), handle);
+  const uint32_t size = env()->table->size;
+  const uint32_t init = dlsym(handle, "_PG_init");
+  ASSERT_NE(init, 0U) << dlerror();
+  EXPECT_EQ(dlsym(handle, "_PG_init"), init);  // a function has one address
+  EXPECT_LE(env()->table->size, size + 1);
+  EXPECT_NE(instance_behind(init), env()->main);
+  EXPECT_NE(dlsym(handle, "plpgsql_call_handler"), init);
+}
+
+TEST_F(DynamicLinkingTest, SaysWhatIsWrong) {
+  EXPECT_EQ(dlopen("/none.so"), 0U);
+  EXPECT_NE(dlerror().find("No such file or directory"), std::string::npos);
+  EXPECT_EQ(dlopen("/tmp"), 0U);
+  const uint32_t fd = open("/tmp/foreign%s%n.so", kWriteOnly | kCreate);
+  write(fd, "\0asm");
+  EXPECT_EQ(dlopen("/tmp/foreign%s%n.so"), 0U);
+  const std::string message = dlerror();
+  EXPECT_NE(message.find("foreign%s%n.so"), std::string::npos) << message;
+  EXPECT_NE(message.find("not one that this program was built with"), std::string::npos) << message;
+  const uint32_t handle = dlopen(kLibrary);
+  EXPECT_EQ(dlsym(handle, "no_such_symbol"), 0U);
+  EXPECT_NE(dlerror().find("undefined symbol: no_such_symbol"), std::string::npos);
+}
+
+TEST_F(DynamicLinkingTest, AHugeFileIsNotRead) {
+  const uint32_t fd = open("/tmp/huge.so", kWriteOnly | kCreate);
+  EXPECT_EQ(w2c_env_0x5F_syscall_ftruncate64(env(), fd, uint64_t{1} << 40), 0U);
+  EXPECT_EQ(dlopen("/tmp/huge.so"), 0U);
+  EXPECT_NE(dlerror().find("File too large"), std::string::npos);
+}
+
+// Two copies are two libraries, each with its data and its functions.
+TEST_F(DynamicLinkingTest, ACopyIsALibraryOfItsOwn) {
+  copy_library("/tmp/copy.so");
+  const uint32_t first = dlopen(kLibrary);
+  const uint32_t second = dlopen("/tmp/copy.so");
+  ASSERT_NE(first, 0U);
+  ASSERT_NE(second, 0U);
+  EXPECT_NE(first, second);
+  for (const char* symbol : {"_PG_init", "plpgsql_call_handler", "Pg_magic_func"}) {
+    const uint32_t in_first = dlsym(first, symbol);
+    const uint32_t in_second = dlsym(second, symbol);
+    ASSERT_NE(in_first, 0U);
+    ASSERT_NE(in_second, 0U);
+    EXPECT_NE(instance_behind(in_first), instance_behind(in_second)) << symbol;
+  }
+}
+
+TEST_F(DynamicLinkingTest, OpensEveryLibraryOfTheBundleThatCanBeLinked) {
+  auto directory = filesystem->open("/pglite/lib/postgresql", {.read = true}, 0);
+  ASSERT_TRUE(directory);
+  const auto entries = (*directory)->entries();
+  int opened = 0;
+  for (const vfs::DirectoryEntry& entry : *entries) {
+    if (!entry.name.ends_with(".so") || entry.name == "libpqwalreceiver.so") continue;
+    EXPECT_NE(dlopen("/pglite/lib/postgresql/" + entry.name), 0U)
+        << entry.name << ": " << dlerror();
+    ++opened;
+  }
+  EXPECT_GT(opened, 10);
+}
+
+// libpqwalreceiver.so needs libpq, which PGlite does not have. When that shows, the library's
+// functions are in the table already: calling one must find an instance, if one of no use.
+TEST_F(DynamicLinkingTest, ALibraryThatCannotBeLinkedHarmsNoOther) {
+  const uint32_t first_element = env()->table->size;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(dlopen("/pglite/lib/postgresql/libpqwalreceiver.so"), 0U);
+    EXPECT_NE(dlerror().find("undefined symbol: "), std::string::npos);
+  }
+  const uint32_t end = env()->table->size;
+  int called = 0;
+  for (uint32_t i = first_element; i < end; ++i) {
+    const wasm_rt_funcref_t& element = env()->table->data[i];
+    if (element.func == nullptr) continue;
+    // Reading its first word is what any of its functions would do first (the sanitizer watches).
+    EXPECT_NE(*static_cast<void* volatile*>(element.module_instance), nullptr);
+    ++called;
+  }
+  EXPECT_GT(called, 0);
+  EXPECT_NE(dlopen(kLibrary), 0U) << dlerror();
+}
+
+TEST_F(DynamicLinkingTest, AnUnknownHandleHasNoSymbols) {
+  text("_PG_init");
+  uint32_t address = 1;
+  on_guest_stack([&] { address = w2c_env_0x5Fdlsym_js(env(), 12345, scratch, scratch + 100); });
+  EXPECT_EQ(address, 0U);
+}
+
+}  // namespace
+}  // namespace pglite::emscripten
