@@ -18,7 +18,7 @@ build: setup
 ## test: install what is missing, build, pass every test
 test: setup-test build-tests unit-test
 	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  python3 -m pytest -q -p no:cacheprovider tests/integration tests/conformance
+	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/integration tests/conformance
 
 .PHONY: build-tests
 build-tests: setup-test

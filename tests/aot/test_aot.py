@@ -1,0 +1,328 @@
+"""The build-time pipeline: aot/wasm.py, glue.py and fetch.py. Needs neither network nor tools."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+AOT = pathlib.Path(__file__).resolve().parents[2] / "aot"
+sys.path.insert(0, str(AOT))
+
+import glue  # noqa: E402
+import wasm  # noqa: E402
+
+# --- wasm.py ---
+
+
+def leb(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        byte = value & 0x7F
+        value >>= 7
+        if value == 0:
+            return bytes(out + bytes([byte]))
+        out.append(byte | 0x80)
+
+
+def name(text: str) -> bytes:
+    return leb(len(text.encode())) + text.encode()
+
+
+def vector(items: list[bytes]) -> bytes:
+    return leb(len(items)) + b"".join(items)
+
+
+def section(kind: int, content: bytes) -> bytes:
+    return bytes([kind]) + leb(len(content)) + content
+
+
+def module_of(tmp_path: pathlib.Path, *sections: bytes) -> wasm.Module:
+    file = tmp_path / "module.wasm"
+    file.write_bytes(b"\0asm\1\0\0\0" + b"".join(sections))
+    return wasm.Module(file)
+
+
+def func_type(params: bytes, results: bytes) -> bytes:
+    return b"\x60" + vector([bytes([p]) for p in params]) + vector([bytes([r]) for r in results])
+
+
+TYPES = section(1, vector([func_type(b"", b""), func_type(b"\x7f\x7e", b"\x7d"),
+                           func_type(b"\x7c", b"\x7f")]))
+
+
+@pytest.mark.parametrize("data, value", [
+    (b"\x00", 0), (b"\x7f", 127), (b"\x80\x01", 128), (b"\xe5\x8e\x26", 624485),
+    (b"\xff\xff\xff\xff\x0f", 0xFFFFFFFF),
+])
+def test_unsigned_numbers(data, value):
+    assert wasm.Reader(data).leb() == value
+
+
+@pytest.mark.parametrize("data, value", [
+    (b"\x00", 0), (b"\x3f", 63), (b"\x40", -64), (b"\x7f", -1), (b"\x80\x7f", -128),
+    (b"\xc0\xbb\x78", -123456),
+])
+def test_signed_numbers(data, value):
+    assert wasm.Reader(data).signed_leb() == value
+
+
+def test_types_have_signatures(tmp_path):
+    module = module_of(tmp_path, TYPES)
+    assert [t.signature for t in module.types] == ["v_v", "ij_f", "d_i"]
+
+
+def test_imports_come_first_among_the_functions(tmp_path):
+    imports = section(2, vector([
+        name("env") + name("f") + b"\x00" + leb(1),
+        name("env") + name("table") + b"\x01\x70\x00" + leb(3),
+        name("env") + name("memory") + b"\x02\x01" + leb(2048) + leb(32768),
+        name("GOT.mem") + name("x") + b"\x03\x7f\x01",
+    ]))
+    functions = section(3, vector([leb(0), leb(2)]))
+    exports = section(7, vector([name("g") + b"\x00" + leb(2), name("memory") + b"\x02" + leb(0)]))
+    module = module_of(tmp_path, TYPES, imports, functions, exports)
+    assert [f.signature for f in module.functions] == ["ij_f", "v_v", "d_i"]
+    assert module.imported_memory == (2048, 32768)
+    assert [(i.module, i.name, i.kind) for i in module.imports] == [
+        ("env", "f", "func"), ("env", "table", "table"), ("env", "memory", "memory"),
+        ("GOT.mem", "x", "global")]
+    assert [(e.name, e.kind, e.index) for e in module.exports] == [
+        ("g", "func", 2), ("memory", "memory", 0)]
+
+
+def test_the_first_place_of_a_function_in_the_table_counts(tmp_path):
+    elements = section(9, vector([leb(0) + b"\x41\x01\x0b" + vector([leb(7), leb(9), leb(7)])]))
+    assert module_of(tmp_path, elements).elements == {7: 0, 9: 1}
+    elements = section(9, vector([leb(0) + b"\x23\x02\x0b" + vector([leb(3)])]))
+    assert module_of(tmp_path, elements).elements == {3: 0}
+
+
+@pytest.mark.parametrize("segment", [
+    leb(1) + b"\x00" + vector([leb(1)]),          # passive
+    leb(0) + b"\x42\x01\x0b" + vector([leb(1)]),  # i64.const
+    leb(0) + b"\x41\x01\x6a" + vector([leb(1)]),  # an expression
+])
+def test_other_element_segments_are_refused(tmp_path, segment):
+    with pytest.raises(wasm.WasmError):
+        module_of(tmp_path, section(9, vector([segment])))
+
+
+def test_two_element_segments_are_refused(tmp_path):
+    one = leb(0) + b"\x41\x01\x0b" + vector([leb(1)])
+    with pytest.raises(wasm.WasmError):
+        module_of(tmp_path, section(9, vector([one, one])))
+
+
+def test_dylink(tmp_path):
+    memory = leb(1000) + leb(4) + leb(20) + leb(0)
+    needed = vector([name("libother.so")])
+    content = name("dylink.0") + bytes([1]) + leb(len(memory)) + memory
+    content += bytes([2]) + leb(len(needed)) + needed
+    content += bytes([77]) + leb(3) + b"abc"  # an unknown part
+    module = module_of(tmp_path, section(0, content), section(0, name("name") + b"junk"))
+    assert module.dylink == {"memory_size": 1000, "memory_align": 4, "table_size": 20,
+                             "table_align": 0, "needed": ["libother.so"]}
+
+
+def test_the_hash_is_of_the_whole_file(tmp_path):
+    module = module_of(tmp_path, TYPES)
+    content = (tmp_path / "module.wasm").read_bytes()
+    assert module.sha256 == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0asm", b"\0asm\2\0\0\0", b"\x7fELF\1\0\0\0"])
+def test_what_is_no_module_is_refused(tmp_path, content):
+    file = tmp_path / "x"
+    file.write_bytes(content)
+    with pytest.raises(wasm.WasmError, match="not a WebAssembly"):
+        wasm.Module(file)
+
+
+# --- glue.py ---
+
+
+def imported(function: str, params: str = "", results: str = "") -> dict:
+    return {"module": "env", "name": function, "kind": "func", "c_name": f"w2c_env_{function}",
+            "type": {"params": params, "results": results}}
+
+
+def manifest(module: str, imports=(), exports=(), types=None) -> dict:
+    return {"name": module, "types": types or {}, "imports": list(imports),
+            "exports": list(exports)}
+
+
+def exported(function: str, signature: str) -> dict:
+    return {"name": function, "kind": "func", "c_name": f"w2c_main_{function}",
+            "signature": signature}
+
+
+def test_an_import_is_forwarded_to_the_main_modules_export():
+    main = manifest("main", exports=[exported("palloc", "i_i")])
+    side = manifest("side", imports=[imported("palloc", "i", "i")])
+    text = glue.forward(main, [side], set())
+    assert "return w2c_main_palloc(env->main, a0);" in text
+    assert "guest_missing_function" not in text
+
+
+def test_an_alias_is_forwarded_to_what_it_stands_for():
+    main = manifest("main", exports=[exported("_emscripten_tempret_set", "i_v")])
+    side = manifest("side", imports=[imported("setTempRet0", "i")])
+    text = glue.forward(main, [side], set())
+    assert "  w2c_main__emscripten_tempret_set(env->main, a0);" in text
+
+
+def test_a_function_that_no_module_has_is_missing():
+    side = manifest("side", imports=[imported("gone", "ij", "f")])
+    text = glue.forward(manifest("main"), [side], set())
+    assert "float w2c_env_gone(struct w2c_env* env, uint32_t a0, uint64_t a1)" in text
+    assert 'guest_missing_function(env, "gone");' in text
+
+
+def test_an_export_of_another_type_is_no_match():
+    main = manifest("main", exports=[exported("f", "ii_i")])
+    side = manifest("side", imports=[imported("f", "i", "i")])
+    assert 'guest_missing_function(env, "f");' in glue.forward(main, [side], set())
+
+
+def test_host_functions_and_invokes_are_not_forwarded():
+    main = manifest("main", exports=[exported("exit", "i_v")])
+    side = manifest("side", imports=[imported("exit", "i"), imported("invoke_vi", "ii")])
+    text = glue.forward(main, [side], {"exit"})
+    assert "exit" not in text and "invoke" not in text
+
+
+def test_one_name_has_one_type():
+    a = manifest("a", imports=[imported("f", "i", "i")])
+    b = manifest("b", imports=[imported("f", "i", "j")])
+    with pytest.raises(SystemExit, match="b imports f as i_j, another module as i_i"):
+        glue.env_functions([a, b])
+
+
+def test_a_signature_has_one_identifier():
+    a = manifest("a", types={"v_v": "00" * 32})
+    b = manifest("b", types={"v_v": "01" * 32})
+    assert glue.func_types([a, a]).count("const char wasm_func_type_v_v[] = ") == 1
+    with pytest.raises(SystemExit, match="signature v_v has two identifiers"):
+        glue.func_types([a, b])
+
+
+def test_an_invoke_calls_by_the_signature_of_what_it_calls():
+    text = glue.invokes({"invoke_iij": imported("invoke_iij", "iij", "i")})
+    assert ("uint32_t w2c_env_invoke_iij(w2c_env* env, uint32_t index, uint32_t a0, uint64_t a1)"
+            in text)
+    assert "invoke<uint32_t, uint32_t, uint64_t>(env, wasm_func_type_ij_i, index, a0, a1)" in text
+    assert "wasm_func_type_v_v, index)" in glue.invokes({"invoke_v": imported("invoke_v", "i")})
+
+
+def test_got_cells_are_shared_between_modules():
+    entry = {"module": "GOT.func", "name": "f", "kind": "global", "c_name": "w2c_GOT_f",
+             "type": None}
+    data = {"module": "GOT.mem", "name": "d", "kind": "global", "c_name": "w2c_GOT_d", "type": None}
+    entries = glue.got_entries([manifest("a", [entry, data]), manifest("b", [entry])])
+    assert [e[1] for e in entries] == ["f", "d"]
+    text = glue.got(entries)
+    assert '{"f", 1},' in text and '{"d", 0},' in text
+    assert "guest_got_symbol_count = 2;" in text
+
+
+# --- fetch.py ---
+
+NAME = "@test/package"
+
+
+def package() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        content = b"hello\n"
+        info = tarfile.TarInfo("package/file.txt")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """fetch.py with a lock file of its own and an npm that copies a file."""
+    directory = tmp_path / "aot"
+    directory.mkdir()
+    (directory / "fetch.py").write_bytes((AOT / "fetch.py").read_bytes())
+    served = tmp_path / "served.tgz"
+    served.write_bytes(package())
+    calls = tmp_path / "calls"
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    npm = binaries / "npm"
+    npm.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n'
+                   f'[ -f {served} ] || {{ echo offline >&2; exit 1; }}\n'
+                   f'cp {served} package.tgz\n')
+    npm.chmod(0o755)
+
+    class Sandbox:
+        def __init__(self):
+            self.served, self.calls, self.cache = served, calls, tmp_path / "cache"
+            self.pin(package())
+
+        def pin(self, content: bytes) -> None:
+            digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
+            lock = {"npm": {NAME: {"version": "1.2.3", "integrity": f"sha512-{digest}"}},
+                    "pypi": {}}
+            (directory / "inputs.lock.json").write_text(json.dumps(lock))
+
+        def fetch(self, wanted: str = NAME) -> subprocess.CompletedProcess:
+            environment = {"PATH": f"{binaries}:{os.environ['PATH']}",
+                           "XDG_CACHE_HOME": str(self.cache), "HOME": str(tmp_path)}
+            return subprocess.run([sys.executable, directory / "fetch.py", wanted],
+                                  env=environment, capture_output=True, text=True, check=False)
+
+        def cached(self) -> list[pathlib.Path]:
+            root = self.cache / "pglite-port/inputs"
+            return sorted(root.iterdir()) if root.exists() else []
+
+    return Sandbox()
+
+
+def test_a_package_is_fetched_once(sandbox):
+    for _ in range(2):
+        done = sandbox.fetch()
+        assert done.returncode == 0, done.stderr
+        assert (pathlib.Path(done.stdout.strip()) / "file.txt").read_text() == "hello\n"
+    assert sandbox.calls.read_text() == "pack --silent @test/package@1.2.3\n"
+    assert len(sandbox.cached()) == 1
+
+
+def test_another_file_than_the_pinned_one_is_refused(sandbox):
+    sandbox.served.write_bytes(package() + b"more")
+    done = sandbox.fetch()
+    assert done.returncode != 0
+    assert "package.tgz is not the pinned file" in done.stderr
+    assert "expected sha512" in done.stderr
+    assert sandbox.cached() == []  # nothing half-done is left
+
+
+def test_another_pin_does_not_find_the_old_directory(sandbox):
+    assert sandbox.fetch().returncode == 0
+    sandbox.pin(b"another file")
+    assert sandbox.fetch().returncode != 0
+    assert len(sandbox.cached()) == 1
+
+
+def test_a_failing_npm_says_why(sandbox):
+    sandbox.served.unlink()
+    done = sandbox.fetch()
+    assert done.returncode != 0
+    assert "npm pack" in done.stderr and "offline" in done.stderr
+    assert sandbox.cached() == []
+
+
+def test_an_unpinned_name_is_refused(sandbox):
+    done = sandbox.fetch("@test/other")
+    assert done.returncode != 0
+    assert "@test/other is not in inputs.lock.json" in done.stderr
+    assert not sandbox.calls.exists()
