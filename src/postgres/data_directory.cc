@@ -1,6 +1,7 @@
 #include "postgres/data_directory.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -10,11 +11,13 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "postgres/guest_tree.h"
 #include "postgres/identity.h"
 #include "vfs/image.h"
 #include "vfs/memory_filesystem.h"
@@ -30,6 +33,7 @@ constexpr std::string_view kMajorVersion = "18";
 // die on the way, the next open() finds this directory and finishes or starts over.
 constexpr std::string_view kStaging = ".pglite-port-new";
 constexpr std::string_view kVersionFile = "PG_VERSION";
+constexpr std::string_view kPidFile = "postmaster.pid";
 constexpr size_t kBlock = 8192;  // BLCKSZ
 
 Status io_error(const std::string& path, std::string_view what, int error) {
@@ -55,6 +59,25 @@ int lock_owner(const struct stat& file) {
   return 0;
 }
 
+// Who wrote postmaster.pid. Its first line is a process, negative for a single-user backend; its
+// second the data directory as that process sees it (PostgreSQL: CreateLockFile).
+struct PidFile {
+  bool exists = false;
+  bool of_a_guest = false;  // whose process number means nothing here
+  int process = 0;
+};
+PidFile read_pid_file(const fs::path& directory) {
+  std::ifstream file(directory / kPidFile);
+  PidFile found;
+  found.exists = file.is_open();
+  std::string data_directory;
+  if (file >> found.process && std::getline(file >> std::ws, data_directory)) {
+    found.process = std::abs(found.process);
+    found.of_a_guest = data_directory == kDataDirectory;
+  }
+  return found;
+}
+
 void sync_directory(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;
@@ -67,8 +90,8 @@ Status finish_staging(const fs::path& directory) {
   const fs::path staging = directory / kStaging;
   std::error_code error;
   std::vector<fs::path> entries;
-  for (const fs::directory_entry& entry : fs::directory_iterator(staging, error)) {
-    if (entry.path().filename() != kVersionFile) entries.push_back(entry.path().filename());
+  for (fs::directory_iterator at(staging, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().filename() != kVersionFile) entries.push_back(at->path().filename());
   }
   entries.emplace_back(kVersionFile);
   for (const fs::path& name : entries) {
@@ -179,17 +202,29 @@ Status DataDirectory::check(const std::string& path, bool* has_cluster) {
           ", this is PostgreSQL " + std::string(kMajorVersion) +
           ": dump it with the old version and restore the dump here");
     }
+    // A server on the host does not know our lock, and would shut down without its own.
+    const PidFile server = read_pid_file(directory);
+    if (server.exists && !server.of_a_guest && server.process != 0 &&
+        (kill(server.process, 0) == 0 || errno == EPERM)) {
+      return Status::in_use("data directory \"" + path + "\" is in use by process " +
+                            std::to_string(server.process) + " (" + std::string(kPidFile) + ")");
+    }
+    // What is left when the very last step of a move into place was interrupted.
+    fs::remove(directory / kStaging, error);
     return {};
   }
   bool has_staging = false;
   bool has_other = false;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
-    (entry.path().filename() == kStaging ? has_staging : has_other) = true;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end;
+       at.increment(error)) {
+    (at->path().filename() == kStaging ? has_staging : has_other) = true;
   }
   if (error) return io_error(path, "cannot be read", error.value());
   if (has_staging && has_other) {
-    // A move into place was interrupted: the cluster is complete, in two places.
+    // A move into place was interrupted: the cluster is complete, in two places, and as new as if it
+    // had not been.
     *has_cluster = true;
+    is_new_ = true;
     return finish_staging(directory);
   }
   if (has_staging) {
@@ -244,9 +279,11 @@ Status DataDirectory::open(const std::string& path, vfs::Durability durability,
   auto host = vfs::HostFileSystem::open(path, durability);
   if (!host) return io_error(path, "cannot be opened", static_cast<int>(host.error()));
   directory->filesystem_ = std::move(*host);
-  // PostgreSQL's own lock file names a process of the guest's, which says nothing on the host. The
+  // A guest's lock file names a process of the guest's, which says nothing on the host. The
   // directory is ours, so whoever wrote it is gone.
-  (void)directory->filesystem_->remove_file("/postmaster.pid");
+  if (read_pid_file(path).of_a_guest) {
+    (void)directory->filesystem_->remove_file("/" + std::string(kPidFile));
+  }
   *out = std::move(directory);
   return {};
 }

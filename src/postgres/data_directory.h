@@ -26,7 +26,7 @@ class DataDirectory {
   DataDirectory& operator=(const DataDirectory&) = delete;
 
   [[nodiscard]] std::shared_ptr<vfs::HostFileSystem> filesystem() const { return filesystem_; }
-  // True when the cluster was made by open().
+  // True when the cluster was made by open(), or its making was finished by it.
   [[nodiscard]] bool is_new() const { return is_new_; }
 
  private:
