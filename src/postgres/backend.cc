@@ -34,13 +34,7 @@ constexpr std::string_view kWriteOutput = "write_output";
 std::unique_ptr<Backend> Backend::make(const BackendConfig& config) {
   std::unique_ptr<Backend> backend(new Backend);
   auto* self = backend.get();
-  self->log_ = [self, forward = config.log](std::string_view line) {
-    if (line.find("FATAL:") != std::string_view::npos ||
-        line.find("PANIC:") != std::string_view::npos) {
-      self->last_fatal_ = line;
-    }
-    if (forward) forward(line);
-  };
+  self->last_fatal_ = config.last_fatal;
   self->work_task_ = [self] { self->work(); };
   if (getentropy(&self->cancel_key_, sizeof self->cancel_key_) != 0) self->cancel_key_ = 0;
   return backend;
@@ -50,7 +44,7 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
   std::unique_ptr<Backend> backend = make(config);
   Status status = make_postgres_process(config.filesystem,
                                         postgres_environment(config.username, config.database),
-                                        backend->log_, &backend->process_);
+                                        config.log, &backend->process_);
   if (status.ok()) status = backend->boot(config);
   if (status.ok()) *out = std::move(backend);
   return status;
@@ -61,8 +55,8 @@ Status Backend::restore(const BackendConfig& config, std::string_view state,
   std::unique_ptr<Backend> backend = make(config);
   std::string error;
   backend->process_ = emscripten::Process::restore(
-      postgres_process_config(
-          config.filesystem, postgres_environment(config.username, config.database), backend->log_),
+      postgres_process_config(config.filesystem,
+                              postgres_environment(config.username, config.database), config.log),
       state, pages, [&](std::string_view name) { return backend->callback(name); }, &error);
   if (backend->process_ == nullptr) return Status::engine_gone(error);
   backend->find_functions();
@@ -115,7 +109,7 @@ Status Backend::boot(const BackendConfig& config) {
   if (config.debug_level > 0) {
     arguments.insert(arguments.end(), {"-d", std::to_string(config.debug_level)});
   }
-  arguments.insert(arguments.end(), {"-D", std::string(kDataDirectory), config.database});
+  arguments.insert(arguments.end(), {"-D", std::string(kDataDirectory), "--", config.database});
 
   wasm::Outcome outcome;
   process.run([&] {
@@ -131,13 +125,14 @@ Status Backend::boot(const BackendConfig& config) {
     outcome = process.call([&] { process.function<void()>("pgl_startPGlite")(); });
   });
   if (outcome.returned()) return {};
-  std::string reason = last_fatal_.empty() ? describe(outcome) : last_fatal_;
-  return Status::engine_gone("PostgreSQL did not start: " + reason);
+  return Status::engine_gone("PostgreSQL did not start: " + reason_for(outcome));
 }
 
 uint32_t Backend::read_input(void* context, uint32_t buffer, uint32_t size) {
   auto& self = *static_cast<Backend*>(context);
-  if (self.input_.empty() && !self.end_of_input_) self.process_->execution().suspend();
+  self.process_->execution().need_host_stack();
+  // Without a request there is nobody who could send more: the end of the input.
+  if (self.input_.empty() && self.sink_ != nullptr) self.process_->execution().suspend();
   const auto target = self.process_->memory().bytes(buffer, size);
   if (!target) return 0;
   const size_t count = std::min<size_t>(size, self.input_.size());
@@ -148,6 +143,7 @@ uint32_t Backend::read_input(void* context, uint32_t buffer, uint32_t size) {
 
 uint32_t Backend::write_output(void* context, uint32_t buffer, uint32_t size) {
   auto& self = *static_cast<Backend*>(context);
+  self.process_->execution().need_host_stack();
   const auto source = self.process_->memory().bytes(buffer, size);
   if (!source) return 0;
   self.deliver({reinterpret_cast<const char*>(source->data()), source->size()});
@@ -166,6 +162,8 @@ void Backend::deliver(std::string_view bytes) {
     if (failure_.empty()) {
       failure_ = std::string("the answer could not be delivered: ") + exception.what();
     }
+  } catch (...) {
+    if (failure_.empty()) failure_ = "the answer could not be delivered";
   }
 }
 
@@ -180,13 +178,16 @@ void Backend::replace_cancel_key(std::string& answer) const {
   });
 }
 
+std::string Backend::reason_for(const wasm::Outcome& outcome) const {
+  const bool said_why = last_fatal_ != nullptr && !last_fatal_->empty();
+  return outcome.kind == wasm::Outcome::Kind::kExited && said_why ? *last_fatal_
+                                                                  : describe(outcome);
+}
+
 void Backend::fail(const wasm::Outcome& outcome, const char* where) {
+  trapped_ = trapped_ || outcome.kind == wasm::Outcome::Kind::kTrapped;
   if (!failure_.empty()) return;
-  if (outcome.kind == wasm::Outcome::Kind::kExited && !last_fatal_.empty()) {
-    failure_ = "PostgreSQL ended: " + last_fatal_;
-  } else {
-    failure_ = std::string("PostgreSQL ended in ") + where + ": " + describe(outcome);
-  }
+  failure_ = std::string("PostgreSQL ended in ") + where + ": " + reason_for(outcome);
 }
 
 void Backend::work() {
@@ -263,8 +264,8 @@ Status Backend::stop() {
   if (waiting_for_input()) {
     // A COPY whose client went away: PostgreSQL sees the end of its input and gives the
     // transaction up.
-    end_of_input_ = true;
-    (void)run_to_pause(true);
+    const Status status = run_to_pause(true);
+    if (trapped_) return status;
     failure_.clear();
   }
   emscripten::Process& process = *process_;

@@ -23,6 +23,9 @@ struct BackendConfig {
   int debug_level = 0;                // PostgreSQL's -d
   std::vector<std::string> settings;  // "name=value"
   std::function<void(std::string_view)> log;
+  // Where whoever receives the server log (guest_tree.h) keeps its last FATAL or PANIC, for the
+  // messages of failures; may be null. Must outlive the backend.
+  const std::string* last_fatal = nullptr;
 };
 
 class Backend {
@@ -67,11 +70,12 @@ class Backend {
   void work();
   void work_startup_packet();
   void work_messages();
+  // What PostgreSQL said before it ended that way, or how it did.
+  [[nodiscard]] std::string reason_for(const wasm::Outcome& outcome) const;
   // Keeps the first thing that makes it impossible to go on.
   void fail(const wasm::Outcome& outcome, const char* where);
   Status run_to_pause(bool resume);
 
-  std::function<void(std::string_view)> log_;
   std::unique_ptr<emscripten::Process> process_;
   emscripten::GuestFunction<void()> main_loop_once_;
   emscripten::GuestFunction<void()> main_long_jump_;
@@ -81,12 +85,12 @@ class Backend {
   std::function<void()> work_task_;
 
   std::string_view input_;  // what of the request is not read yet
-  bool end_of_input_ = false;
   const ResponseSink* sink_ = nullptr;
   std::string* collected_ = nullptr;  // where set, answers go here instead of to the sink
   uint32_t cancel_key_ = 0;           // random, for the client to quote
+  bool trapped_ = false;              // the guest's memory cannot be relied on any more
   std::string failure_;               // non-empty: the engine is gone, and why
-  std::string last_fatal_;            // the last FATAL or PANIC line of the server log
+  const std::string* last_fatal_ = nullptr;
 };
 
 }  // namespace pglite::postgres

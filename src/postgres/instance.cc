@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -35,6 +36,29 @@ constexpr std::string_view kMemoryScheme = "memory://";
 constexpr std::string_view kFileScheme = "file://";
 constexpr std::string_view kInitialName = "postgres";  // the role and database initdb makes
 
+// Whether a request may begin with these messages while COPY FROM STDIN waits. PostgreSQL ends the
+// session over any other: it cannot tell any more where the next message begins.
+bool may_follow_copy(const std::vector<wire::FrontendPacket>& packets) {
+  for (const wire::FrontendPacket& packet : packets) {
+    if (packet.type == 'c' || packet.type == 'f') return true;
+    // Flush and Sync are ignored, Terminate is ours.
+    if (std::string_view("dHSX").find(packet.type) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+// Marks a span of time in which the guest runs.
+class Busy {
+ public:
+  explicit Busy(bool* flag) : flag_(flag) { *flag_ = true; }
+  ~Busy() { *flag_ = false; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  bool* flag_;
+};
+
 class PostgresInstance final : public Instance {
  public:
   explicit PostgresInstance(const Options& options) : options_(options) {}
@@ -54,19 +78,29 @@ class PostgresInstance final : public Instance {
   // where PostgreSQL has to be booted.
   Status choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const;
   Status start_from(const SnapshotFile& snapshot);
-  BackendConfig backend_config(std::string_view database) const;
+  BackendConfig backend_config(std::string_view database);
   Status start_backend(std::string_view database);
   // Makes the role and the database of the options in a new cluster.
   Status create_names();
+  // What the caller's log throws must not unwind through the guest.
   void log(int level, std::string_view line) const {
-    if (options_.log && level <= options_.debug) options_.log(level, line);
+    try {
+      if (options_.log && level <= options_.debug) options_.log(level, line);
+    } catch (...) {
+    }
   }
-  void log_server_line(std::string_view line) const;
+  Status check_not_busy() const {
+    if (!busy_) return {};
+    return Status::invalid_argument("the instance was used from within its own sink or log");
+  }
+  void log_server_line(std::string_view line);
 
   Options options_;
+  bool busy_ = false;  // a guest frame may be on the stack
   bool in_memory_ = false;
   bool is_new_ = false;
   Durability durability_ = Durability::kOff;
+  std::string last_fatal_;  // of the server log, from the severity on
   std::unique_ptr<DataDirectory> directory_;
   // What memory and files may be borrowed from; goes last.
   std::shared_ptr<const SnapshotFile> snapshot_;
@@ -76,10 +110,10 @@ class PostgresInstance final : public Instance {
 
 // PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
 // life.
-void PostgresInstance::log_server_line(std::string_view line) const {
-  const bool fatal = line.find("FATAL:") != std::string_view::npos ||
-                     line.find("PANIC:") != std::string_view::npos;
-  log(fatal ? 0 : 1, line);
+void PostgresInstance::log_server_line(std::string_view line) {
+  const size_t fatal = std::min(line.find("FATAL:"), line.find("PANIC:"));
+  if (fatal != std::string_view::npos) last_fatal_ = line.substr(fatal);
+  log(fatal != std::string_view::npos ? 0 : 1, line);
 }
 
 Status PostgresInstance::check_module() const {
@@ -168,7 +202,7 @@ Status PostgresInstance::open_memory() {
   return {};
 }
 
-BackendConfig PostgresInstance::backend_config(std::string_view database) const {
+BackendConfig PostgresInstance::backend_config(std::string_view database) {
   BackendConfig config;
   config.filesystem = tree_.root;
   config.username = options_.username;
@@ -177,6 +211,7 @@ BackendConfig PostgresInstance::backend_config(std::string_view database) const 
   config.debug_level = options_.debug > 2 ? options_.debug - 2 : 0;
   config.settings = options_.settings;
   config.log = [this](std::string_view line) { log_server_line(line); };
+  config.last_fatal = &last_fatal_;
   return config;
 }
 
@@ -277,15 +312,50 @@ Status PostgresInstance::start() {
 }
 
 Status PostgresInstance::exec_protocol(std::string_view request, const ResponseSink& sink) {
+  Status status = check_not_busy();
+  if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
   std::vector<wire::FrontendPacket> packets;
   if (std::string error = wire::split_frame(request, &packets); !error.empty()) {
     return Status::invalid_argument(std::move(error));
   }
-  return backend_->exec(request, sink);
+  if (backend_->waiting_for_input() && !may_follow_copy(packets)) {
+    return Status::invalid_argument(
+        "COPY FROM STDIN waits for CopyData, CopyDone or CopyFail, not for another message");
+  }
+  const Busy busy(&busy_);
+  // PostgreSQL gets messages in runs as long as possible, startup packets one by one. The rest is
+  // not for it: it would end over a Terminate, and has no connection to encrypt or to cancel.
+  size_t position = 0;
+  size_t run = 0;  // bytes before `position` that are not executed yet
+  const auto execute_run = [&] {
+    const std::string_view messages = request.substr(position - run, run);
+    run = 0;
+    return backend_->exec(messages, sink);
+  };
+  for (const wire::FrontendPacket& packet : packets) {
+    if (packet.kind == wire::PacketKind::kMessage && packet.type != 'X') {
+      run += packet.bytes.size();
+      position += packet.bytes.size();
+      continue;
+    }
+    if (status = execute_run(); !status.ok()) return status;
+    position += packet.bytes.size();
+    if (packet.kind == wire::PacketKind::kStartup) {
+      if (backend_->waiting_for_input()) {
+        return Status::invalid_argument("a startup packet came while COPY FROM STDIN waits");
+      }
+      if (status = backend_->exec(packet.bytes, sink); !status.ok()) return status;
+    } else if (packet.kind == wire::PacketKind::kSslRequest ||
+               packet.kind == wire::PacketKind::kGssEncRequest) {
+      sink("N");
+    }
+  }
+  return execute_run();
 }
 
 Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
   if (!in_memory_) return Status::invalid_argument("only memory:// instances have snapshots");
   if (backend_->waiting_for_input()) {
@@ -322,6 +392,7 @@ Status PostgresInstance::clone(std::unique_ptr<Instance>* out) {
 }
 
 Status PostgresInstance::close() {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
   if (backend_ == nullptr) return {};
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   Status status = in_memory_ ? Status() : backend_->stop();
@@ -342,6 +413,8 @@ Status Instance::open(const Options& options, std::unique_ptr<Instance>* out) {
     return status;
   } catch (const std::bad_alloc&) {
     return Status::engine_gone("out of memory while the instance was opened");
+  } catch (const std::exception& exception) {
+    return Status::io_error(std::string("the instance cannot be opened: ") + exception.what());
   }
 }
 
