@@ -73,10 +73,9 @@ class Instance {
   // more to say before it gets more input: all messages are done, or COPY FROM STDIN waits for
   // data. A startup packet (no type byte) is answered with AuthenticationOk ... ReadyForQuery.
   // PostgreSQL's own errors are ErrorResponse messages in the answer, and the status is ok.
-  // SSLRequest and GSSENCRequest are answered with N; CancelRequest and Terminate have no answer and
-  // no effect.
-  // kInvalidArgument: the bytes are not whole messages, or while COPY FROM STDIN waits not what it
-  // waits for, or the call comes from within `sink` or the log; nothing was run.
+  // SSLRequest and GSSENCRequest are answered with N; CancelRequest and Terminate have no answer
+  // and no effect. kInvalidArgument: the bytes are not whole messages, or while COPY FROM STDIN
+  // waits not what it waits for, or the call comes from within `sink` or the log; nothing was run.
   // kEngineGone: the instance cannot go on; what `sink` got is not a complete answer.
   virtual Status exec_protocol(std::string_view request, const ResponseSink& sink) = 0;
 

@@ -221,7 +221,7 @@ class Process {
   std::vector<bool> got_resolved_;
   // Functions added to the table, by library (one module may be open under two paths) and export.
   std::map<std::pair<int32_t, const guest_export*>, uint32_t> addresses_;
-  std::vector<std::unique_ptr<Library>> libraries_;              // in the order they were loaded
+  std::vector<std::unique_ptr<Library>> libraries_;  // in the order they were loaded
   std::unordered_map<uint32_t, Library*> handles_;
   std::vector<Growth> growth_;
 };

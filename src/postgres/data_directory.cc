@@ -215,14 +215,13 @@ Status DataDirectory::check(const std::string& path, bool* has_cluster) {
   }
   bool has_staging = false;
   bool has_other = false;
-  for (fs::directory_iterator at(directory, error), end; !error && at != end;
-       at.increment(error)) {
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
     (at->path().filename() == kStaging ? has_staging : has_other) = true;
   }
   if (error) return io_error(path, "cannot be read", error.value());
   if (has_staging && has_other) {
-    // A move into place was interrupted: the cluster is complete, in two places, and as new as if it
-    // had not been.
+    // A move into place was interrupted: the cluster is complete, in two places, and as new as if
+    // it had not been.
     *has_cluster = true;
     is_new_ = true;
     return finish_staging(directory);
