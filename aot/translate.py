@@ -12,6 +12,9 @@ What is changed in wasm2c's output:
   modules share one identifier a signature (wasm_func_type_SIGNATURE, defined by glue.py).
 - A large memory.fill goes to the host (guest_large_fill), which can clear memory by dropping pages:
   PostgreSQL clears its 128 MB of shared buffers at start.
+- Some exported functions of the main module get a host function in front of them or in their
+  place (HOOKS): waiting, which Emscripten does by spinning, and the point where PostgreSQL looks
+  for interrupts.
 - A second way to instantiate, wasm2c_NAME_instantiate_bare, sets up imports, globals and the table
   but neither data segments nor start function: the memory comes from a snapshot.
 """
@@ -75,6 +78,35 @@ def send_large_fills_to_host(files: list[pathlib.Path]) -> None:
             file.write_text(text.replace(FILL, call))
             return
     # A module that never fills memory has no such function.
+
+
+# Export -> the statement that is put at the start of its C function; `return` makes it the whole.
+HOOKS = {
+    "nanosleep": "{ u32 guest_nanosleep(struct w2c_env*, u32, u32);"
+                 " return guest_nanosleep(instance->w2c_env_instance, var_p0, var_p1); }",
+    # What is left of the timeout when there is nothing to wait for any more. (PGlite's poll answers
+    # at once, and the wait loop around it spins.)
+    "WaitLatch": "{ u32 guest_wait_latch(struct w2c_env*, u32, u32, u32);"
+                 " var_p2 = guest_wait_latch(instance->w2c_env_instance, var_p0, var_p1, var_p2); }",
+    "ProcessInterrupts": "{ void guest_before_interrupts(struct w2c_env*);"
+                         " guest_before_interrupts(instance->w2c_env_instance); }",
+}
+
+
+def add_hooks(name: str, files: list[pathlib.Path], hooks: dict[str, str]) -> None:
+    missing = set(hooks)
+    for file in files:
+        text = file.read_text()
+        for export in list(missing):
+            # wasm2c gives the body of an exported function the suffix _0.
+            head = re.search(rf"^\w+ w2c_{name}_{export}_0\(w2c_{name}\* instance.*\) \{{\n", text,
+                             re.M)
+            if head:
+                text = f"{text[:head.end()]}  {hooks[export]}\n{text[head.end():]}"
+                file.write_text(text)
+                missing.remove(export)
+    if missing:
+        sys.exit(f"translate.py: {name} has no function {', '.join(sorted(missing))}")
 
 
 def add_bare_instantiation(directory: pathlib.Path, name: str, files: list[pathlib.Path]) -> None:
@@ -157,6 +189,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--outputs", type=int, default=1)
     parser.add_argument("--directory", type=pathlib.Path, required=True)
+    parser.add_argument("--hooks", action="store_true", help="apply HOOKS: the main module")
     parser.add_argument("wasm", type=pathlib.Path)
     arguments = parser.parse_args()
 
@@ -178,6 +211,8 @@ def main() -> None:
     hashes = share_function_types(files, module)
     send_large_fills_to_host(files)
     add_bare_instantiation(directory, name, files)
+    if arguments.hooks:
+        add_hooks(name, files, HOOKS)
     header = (directory / f"{name}.h").read_text()
     manifest = describe(name, module, header, hashes)
     (directory / f"{name}.json").write_text(json.dumps(manifest, indent=1))

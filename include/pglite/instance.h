@@ -79,6 +79,11 @@ class Instance {
   // kEngineGone: the instance cannot go on; what `sink` got is not a complete answer.
   virtual Status exec_protocol(std::string_view request, const ResponseSink& sink) = 0;
 
+  // Asks PostgreSQL to give up the query that runs, if one does: it then answers with an
+  // ErrorResponse (57014). May be called from any thread and from a signal handler while
+  // exec_protocol runs.
+  virtual void cancel() {}
+
   // Keeps the state as it is now. Memory instances only; kInvalidArgument while a transaction or
   // a COPY is open. Prepared statements, settings and LISTENs of the session are part of it.
   virtual Status snapshot(std::shared_ptr<const Snapshot>* out) {

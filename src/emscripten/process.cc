@@ -141,6 +141,18 @@ uint32_t Process::data_address(const char* name) const {
   return found != nullptr && found->global != nullptr ? *found->global(env_.main) : 0;
 }
 
+uint32_t* Process::interrupt_flag() {
+  const uint32_t address = data_address("InterruptPending");
+  const auto bytes = memory().bytes(address, sizeof(uint32_t));
+  if (address == 0 || address % sizeof(uint32_t) != 0 || !bytes) return nullptr;
+  return reinterpret_cast<uint32_t*>(bytes->data());
+}
+
+void Process::send_signal(int signal) {
+  pending_signal.store(signal);
+  if (uint32_t* flag = interrupt_flag()) std::atomic_ref(*flag).store(1);
+}
+
 uint32_t Process::grow_table(const wasm_rt_funcref_t& entry, uint32_t count, Growth growth) {
   const uint32_t index = wasm_rt_grow_funcref_table(env_.table, count, entry);
   if (index != UINT32_MAX) growth_.push_back(std::move(growth));

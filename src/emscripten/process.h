@@ -9,6 +9,7 @@
 #ifndef PGLITE_EMSCRIPTEN_PROCESS_H_
 #define PGLITE_EMSCRIPTEN_PROCESS_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -19,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "emscripten/interrupt_timer.h"
 #include "vfs/descriptor_table.h"
 #include "vfs/filesystem.h"
 #include "wasm/execution.h"
@@ -160,6 +162,15 @@ class Process {
 
   // One-shot timers of setitimer, by `which`: when they are due (CLOCK_MONOTONIC, ms).
   std::optional<double> timers[3];
+  // Sees to it that a computing guest notices the first of them.
+  InterruptTimer interrupt_timer;
+  // The guest's flag that makes it look up (interrupt_timer.h); null for a guest without.
+  uint32_t* interrupt_flag();
+  // A signal for the guest, delivered when it looks up or waits; 0: none.
+  std::atomic<int> pending_signal = 0;
+  // Makes the guest run its handler of `signal` soon. From any thread, and from signal handlers,
+  // while the process exists.
+  void send_signal(int signal);
 
   [[noreturn]] void missing_function(const char* name);
   void log(std::string_view line) {

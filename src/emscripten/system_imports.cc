@@ -34,6 +34,9 @@ double milliseconds(clockid_t clock) {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
+// No sleep is longer than this, so that a signal from another thread is noticed in time.
+constexpr double kLongestSleep = 20;
+
 void sleep_milliseconds(double duration) {
   timespec time{};
   time.tv_sec = static_cast<time_t>(duration / 1e3);
@@ -41,9 +44,11 @@ void sleep_milliseconds(double duration) {
   nanosleep(&time, nullptr);
 }
 
-// Delivers the timers that are due: _emscripten_timeout raises the signal in the guest. Guest code
-// runs here and may jump away: nothing in these frames needs its destructor.
-void fire_due_timers(Process& process) {
+// Delivers the timers that are due (_emscripten_timeout raises their signal in the guest) and the
+// signal that was sent; true if there was anything. Guest code runs here and may jump away: nothing
+// in these frames needs its destructor.
+bool deliver_signals(Process& process) {
+  bool delivered = false;
   const double now = milliseconds(CLOCK_MONOTONIC);
   const auto timeout = process.function<void(uint32_t, double)>("_emscripten_timeout");
   for (uint32_t which = 0; which < 3; ++which) {
@@ -51,8 +56,43 @@ void fire_due_timers(Process& process) {
     if (due && *due <= now) {
       due.reset();
       if (timeout) timeout(which, now);
+      delivered = true;
     }
   }
+  const int signal = process.pending_signal.exchange(0);
+  if (signal == 0) return delivered;
+  // struct sigaction: the handler, then mask, flags and restorer.
+  constexpr uint32_t kSigactionSize = 140;
+  const auto sigaction = process.function<uint32_t(uint32_t, uint32_t, uint32_t)>("sigaction");
+  const auto allocate = process.function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  if (!sigaction || !allocate) return delivered;
+  const uint32_t stack_pointer = *process.env().stack_pointer;
+  const uint32_t action = allocate(kSigactionSize);
+  sigaction(static_cast<uint32_t>(signal), 0, action);
+  const auto handler = process.memory().load(GuestPtr<uint32_t>{action});
+  *process.env().stack_pointer = stack_pointer;
+  const wasm_rt_funcref_t* entry =
+      handler ? process.table_entry(*handler, wasm_func_type_i_v) : nullptr;
+  if (entry != nullptr) {
+    reinterpret_cast<void (*)(void*, uint32_t)>(entry->func)(entry->module_instance,
+                                                             static_cast<uint32_t>(signal));
+  }
+  return true;
+}
+
+// Sleeps until `due` (CLOCK_MONOTONIC, ms) or the next timer, but not longer than kLongestSleep.
+void sleep_until(const Process& process, double due) {
+  const double now = milliseconds(CLOCK_MONOTONIC);
+  double wait = std::min(due - now, kLongestSleep);
+  for (const auto& timer : process.timers) {
+    if (timer) wait = std::min(wait, *timer - now);
+  }
+  if (wait > 0) sleep_milliseconds(wait);
+}
+
+void set_guest_errno(Process& process, std::errc error) {
+  const uint32_t address = process.function<uint32_t()>("__errno_location")();
+  (void)process.memory().store(GuestPtr<uint32_t>{address}, guest_errno(error));
 }
 
 // struct tm: sec, min, hour, mday, mon, year, wday, yday, isdst, gmtoff (4 bytes each), zone.
@@ -341,10 +381,72 @@ void w2c_env_0x5Ftzset_js(w2c_env* env, uint32_t offset, uint32_t has_summer, ui
 
 uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration) {
   if (which >= 3) return 0u - guest_errno(std::errc::invalid_argument);
-  auto& timer = Process::of(env).timers[which];
-  timer.reset();
-  if (duration > 0) timer = milliseconds(CLOCK_MONOTONIC) + duration;
+  Process& process = Process::of(env);
+  const double now = milliseconds(CLOCK_MONOTONIC);
+  process.timers[which].reset();
+  if (duration > 0) process.timers[which] = now + duration;
+  std::optional<double> next;
+  for (const auto& timer : process.timers) {
+    if (timer && (!next || *timer < *next)) next = timer;
+  }
+  uint32_t* flag = process.interrupt_flag();
+  if (next && flag != nullptr) {
+    process.interrupt_timer.arm(std::max(*next - now, 0.0), flag);
+  } else {
+    process.interrupt_timer.disarm();
+  }
   return 0;
+}
+
+void guest_before_interrupts(w2c_env* env) {
+  deliver_signals(Process::of(env));
+}
+
+uint32_t guest_nanosleep(w2c_env* env, uint32_t request, uint32_t remaining) {
+  Process& process = Process::of(env);
+  const auto seconds = process.memory().load(GuestPtr<int64_t>{request});
+  const auto nanoseconds = process.memory().load(GuestPtr<int32_t>{request + 8});
+  if (!seconds || !nanoseconds || *seconds < 0 || *nanoseconds < 0 ||
+      *nanoseconds >= 1'000'000'000) {
+    set_guest_errno(process, std::errc::invalid_argument);
+    return UINT32_MAX;
+  }
+  const double due = milliseconds(CLOCK_MONOTONIC) + static_cast<double>(*seconds) * 1e3 +
+                     static_cast<double>(*nanoseconds) / 1e6;
+  for (;;) {
+    const double left = due - milliseconds(CLOCK_MONOTONIC);
+    if (left <= 0) return 0;
+    sleep_until(process, due);
+    if (!deliver_signals(process)) continue;
+    if (remaining != 0) {
+      const double rest = std::max(due - milliseconds(CLOCK_MONOTONIC), 0.0);
+      const auto whole = static_cast<int64_t>(rest / 1e3);
+      (void)process.memory().store(GuestPtr<int64_t>{remaining}, whole);
+      (void)process.memory().store(
+          GuestPtr<int32_t>{remaining + 8},
+          static_cast<int32_t>((rest - static_cast<double>(whole) * 1e3) * 1e6));
+    }
+    set_guest_errno(process, std::errc::interrupted);
+    return UINT32_MAX;
+  }
+}
+
+uint32_t guest_wait_latch(w2c_env* env, uint32_t latch, uint32_t events, uint32_t timeout) {
+  constexpr uint32_t kLatchSet = 1, kTimeout = 8;  // WL_LATCH_SET, WL_TIMEOUT
+  Process& process = Process::of(env);
+  const auto is_set = [&] {  // struct Latch begins with is_set
+    if (!(events & kLatchSet) || latch == 0) return false;
+    return process.memory().load(GuestPtr<uint32_t>{latch}).value_or(1) != 0;
+  };
+  const bool endless = !(events & kTimeout) || static_cast<int32_t>(timeout) < 0;
+  const double due = milliseconds(CLOCK_MONOTONIC) + timeout;
+  while (!is_set()) {
+    const double now = milliseconds(CLOCK_MONOTONIC);
+    if (!endless && now >= due) return 0;
+    sleep_until(process, endless ? now + kLongestSleep : due);
+    deliver_signals(process);
+  }
+  return timeout;
 }
 
 void w2c_env_0x5F_call_sighandler(w2c_env* env, uint32_t handler, uint32_t signal) {
@@ -395,13 +497,10 @@ uint32_t w2c_env_0x5F_syscall_poll(w2c_env* env, uint32_t entries, uint32_t coun
     if (ready != 0 || timeout == 0) return ready;
     const double now = milliseconds(CLOCK_MONOTONIC);
     const bool endless = static_cast<int32_t>(timeout) < 0;
-    double wait = endless ? kLongestWait : start + timeout - now;
+    const double wait = endless ? kLongestWait : start + timeout - now;
     if (wait <= 0) return 0;
-    for (const auto& timer : process.timers) {
-      if (timer) wait = std::min(wait, *timer - now);
-    }
-    if (wait > 0) sleep_milliseconds(wait);
-    fire_due_timers(process);
+    sleep_until(process, now + wait);
+    deliver_signals(process);
     if (endless && milliseconds(CLOCK_MONOTONIC) - start >= kLongestWait) return 0;
   }
 }

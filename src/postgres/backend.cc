@@ -259,6 +259,11 @@ Status Backend::exec(std::string_view request, const ResponseSink& sink) {
   return run_to_pause(waiting_for_input());
 }
 
+void Backend::cancel() {
+  constexpr int kInterruptSignal = 2;  // SIGINT: StatementCancelHandler
+  process_->send_signal(kInterruptSignal);
+}
+
 Status Backend::stop() {
   if (!failure_.empty()) return Status::engine_gone(failure_);
   if (waiting_for_input()) {

@@ -44,6 +44,9 @@ class Backend {
   // As Instance::exec_protocol. `request` must be whole messages.
   Status exec(std::string_view request, const ResponseSink& sink);
 
+  // As Instance::cancel.
+  void cancel();
+
   // Ends the session and runs PostgreSQL's exit functions: the shutdown checkpoint. After it, and
   // after kEngineGone, nothing else may be called.
   Status stop();

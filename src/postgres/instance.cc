@@ -66,6 +66,9 @@ class PostgresInstance final : public Instance {
 
   Status start();
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override;
+  void cancel() override {
+    if (backend_ != nullptr) backend_->cancel();
+  }
   Status snapshot(std::shared_ptr<const Snapshot>* out) override;
   Status clone(std::unique_ptr<Instance>* out) override;
   Status close() override;

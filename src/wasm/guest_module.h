@@ -79,6 +79,14 @@ extern const uint32_t guest_module_count;
 /* memory.fill of a large range that lies in the memory. */
 void guest_large_fill(void* start, uint32_t value, uint64_t size);
 
+/* What translate.py puts into functions of the main module: waiting without spinning, and a step
+ * before PostgreSQL acts on interrupts. */
+uint32_t guest_nanosleep(struct w2c_env* env, uint32_t request, uint32_t remaining);
+/* In front of WaitLatch: waits until the latch is set or the timeout (ms) is over, and returns what
+ * is left of it. */
+uint32_t guest_wait_latch(struct w2c_env* env, uint32_t latch, uint32_t events, uint32_t timeout);
+void guest_before_interrupts(struct w2c_env* env);
+
 /* Called in place of a function that no module defines (PGlite's main module does not carry what
  * some of its own conversion libraries import). Does not return. */
 WASM_RT_NO_RETURN void guest_missing_function(struct w2c_env* env, const char* name);
