@@ -29,6 +29,9 @@ struct Texts {
   std::string snapshot;
   std::string save_snapshot;
   std::string format = "table";
+  std::string gzip;
+  std::string output;
+  std::string input;
 };
 
 // Values may begin with a dash (-o "-c x=y", -c "-- comment"): each option takes exactly one.
@@ -138,6 +141,19 @@ Status convert_sql(const CLI::App& sql, const Texts& texts, Configuration* confi
   return {};
 }
 
+// CLI11 makes "true" of a flag that is given.
+Status convert_dump(const CLI::App& dump, const Texts& texts, Configuration* configuration) {
+  const auto is_one_of = [&](std::initializer_list<std::string_view> words) {
+    return std::ranges::find(words, texts.gzip) != words.end();
+  };
+  const bool gzip = is_one_of({"1", "true", "yes", "on"});
+  if (!gzip && !is_one_of({"", "0", "false", "no", "off"})) {
+    return bad(dump, "--gzip", texts.gzip, "1 or 0");
+  }
+  configuration->archive = {texts.output, gzip ? Compression::kGzip : Compression::kNone};
+  return {};
+}
+
 Status unexpected(const CLI::App& app, const CLI::App* command, const std::string& argument) {
   if (argument.starts_with('-')) {
     std::string names = option_names(app);
@@ -152,7 +168,7 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
                                     command->get_name() + " takes options only, see --help");
   }
   return Status::invalid_argument("unknown command '" + argument +
-                                  "'; accepted are port, sql and initdb");
+                                  "'; accepted are port, sql, initdb, dump and restore");
 }
 
 }  // namespace
@@ -231,8 +247,18 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
       "How results are printed; default table");
   CLI::App* initdb = app.add_subcommand("initdb", "Create the data directory and exit");
+  CLI::App* dump = app.add_subcommand(
+      "dump", "Write the data directory as an archive of PGlite's (dumpDataDir)");
+  add(*dump, "-o,--output", texts.output, "PGLITE_DUMP_FILE", "FILE",
+      "Where to; - is stdout (the default)");
+  dump->add_flag("--gzip", texts.gzip, "Compress the archive")->envname("PGLITE_DUMP_GZIP");
+  CLI::App* restore = app.add_subcommand(
+      "restore", "Make the data directory from such an archive, plain or gzip");
+  add(*restore, "-f,--file", texts.input, "PGLITE_RESTORE_FILE", "FILE",
+      "The archive; - is stdin (the default)");
+  const std::vector<CLI::App*> commands = {port, sql, initdb, dump, restore};
   app.require_subcommand(0, 1);
-  for (CLI::App* command : {port, sql, initdb}) {
+  for (CLI::App* command : commands) {
     command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
   }
   app.allow_extras();
@@ -253,11 +279,13 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   }
 
   const CLI::App* command = nullptr;
-  for (CLI::App* one : {port, sql, initdb}) {
+  for (const CLI::App* one : commands) {
     if (one->parsed()) command = one;
   }
   if (command == sql) configuration.command = Command::kSql;
   if (command == initdb) configuration.command = Command::kInitdb;
+  if (command == dump) configuration.command = Command::kDump;
+  if (command == restore) configuration.command = Command::kRestore;
   if (const std::vector<std::string> extra = app.remaining(true); !extra.empty()) {
     result.status = unexpected(app, command, extra[0]);
     return result;
@@ -266,10 +294,16 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   if (result.status.ok() && command == sql) {
     result.status = convert_sql(*sql, texts, &configuration);
   }
-  if (result.status.ok() && command == initdb &&
+  if (result.status.ok() && command == dump) {
+    result.status = convert_dump(*dump, texts, &configuration);
+  }
+  if (command == restore) configuration.archive.file = texts.input;
+  if (result.status.ok() && (command == initdb || command == dump || command == restore) &&
       configuration.engine.data_dir.starts_with("memory://")) {
-    result.status = Status::invalid_argument(
-        "initdb needs a directory to create; accepted are -D ./path, /path and file://path");
+    result.status =
+        Status::invalid_argument(command->get_name() + " needs a directory" +
+                                 (command == dump ? " to read" : " to create") +
+                                 "; accepted are -D ./path, /path and file://path");
   }
   if (configuration.engine.wasm_path.empty()) {
     configuration.engine.wasm_path = default_module(program_directory);

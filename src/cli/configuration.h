@@ -8,12 +8,13 @@
 #include <optional>
 #include <string>
 
+#include "cli/archive.h"
 #include "cli/sql.h"
 #include "port/framing.h"
 
 namespace pglite::cli {
 
-enum class Command { kPort, kSql, kInitdb };
+enum class Command { kPort, kSql, kInitdb, kDump, kRestore };
 
 struct Configuration {
   Command command = Command::kPort;
@@ -22,6 +23,7 @@ struct Configuration {
   std::string save_snapshot;  // file to write when the session ends well; empty: none
   port::Framing framing = port::Framing::kAuto;
   SqlRequest sql;
+  ArchiveRequest archive;  // of dump and restore
 };
 
 // What the command line came to: a configuration, or (--help, --version) a text for stdout, or

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -21,9 +22,13 @@ void occupy_standard_descriptors() {
 
 int main(int argc, char** argv) {
   occupy_standard_descriptors();
+  // A file that grows over RLIMIT_FSIZE is an error for PostgreSQL, not our death.
+  signal(SIGXFSZ, SIG_IGN);
   pglite::cli::Host host;
   host.open = pglite::Instance::open;
   host.load_snapshot = pglite::Snapshot::load;
+  host.dump = pglite::dump_data_directory;
+  host.restore = pglite::restore_data_directory;
   host.version = pglite::version();
   std::error_code ignored;
   host.program_directory =

@@ -89,13 +89,26 @@ int close_instance(const Host& host, Instance& instance, int exit_code) {
   return exit_code;
 }
 
+// A reader that goes away is a failed write then, and not the end of the process.
+class IgnoreBrokenPipes {
+ public:
+  IgnoreBrokenPipes() {
+    struct sigaction ignore{};
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &ignore, &before_);
+  }
+  ~IgnoreBrokenPipes() { sigaction(SIGPIPE, &before_, nullptr); }
+  IgnoreBrokenPipes(const IgnoreBrokenPipes&) = delete;
+  IgnoreBrokenPipes& operator=(const IgnoreBrokenPipes&) = delete;
+
+ private:
+  struct sigaction before_{};
+};
+
 int run_sql_command(const Host& host, const Configuration& configuration) {
-  // A reader that goes away is noticed by write; the instance is still to be closed then. The
-  // interrupt signals kill, as they do a psql that waits for a query.
-  struct sigaction ignore{};
-  ignore.sa_handler = SIG_IGN;
-  struct sigaction before{};
-  sigaction(SIGPIPE, &ignore, &before);
+  // The instance is still to be closed when the reader has gone. The interrupt signals kill, as they
+  // do a psql that waits for a query.
+  const IgnoreBrokenPipes ignore;
   std::unique_ptr<Instance> instance;
   int exit_code = 0;
   if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
@@ -110,7 +123,6 @@ int run_sql_command(const Host& host, const Configuration& configuration) {
     }
     exit_code = close_instance(host, *instance, exit_code);
   }
-  sigaction(SIGPIPE, &before, nullptr);
   return exit_code;
 }
 
@@ -120,6 +132,17 @@ int run_initdb(const Host& host, const Configuration& configuration) {
     return fail(host, status);
   }
   return close_instance(host, *instance, 0);
+}
+
+int run_archive_command(const Host& host, const Configuration& configuration) {
+  const IgnoreBrokenPipes ignore;
+  Status status = check_readable(configuration.engine.wasm_path);
+  if (status.ok() && configuration.command == Command::kDump) {
+    status = run_dump(host.dump, configuration.engine, configuration.archive, host.out);
+  } else if (status.ok()) {
+    status = run_restore(host.restore, configuration.engine, configuration.archive, host.in);
+  }
+  return status.ok() ? 0 : fail(host, status);
 }
 
 }  // namespace
@@ -146,6 +169,9 @@ int run(int argc, const char* const* argv, const Host& host) {
       return run_sql_command(host, configuration);
     case Command::kInitdb:
       return run_initdb(host, configuration);
+    case Command::kDump:
+    case Command::kRestore:
+      return run_archive_command(host, configuration);
   }
   return 70;
 }

@@ -2,17 +2,22 @@
 #ifndef PGLITE_CLI_RUN_H_
 #define PGLITE_CLI_RUN_H_
 
+#include <pglite/archive.h>
 #include <pglite/instance.h>
 
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "cli/archive.h"
+
 namespace pglite::cli {
 
 struct Host {
   std::function<Status(const Options&, std::unique_ptr<Instance>*)> open;
   std::function<Status(const std::string& path, std::shared_ptr<const Snapshot>*)> load_snapshot;
+  DumpFunction dump;
+  RestoreFunction restore;
   Version version{"", "", ""};
   std::string program_directory;
   int in = 0;

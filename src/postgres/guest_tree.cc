@@ -20,7 +20,8 @@ vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
       {"/dev/random", random},
       {"/dev/urandom", random},
       {"/dev/stdin", vfs::make_end_of_file_device()},
-      {"/dev/stdout", output},
+      // PostgreSQL's single-user mode prompts there, initdb reports its progress.
+      {"/dev/stdout", vfs::make_null_device()},
       {"/dev/stderr", output},
       {"/dev/tty", vfs::make_terminal_device(output)},
   };

@@ -24,8 +24,8 @@ struct GuestTree {
   std::shared_ptr<vfs::MountTable> root;
 };
 
-// `bundle` must outlive the tree. `stderr_line` receives what guests write to stdout and stderr,
-// a line at a time.
+// `bundle` must outlive the tree. `stderr_line` receives what guests write to stderr, a line at
+// a time.
 vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
                                        std::function<void(std::string_view)> stderr_line);
 

@@ -175,6 +175,11 @@ Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* ou
       return Status::invalid_argument(
           "settings cannot be given to an instance that starts from a snapshot: use SET");
     }
+    if (options_.database != kInitialName) {
+      return Status::invalid_argument(
+          "a snapshot opens the database it was taken in: the database \"" + options_.database +
+          "\" cannot be chosen");
+    }
     return {};
   }
   // Settings and debug levels of PostgreSQL are read when it boots.
