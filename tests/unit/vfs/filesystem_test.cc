@@ -159,7 +159,12 @@ TEST_P(FileSystemTest, RefusesSizesNoFileCanHave) {
   const auto file = open("/file");
   const uint64_t maximum = uint64_t{INT64_MAX};
   EXPECT_ERROR(file->write(bytes_of("x"), maximum), std::errc::file_too_large);
-  EXPECT_ERROR(file->truncate(maximum), std::errc::file_too_large);
+  // tmpfs has files of this size; it is a hole there.
+  if (const auto truncated = file->truncate(maximum); truncated) {
+    EXPECT_OK(file->truncate(0));
+  } else {
+    EXPECT_EQ(truncated.error(), std::errc::file_too_large);
+  }
   EXPECT_ERROR(file->truncate(maximum + 1), std::errc::invalid_argument);
   EXPECT_ERROR(file->write(bytes_of("x"), maximum + 1), std::errc::invalid_argument);
   std::byte byte{};
