@@ -252,8 +252,8 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   add(*dump, "-o,--output", texts.output, "PGLITE_DUMP_FILE", "FILE",
       "Where to; - is stdout (the default)");
   dump->add_flag("--gzip", texts.gzip, "Compress the archive")->envname("PGLITE_DUMP_GZIP");
-  CLI::App* restore = app.add_subcommand(
-      "restore", "Make the data directory from such an archive, plain or gzip");
+  CLI::App* restore =
+      app.add_subcommand("restore", "Make the data directory from such an archive, plain or gzip");
   add(*restore, "-f,--file", texts.input, "PGLITE_RESTORE_FILE", "FILE",
       "The archive; - is stdin (the default)");
   const std::vector<CLI::App*> commands = {port, sql, initdb, dump, restore};
@@ -300,10 +300,9 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   if (command == restore) configuration.archive.file = texts.input;
   if (result.status.ok() && (command == initdb || command == dump || command == restore) &&
       configuration.engine.data_dir.starts_with("memory://")) {
-    result.status =
-        Status::invalid_argument(command->get_name() + " needs a directory" +
-                                 (command == dump ? " to read" : " to create") +
-                                 "; accepted are -D ./path, /path and file://path");
+    result.status = Status::invalid_argument(command->get_name() + " needs a directory" +
+                                             (command == dump ? " to read" : " to create") +
+                                             "; accepted are -D ./path, /path and file://path");
   }
   if (configuration.engine.wasm_path.empty()) {
     configuration.engine.wasm_path = default_module(program_directory);

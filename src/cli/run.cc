@@ -106,8 +106,8 @@ class IgnoreBrokenPipes {
 };
 
 int run_sql_command(const Host& host, const Configuration& configuration) {
-  // The instance is still to be closed when the reader has gone. The interrupt signals kill, as they
-  // do a psql that waits for a query.
+  // The instance is still to be closed when the reader has gone. The interrupt signals kill, as
+  // they do a psql that waits for a query.
   const IgnoreBrokenPipes ignore;
   std::unique_ptr<Instance> instance;
   int exit_code = 0;

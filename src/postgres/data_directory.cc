@@ -30,11 +30,12 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kMajorVersion = "18";
 // Where a cluster is made before it is moved into its place, entry by entry, PG_VERSION last. If we
-// die on the way, the next open() finds this directory and finishes or starts over.
-constexpr std::string_view kStaging = ".pglite-port-new";
+// die on the way, the next open() finds this directory and finishes or starts over. The names tell
+// a copy of the template, whose role and database are still to be made, from a cluster of its own.
+constexpr std::string_view kTemplateStaging = ".pglite-port-new";
+constexpr std::string_view kRestoreStaging = ".pglite-port-restore";
 constexpr std::string_view kVersionFile = "PG_VERSION";
 constexpr std::string_view kPidFile = "postmaster.pid";
-constexpr size_t kBlock = 8192;  // BLCKSZ
 
 Status io_error(const std::string& path, std::string_view what, int error) {
   return Status::io_error("data directory \"" + path + "\" " + std::string(what) + ": " +
@@ -85,9 +86,169 @@ void sync_directory(const fs::path& path) {
   close(fd);
 }
 
-// Moves what is in the staging directory to its parent, PG_VERSION last, and removes it.
-Status finish_staging(const fs::path& directory) {
-  const fs::path staging = directory / kStaging;
+// Copies the tree below `directory`.
+Status copy_tree(vfs::MemoryFileSystem& source, const std::string& directory,
+                 StagedCluster& target) {
+  const auto unreadable = [&](const std::string& name, std::errc error) {
+    return io_error(name, "cannot be read from the template", static_cast<int>(error));
+  };
+  auto opened = source.open(directory, {.read = true, .directory = true}, 0);
+  if (!opened) return unreadable(directory, opened.error());
+  const auto entries = (*opened)->entries();
+  if (!entries) return unreadable(directory, entries.error());
+  const std::string prefix = directory == "/" ? directory : directory + "/";
+  for (const vfs::DirectoryEntry& entry : *entries) {
+    const std::string name = prefix + entry.name;
+    const auto metadata = source.metadata(name, false);
+    if (!metadata) return unreadable(name, metadata.error());
+    Status status;
+    if (S_ISDIR(metadata->mode)) {
+      status = target.make_directory(name.substr(1), metadata->mode & 0777);
+      if (status.ok()) status = copy_tree(source, name, target);
+    } else {
+      auto file = source.open(name, {.read = true}, 0);
+      if (!file) return unreadable(name, file.error());
+      uint64_t offset = 0;
+      status = target.write_file(name.substr(1), metadata->mode & 0777, metadata->size,
+                                 [&](std::span<std::byte> buffer, size_t* count) {
+                                   const auto read = (*file)->read(buffer, offset);
+                                   if (!read) return unreadable(name, read.error());
+                                   *count = *read;
+                                   offset += *read;
+                                   return Status();
+                                 });
+    }
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+Status fill_from_image(std::span<const std::byte> cluster_image, StagedCluster& target) {
+  vfs::MemoryFileSystem cluster;
+  if (!vfs::load_image(cluster_image, cluster, "/")) {
+    return Status::engine_gone("the template data directory is damaged");
+  }
+  Status status = write_identity(cluster, "", make_identity());
+  return status.ok() ? copy_tree(cluster, "/", target) : status;
+}
+
+// The way out for a cluster of another version: only its own PostgreSQL can read it.
+Status check_version(const fs::path& directory, const std::string& what) {
+  std::ifstream file(directory / kVersionFile);
+  std::string version;
+  std::getline(file, version);
+  if (version == kMajorVersion) return {};
+  const std::string known = version == "16" ? " (0.2)" : version == "17" ? " (0.3 and 0.4)" : "";
+  const bool readable = !version.empty() && version.size() < 20 &&
+                        std::ranges::all_of(version, [](char c) { return c > ' ' && c < 127; });
+  return Status::incompatible(
+      what + " was made by PostgreSQL " + (readable ? version : "of an unreadable version") +
+      ", this is PostgreSQL " + std::string(kMajorVersion) + ": open it with a PGlite of its own " +
+      "version" + known + ", dump it to SQL there (pgDump of @electric-sql/pglite-tools) and run " +
+      "the SQL here, in a new directory");
+}
+
+// Whether what was made can be opened.
+Status check_cluster(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(fs::path(path) / kVersionFile, error)) {
+    return Status::incompatible("the archive is not one of a data directory: it has no " +
+                                std::string(kVersionFile));
+  }
+  Status status = check_version(path, "the archive");
+  if (!status.ok()) return status;
+  auto files = vfs::HostFileSystem::open(path, vfs::Durability::kIgnore);
+  if (!files) return io_error(path, "cannot be opened", static_cast<int>(files.error()));
+  bool shut_down = false;
+  status = read_shut_down(**files, "", &shut_down);
+  if (status.ok()) return {};
+  return Status::incompatible("the archive has no usable cluster: " + status.message());
+}
+
+}  // namespace
+
+DataDirectory::~DataDirectory() {
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+Status DataDirectory::make() {
+  was_made_ = mkdir(path_.c_str(), 0700) == 0;
+  if (!was_made_ && errno != EEXIST) return io_error(path_, "cannot be made", errno);
+  return {};
+}
+
+Status DataDirectory::lock() {
+  lock_fd_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_fd_ < 0) return io_error(path_, "cannot be opened", errno);
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return io_error(path_, "cannot be locked", errno);
+    struct stat file{};
+    fstat(lock_fd_, &file);
+    const int owner = lock_owner(file);
+    return Status::in_use("data directory \"" + path_ + "\" is in use by " +
+                          (owner > 0 ? "process " + std::to_string(owner) : "another process"));
+  }
+  if (faccessat(lock_fd_, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
+    return io_error(path_, "is not writable", errno);
+  }
+  return {};
+}
+
+Status DataDirectory::check(Content* content) {
+  const fs::path directory(path_);
+  std::error_code error;
+  *content = Content::kNothing;
+  if (fs::exists(directory / kVersionFile, error)) {
+    *content = Content::kCluster;
+    Status status = check_version(directory, "data directory \"" + path_ + "\"");
+    if (!status.ok()) return status;
+    // A server on the host does not know our lock, and would shut down without its own.
+    const PidFile server = read_pid_file(directory);
+    if (server.exists && !server.of_a_guest && server.process != 0 &&
+        (kill(server.process, 0) == 0 || errno == EPERM)) {
+      return Status::in_use("data directory \"" + path_ + "\" is in use by process " +
+                            std::to_string(server.process) + " (" + std::string(kPidFile) + ")");
+    }
+    // What is left when the very last step of a move into place was interrupted.
+    fs::remove(directory / kTemplateStaging, error);
+    fs::remove(directory / kRestoreStaging, error);
+    return {};
+  }
+  std::vector<std::string_view> stagings;
+  bool has_other = false;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    const fs::path name = at->path().filename();
+    if (name == kTemplateStaging) {
+      stagings.push_back(kTemplateStaging);
+    } else if (name == kRestoreStaging) {
+      stagings.push_back(kRestoreStaging);
+    } else {
+      has_other = true;
+    }
+  }
+  if (error) return io_error(path_, "cannot be read", error.value());
+  if (stagings.size() == 1 && has_other) {
+    // A move into place was interrupted: the cluster is complete, in two places, and as new as if
+    // it had not been.
+    *content = Content::kCluster;
+    is_new_ = stagings[0] == kTemplateStaging;
+    return finish_staging(stagings[0]);
+  }
+  for (const std::string_view staging : stagings) {
+    fs::remove_all(directory / staging, error);
+    if (error) return io_error(path_, "cannot be cleaned", error.value());
+  }
+  if (has_other) {
+    return Status::incompatible("directory \"" + path_ +
+                                "\" is neither empty nor a PostgreSQL data directory: it has no " +
+                                std::string(kVersionFile));
+  }
+  return {};
+}
+
+Status DataDirectory::finish_staging(std::string_view staging_name) {
+  const fs::path directory(path_);
+  const fs::path staging = directory / staging_name;
   std::error_code error;
   std::vector<fs::path> entries;
   for (fs::directory_iterator at(staging, error), end; !error && at != end; at.increment(error)) {
@@ -100,191 +261,99 @@ Status finish_staging(const fs::path& directory) {
     fs::rename(staging / name, directory / name, error);
   }
   if (!error) fs::remove(staging, error);
-  if (error) return io_error(directory.string(), "cannot be filled", error.value());
+  if (error) return io_error(path_, "cannot be filled", error.value());
   sync_directory(directory);
   return {};
 }
 
-// Copies the tree below `directory` into the existing host directory `target`. Holes stay holes,
-// except in WAL segments: PostgreSQL allocates those in advance so that a commit never finds the
-// disk full.
-Status copy_to_host(vfs::MemoryFileSystem& source, const std::string& directory,
-                    const fs::path& target) {
-  const auto guest_error = [&](std::errc error) {
-    return io_error(target.string(), "cannot be filled", static_cast<int>(error));
-  };
-  auto opened = source.open(directory, {.read = true, .directory = true}, 0);
-  if (!opened) return guest_error(opened.error());
-  const auto entries = (*opened)->entries();
-  if (!entries) return guest_error(entries.error());
-  const std::string prefix = directory == "/" ? directory : directory + "/";
-  std::vector<std::byte> buffer(size_t{1} << 20);
-  for (const vfs::DirectoryEntry& entry : *entries) {
-    const std::string name = prefix + entry.name;
-    const fs::path path = target / entry.name;
-    const auto metadata = source.metadata(name, false);
-    if (!metadata) return guest_error(metadata.error());
-    if (S_ISDIR(metadata->mode)) {
-      if (mkdir(path.c_str(), metadata->mode & 0777) != 0) {
-        return io_error(path.string(), "cannot be made", errno);
-      }
-      if (Status status = copy_to_host(source, name, path); !status.ok()) return status;
-      continue;
-    }
-    auto file = source.open(name, {.read = true}, 0);
-    if (!file) return guest_error(file.error());
-    const vfs::UniqueFd out(
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, metadata->mode & 0777));
-    const auto size = static_cast<off_t>(metadata->size);
-    const bool is_wal = directory == "/pg_wal";
-    int error = out ? 0 : errno;
-    if (error == 0 && size > 0) {
-      error = is_wal ? posix_fallocate(out.get(), 0, size)
-                     : (ftruncate(out.get(), size) == 0 ? 0 : errno);
-    }
-    for (uint64_t offset = 0; error == 0 && offset < metadata->size;) {
-      const auto count = (*file)->read(buffer, offset);
-      if (!count) return guest_error(count.error());
-      for (size_t at = 0; at < *count && error == 0; at += kBlock) {
-        const size_t length = std::min(kBlock, *count - at);
-        const auto block = std::span(buffer).subspan(at, length);
-        if (std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; })) continue;
-        if (pwrite(out.get(), block.data(), length, static_cast<off_t>(offset + at)) !=
-            static_cast<ssize_t>(length)) {
-          error = errno != 0 ? errno : ENOSPC;
-        }
-      }
-      offset += *count;
-    }
-    if (error != 0) return io_error(path.string(), "cannot be written", error);
+Status DataDirectory::make_cluster(std::string_view staging_name, vfs::Durability durability,
+                                   const Fill& fill) {
+  const fs::path staging = fs::path(path_) / staging_name;
+  if (mkdir(staging.c_str(), 0700) != 0) return io_error(path_, "is not writable", errno);
+  StagedCluster cluster(staging.string(), path_);
+  Status status = fill(cluster);
+  // One call for a thousand files. PostgreSQL syncs what it writes from here on by itself.
+  if (status.ok() && durability == vfs::Durability::kSync && syncfs(lock_fd_) != 0) {
+    status = io_error(path_, "cannot be made durable", errno);
+  }
+  if (status.ok()) return finish_staging(staging_name);
+  std::error_code ignored;
+  fs::remove_all(staging, ignored);
+  return status;
+}
+
+Status DataDirectory::open_files(vfs::Durability durability) {
+  auto host = vfs::HostFileSystem::open(path_, durability);
+  if (!host) return io_error(path_, "cannot be opened", static_cast<int>(host.error()));
+  filesystem_ = std::move(*host);
+  // A guest's lock file names a process of the guest's, which says nothing on the host. The
+  // directory is ours, so whoever wrote it is gone.
+  if (read_pid_file(path_).of_a_guest) {
+    (void)filesystem_->remove_file("/" + std::string(kPidFile));
   }
   return {};
-}
-
-}  // namespace
-
-DataDirectory::~DataDirectory() {
-  if (lock_fd_ >= 0) close(lock_fd_);
-}
-
-Status DataDirectory::lock(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    return io_error(path, "cannot be made", errno);
-  }
-  lock_fd_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_fd_ < 0) return io_error(path, "cannot be opened", errno);
-  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return io_error(path, "cannot be locked", errno);
-    struct stat file{};
-    fstat(lock_fd_, &file);
-    const int owner = lock_owner(file);
-    return Status::in_use("data directory \"" + path + "\" is in use by " +
-                          (owner > 0 ? "process " + std::to_string(owner) : "another process"));
-  }
-  if (faccessat(lock_fd_, ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
-    return io_error(path, "is not writable", errno);
-  }
-  return {};
-}
-
-Status DataDirectory::check(const std::string& path, bool* has_cluster) {
-  const fs::path directory(path);
-  std::error_code error;
-  *has_cluster = fs::exists(directory / kVersionFile, error);
-  if (*has_cluster) {
-    std::ifstream file(directory / kVersionFile);
-    std::string version;
-    std::getline(file, version);
-    if (version != kMajorVersion) {
-      return Status::incompatible(
-          "data directory \"" + path + "\" was made by PostgreSQL " +
-          (version.empty() ? std::string("of an unreadable version") : version) +
-          ", this is PostgreSQL " + std::string(kMajorVersion) +
-          ": dump it with the old version and restore the dump here");
-    }
-    // A server on the host does not know our lock, and would shut down without its own.
-    const PidFile server = read_pid_file(directory);
-    if (server.exists && !server.of_a_guest && server.process != 0 &&
-        (kill(server.process, 0) == 0 || errno == EPERM)) {
-      return Status::in_use("data directory \"" + path + "\" is in use by process " +
-                            std::to_string(server.process) + " (" + std::string(kPidFile) + ")");
-    }
-    // What is left when the very last step of a move into place was interrupted.
-    fs::remove(directory / kStaging, error);
-    return {};
-  }
-  bool has_staging = false;
-  bool has_other = false;
-  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
-    (at->path().filename() == kStaging ? has_staging : has_other) = true;
-  }
-  if (error) return io_error(path, "cannot be read", error.value());
-  if (has_staging && has_other) {
-    // A move into place was interrupted: the cluster is complete, in two places, and as new as if
-    // it had not been.
-    *has_cluster = true;
-    is_new_ = true;
-    return finish_staging(directory);
-  }
-  if (has_staging) {
-    fs::remove_all(directory / kStaging, error);
-    if (error) return io_error(path, "cannot be cleaned", error.value());
-  }
-  if (has_other) {
-    return Status::incompatible("directory \"" + path +
-                                "\" is neither empty nor a PostgreSQL data directory: it has no " +
-                                std::string(kVersionFile));
-  }
-  return {};
-}
-
-Status DataDirectory::make_cluster(const std::string& path, vfs::Durability durability,
-                                   std::span<const std::byte> cluster_image) {
-  const fs::path staging = fs::path(path) / kStaging;
-  if (mkdir(staging.c_str(), 0700) != 0) return io_error(path, "is not writable", errno);
-  Status status;
-  {
-    vfs::MemoryFileSystem cluster;
-    if (!vfs::load_image(cluster_image, cluster, "/")) {
-      return Status::engine_gone("the template data directory is damaged");
-    }
-    status = write_identity(cluster, "", make_identity());
-    if (status.ok()) status = copy_to_host(cluster, "/", staging);
-    // One call for a thousand files. PostgreSQL syncs what it writes from here on by itself.
-    if (status.ok() && durability == vfs::Durability::kSync && syncfs(lock_fd_) != 0) {
-      status = io_error(path, "cannot be made durable", errno);
-    }
-  }
-  if (!status.ok()) {
-    std::error_code ignored;
-    fs::remove_all(staging, ignored);
-    return status;
-  }
-  is_new_ = true;
-  return finish_staging(path);
 }
 
 Status DataDirectory::open(const std::string& path, vfs::Durability durability,
                            std::span<const std::byte> cluster_image,
                            std::unique_ptr<DataDirectory>* out) {
-  std::unique_ptr<DataDirectory> directory(new DataDirectory);
-  Status status = directory->lock(path);
-  bool has_cluster = false;
-  if (status.ok()) status = directory->check(path, &has_cluster);
-  if (status.ok() && !has_cluster) {
-    status = directory->make_cluster(path, durability, cluster_image);
+  std::unique_ptr<DataDirectory> directory(new DataDirectory(path));
+  Content content = Content::kNothing;
+  Status status = directory->make();
+  if (status.ok()) status = directory->lock();
+  if (status.ok()) status = directory->check(&content);
+  if (status.ok() && content == Content::kNothing) {
+    status = directory->make_cluster(kTemplateStaging, durability, [&](StagedCluster& cluster) {
+      return fill_from_image(cluster_image, cluster);
+    });
+    directory->is_new_ = true;
   }
-  if (!status.ok()) return status;
-  auto host = vfs::HostFileSystem::open(path, durability);
-  if (!host) return io_error(path, "cannot be opened", static_cast<int>(host.error()));
-  directory->filesystem_ = std::move(*host);
-  // A guest's lock file names a process of the guest's, which says nothing on the host. The
-  // directory is ours, so whoever wrote it is gone.
-  if (read_pid_file(path).of_a_guest) {
-    (void)directory->filesystem_->remove_file("/" + std::string(kPidFile));
+  if (status.ok()) status = directory->open_files(durability);
+  if (status.ok()) *out = std::move(directory);
+  return status;
+}
+
+Status DataDirectory::open_existing(const std::string& path, vfs::Durability durability,
+                                    std::unique_ptr<DataDirectory>* out) {
+  std::unique_ptr<DataDirectory> directory(new DataDirectory(path));
+  Content content = Content::kNothing;
+  Status status = directory->lock();
+  if (status.ok()) status = directory->check(&content);
+  if (status.ok() && content == Content::kNothing) {
+    status = Status::incompatible("data directory \"" + path + "\" is empty");
   }
-  *out = std::move(directory);
-  return {};
+  if (status.ok()) status = directory->open_files(durability);
+  if (status.ok()) *out = std::move(directory);
+  return status;
+}
+
+Status DataDirectory::create(const std::string& path, vfs::Durability durability, const Fill& fill,
+                             std::unique_ptr<DataDirectory>* out) {
+  std::unique_ptr<DataDirectory> directory(new DataDirectory(path));
+  Status status = directory->make();
+  if (status.ok()) status = directory->lock();
+  if (status.ok() && fs::exists(fs::path(path) / kVersionFile)) {
+    status = Status::incompatible("data directory \"" + path + "\" holds a cluster already");
+  }
+  Content content = Content::kNothing;
+  if (status.ok()) status = directory->check(&content);
+  if (status.ok() && content == Content::kCluster) {
+    status = Status::incompatible("data directory \"" + path +
+                                  "\" holds a cluster, whose making was finished now");
+  }
+  if (status.ok()) {
+    status = directory->make_cluster(kRestoreStaging, durability, [&](StagedCluster& cluster) {
+      Status filled = fill(cluster);
+      return filled.ok() ? check_cluster(cluster.path()) : filled;
+    });
+  }
+  if (status.ok()) status = directory->open_files(durability);
+  if (status.ok()) {
+    *out = std::move(directory);
+  } else if (directory->was_made_) {
+    rmdir(path.c_str());
+  }
+  return status;
 }
 
 }  // namespace pglite::postgres

@@ -3,11 +3,13 @@
 #define PGLITE_POSTGRES_DATA_DIRECTORY_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "pglite/status.h"
+#include "postgres/staged_cluster.h"
 #include "vfs/host_filesystem.h"
 
 namespace pglite::postgres {
@@ -21,21 +23,45 @@ class DataDirectory {
   // version's cluster; nothing was touched. kIoError: it cannot be read, written or made.
   static Status open(const std::string& path, vfs::Durability durability,
                      std::span<const std::byte> cluster_image, std::unique_ptr<DataDirectory>* out);
+  // Takes a directory that holds a cluster. Failures as open(), also: kIoError, it is missing;
+  // kIncompatible, it is empty.
+  static Status open_existing(const std::string& path, vfs::Durability durability,
+                              std::unique_ptr<DataDirectory>* out);
+
+  // Makes the cluster's files; what it returns, create() returns.
+  using Fill = std::function<Status(StagedCluster&)>;
+  // Takes the directory `path`, which must be missing or empty, and has `fill` make a cluster for
+  // it. What `fill` makes is checked and then moved into its place: if anything fails, or we die,
+  // the directory is missing or empty as it was (or has a staging directory that the next open
+  // removes). Failures as open(), also: kIncompatible, it is not empty, or what was made is not a
+  // cluster of this version.
+  static Status create(const std::string& path, vfs::Durability durability, const Fill& fill,
+                       std::unique_ptr<DataDirectory>* out);
+
   ~DataDirectory();
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
   [[nodiscard]] std::shared_ptr<vfs::HostFileSystem> filesystem() const { return filesystem_; }
-  // True when the cluster was made by open(), or its making was finished by it.
+  // True when open() copied the cluster from the image, or finished that copy.
   [[nodiscard]] bool is_new() const { return is_new_; }
 
  private:
-  DataDirectory() = default;
-  Status lock(const std::string& path);
-  Status check(const std::string& path, bool* has_cluster);
-  Status make_cluster(const std::string& path, vfs::Durability durability,
-                      std::span<const std::byte> cluster_image);
+  // What a directory holds before anything is done with it.
+  enum class Content { kNothing, kCluster };
 
+  explicit DataDirectory(std::string path) : path_(std::move(path)) {}
+  Status make();
+  Status lock();
+  Status check(Content* content);
+  // `staging` is the name of the directory that the cluster is made in.
+  Status make_cluster(std::string_view staging, vfs::Durability durability, const Fill& fill);
+  // Moves what is in the staging directory to its place, PG_VERSION last, and removes it.
+  Status finish_staging(std::string_view staging);
+  Status open_files(vfs::Durability durability);
+
+  std::string path_;
+  bool was_made_ = false;  // by make()
   int lock_fd_ = -1;
   std::shared_ptr<vfs::HostFileSystem> filesystem_;
   bool is_new_ = false;

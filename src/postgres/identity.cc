@@ -15,6 +15,8 @@ namespace {
 // struct ControlFileData of PostgreSQL 18 as PGlite lays it out. The checksum covers all before it.
 constexpr uint32_t kControlVersion = 1800;
 constexpr size_t kControlVersionOffset = 8;
+constexpr size_t kStateOffset = 16;
+constexpr uint32_t kShutDown = 1;  // DB_SHUTDOWNED
 constexpr size_t kNonceOffset = 257;
 constexpr size_t kCrcOffset = 292;
 constexpr size_t kControlSize = 296;
@@ -86,6 +88,17 @@ Status read_identity(vfs::FileSystem& filesystem, std::string_view data_director
   if (!status.ok()) return status;
   std::memcpy(&identity->system_identifier, control.bytes.data(), 8);
   std::memcpy(identity->nonce.data(), control.bytes.data() + kNonceOffset, identity->nonce.size());
+  return {};
+}
+
+Status read_shut_down(vfs::FileSystem& filesystem, std::string_view data_directory,
+                      bool* shut_down) {
+  ControlFile control;
+  Status status = open_control_file(filesystem, data_directory, false, &control);
+  if (!status.ok()) return status;
+  uint32_t state = 0;
+  std::memcpy(&state, control.bytes.data() + kStateOffset, sizeof state);
+  *shut_down = state == kShutDown;
   return {};
 }
 

@@ -33,6 +33,11 @@ ClusterIdentity make_identity();
 Status read_identity(vfs::FileSystem& filesystem, std::string_view data_directory,
                      ClusterIdentity* identity);
 
+// Whether the cluster at `data_directory` was shut down, so that its files are complete without its
+// WAL. Failures as read_identity.
+Status read_shut_down(vfs::FileSystem& filesystem, std::string_view data_directory,
+                      bool* shut_down);
+
 // Gives the cluster at `data_directory`, which is not running, another identity: pg_control with
 // its checksum, and the headers of the WAL segments, which repeat the identifier.
 Status write_identity(vfs::FileSystem& filesystem, std::string_view data_directory,

@@ -50,9 +50,10 @@ class CommandLineTest : public ::testing::Test {
   }
 
   static constexpr const char* kVariables[] = {
-      "PGLITE_WASM_PATH",   "PGLITE_DATA_DIR", "PGLITE_USERNAME",   "PGLITE_DATABASE",
-      "PGLITE_DEBUG",       "PGLITE_FRAMING",  "PGLITE_DURABILITY", "PGLITE_OPTIONS",
-      "PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE", "PGLITE_SQL_FORMAT"};
+      "PGLITE_WASM_PATH",   "PGLITE_DATA_DIR",    "PGLITE_USERNAME",   "PGLITE_DATABASE",
+      "PGLITE_DEBUG",       "PGLITE_FRAMING",     "PGLITE_DURABILITY", "PGLITE_OPTIONS",
+      "PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE",    "PGLITE_SQL_FORMAT", "PGLITE_DUMP_FILE",
+      "PGLITE_DUMP_GZIP",   "PGLITE_RESTORE_FILE"};
   std::string program_directory = "/nonexistent";
 };
 
@@ -129,6 +130,36 @@ TEST_F(CommandLineTest, Initdb) {
   EXPECT_THAT(error({"initdb"}), StartsWith("initdb needs a directory"));
 }
 
+TEST_F(CommandLineTest, Dump) {
+  Configuration configuration = good({"dump", "-D", "x", "-o", "y.tar"});
+  EXPECT_EQ(configuration.command, Command::kDump);
+  EXPECT_EQ(configuration.archive.file, "y.tar");
+  EXPECT_EQ(configuration.archive.compression, Compression::kNone);
+  EXPECT_THAT(configuration.engine.settings, IsEmpty());
+  EXPECT_EQ(good({"dump", "-D", "x", "--gzip"}).archive.compression, Compression::kGzip);
+  EXPECT_EQ(good({"-o", "-c a=b", "dump", "-D", "x"}).engine.settings.size(), 1U);
+  ::setenv("PGLITE_DUMP_FILE", "z", 1);
+  ::setenv("PGLITE_DUMP_GZIP", "0", 1);
+  configuration = good({"dump", "-D", "x"});
+  EXPECT_EQ(configuration.archive.file, "z");
+  EXPECT_EQ(configuration.archive.compression, Compression::kNone);
+  EXPECT_EQ(good({"dump", "-D", "x", "--gzip"}).archive.compression, Compression::kGzip);
+  ::setenv("PGLITE_DUMP_GZIP", "zip", 1);
+  EXPECT_EQ(error({"dump", "-D", "x"}), "--gzip (PGLITE_DUMP_GZIP) is 'zip'; accepted is 1 or 0");
+  EXPECT_THAT(error({"dump"}), StartsWith("--gzip"));
+  ::setenv("PGLITE_DUMP_GZIP", "1", 1);
+  EXPECT_THAT(error({"dump"}), StartsWith("dump needs a directory to read"));
+}
+
+TEST_F(CommandLineTest, Restore) {
+  const Configuration configuration = good({"restore", "-D", "x", "-f", "y.tar"});
+  EXPECT_EQ(configuration.command, Command::kRestore);
+  EXPECT_EQ(configuration.archive.file, "y.tar");
+  ::setenv("PGLITE_RESTORE_FILE", "z", 1);
+  EXPECT_EQ(good({"restore", "-D", "x"}).archive.file, "z");
+  EXPECT_THAT(error({"restore"}), StartsWith("restore needs a directory to create"));
+}
+
 TEST_F(CommandLineTest, HelpAndVersion) {
   EXPECT_EQ(parse({"--version"}).text, "pglite-port 0.1.0 (PGlite 0.5.16, PostgreSQL 18.6)\n");
   EXPECT_THAT(parse({"--help"}).text.value_or(""),
@@ -142,7 +173,8 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
                                       HasSubstr("-D/--data-dir"), HasSubstr("--framing")));
   EXPECT_THAT(error({"sql", "--foo"}),
               AllOf(StartsWith("unknown option '--foo'"), HasSubstr("--format")));
-  EXPECT_EQ(error({"postgres"}), "unknown command 'postgres'; accepted are port, sql and initdb");
+  EXPECT_EQ(error({"postgres"}),
+            "unknown command 'postgres'; accepted are port, sql, initdb, dump and restore");
   EXPECT_THAT(error({"sql", "select 1"}), StartsWith("unexpected argument 'select 1'"));
   EXPECT_EQ(error({"--debug", "6"}),
             "--debug (PGLITE_DEBUG) is '6'; accepted is a level from 0 to 5");

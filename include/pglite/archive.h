@@ -1,0 +1,51 @@
+// Data directories as archives: what PGlite's dumpDataDir() writes and loadDataDir reads, a tar
+// file, plain or in gzip, of everything below the data directory.
+//
+//   std::string archive;
+//   status = pglite::dump_data_directory(options, pglite::Compression::kGzip,
+//                                        [&](std::string_view bytes) {
+//                                          archive += bytes;
+//                                          return pglite::Status();
+//                                        });
+//
+// An archive is a copy of a cluster, its system identifier included. It fits every PGlite of the
+// same PostgreSQL major version, and only those.
+#ifndef PGLITE_ARCHIVE_H_
+#define PGLITE_ARCHIVE_H_
+
+#include <pglite/instance.h>
+#include <pglite/status.h>
+
+#include <cstddef>
+#include <functional>
+#include <string_view>
+
+namespace pglite {
+
+// Receives bytes in order. A failure ends the operation, which returns it.
+using ByteSink = std::function<Status(std::string_view bytes)>;
+// Puts at most `size` bytes at `buffer` and their number into `*count`; 0 is the end.
+using ByteSource = std::function<Status(char* buffer, size_t size, size_t* count)>;
+
+enum class Compression { kNone, kGzip };
+
+// Writes the cluster in the directory `options.data_dir` to `sink`, holding the directory's lock.
+// A cluster that was not shut down is started first (with `options.durability`, `settings` and
+// `log`) and shut down, which recovers it. The same files make the same bytes. kInvalidArgument:
+// `data_dir` is no directory's name. kIoError: the directory is not there or cannot be read. kInUse
+// and kIncompatible as Instance::open; also kIncompatible: it holds links or other things that a
+// data directory of PGlite's does not have.
+Status dump_data_directory(const Options& options, Compression compression, const ByteSink& sink);
+
+// Makes the directory `options.data_dir`, which must be missing or empty, from the archive that
+// `source` gives, plain or gzip by its first bytes. It appears complete or not at all, also when
+// the process dies on the way; under Durability::kFull it is on disk when this returns. Files and
+// directories are made for their owner only, whatever modes the archive has. kIncompatible: the
+// directory is not empty, or the archive is truncated, damaged, of another major version, no
+// cluster's, or has names or kinds of entries that do not belong into a data directory; nothing was
+// made. kInvalidArgument, kIoError, kInUse as above.
+Status restore_data_directory(const Options& options, const ByteSource& source);
+
+}  // namespace pglite
+
+#endif  // PGLITE_ARCHIVE_H_

@@ -1,0 +1,113 @@
+#include "cli/archive.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "cli/output.h"
+
+namespace pglite::cli {
+namespace {
+
+bool is_standard(const std::string& file) {
+  return file.empty() || file == "-";
+}
+
+Status dump_to(int fd, const std::string& name, const DumpFunction& dump, const Options& options,
+               Compression compression) {
+  Output output(fd, name);
+  const Status status = dump(options, compression, [&](std::string_view bytes) {
+    output.write(bytes);
+    return output.status();
+  });
+  return status.ok() ? output.flush() : status;
+}
+
+Status cannot_write(const std::string& file, int error) {
+  return Status::io_error("cannot write to " + file + ": " + std::strerror(error));
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+Status run_dump(const DumpFunction& dump, const Options& options, const ArchiveRequest& request,
+                int out) {
+  if (is_standard(request.file)) {
+    if (::isatty(out) == 1) {
+      return Status::invalid_argument(
+          "dump does not write an archive to a terminal; accepted are -o FILE and a pipe");
+    }
+    return dump_to(out, "stdout", dump, options, request.compression);
+  }
+  struct stat there{};
+  if (::stat(request.file.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
+    const Descriptor fd(::open(request.file.c_str(), O_WRONLY | O_CLOEXEC));
+    if (fd.get() < 0) return cannot_write(request.file, errno);
+    return dump_to(fd.get(), request.file, dump, options, request.compression);
+  }
+  const std::string temporary = request.file + ".new-" + std::to_string(getpid());
+  Status status;
+  {
+    const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (fd.get() < 0) return cannot_write(request.file, errno);
+    status = dump_to(fd.get(), request.file, dump, options, request.compression);
+    if (status.ok() && ::fsync(fd.get()) != 0) status = cannot_write(request.file, errno);
+  }
+  if (status.ok() && ::rename(temporary.c_str(), request.file.c_str()) != 0) {
+    status = cannot_write(request.file, errno);
+  }
+  if (!status.ok()) ::unlink(temporary.c_str());
+  return status;
+}
+
+Status run_restore(const RestoreFunction& restore, const Options& options,
+                   const ArchiveRequest& request, int in) {
+  const bool standard = is_standard(request.file);
+  const std::string name = standard ? "stdin" : request.file;
+  if (standard && ::isatty(in) == 1) {
+    return Status::invalid_argument(
+        "restore reads an archive, not a terminal; accepted are -f FILE and a pipe");
+  }
+  const Descriptor file(standard ? -1 : ::open(request.file.c_str(), O_RDONLY | O_CLOEXEC));
+  const auto cannot_read = [&](int error) {
+    return Status::io_error("cannot read " + name + ": " + std::strerror(error));
+  };
+  if (!standard && file.get() < 0) return cannot_read(errno);
+  const int fd = standard ? in : file.get();
+  return restore(options, [&](char* buffer, size_t size, size_t* count) {
+    *count = 0;
+    while (true) {
+      const ssize_t got = ::read(fd, buffer, size);
+      if (got >= 0) {
+        *count = static_cast<size_t>(got);
+        return Status();
+      }
+      if (errno == EAGAIN) {
+        pollfd ready = {fd, POLLIN, 0};
+        ::poll(&ready, 1, -1);
+      } else if (errno != EINTR) {
+        return cannot_read(errno);
+      }
+    }
+  });
+}
+
+}  // namespace pglite::cli
