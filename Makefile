@@ -29,7 +29,8 @@ unit-test: build-tests
 	ctest --preset $(PRESET) --no-tests=error
 
 integration-test: build-tests
-	PGLITE_PORT=$(abspath $(PORT)) python3 -m pytest -q -p no:cacheprovider tests/integration
+	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
+	  python3 -m pytest -q -p no:cacheprovider tests/integration
 
 conformance-test: build-tests
 	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \

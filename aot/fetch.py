@@ -54,7 +54,9 @@ def check(file: pathlib.Path, algorithm: str, expected: bytes) -> None:
 def fetch_npm(name: str, pin: dict, work: pathlib.Path) -> None:
     download = work / "download"
     download.mkdir()
-    run(["npm", "pack", "--silent", f"{name}@{pin['version']}"], download)
+    # A second version of a package has a key with the version in it: "@scope/name@1.2.3".
+    package = name.removesuffix(f"@{pin['version']}")
+    run(["npm", "pack", "--silent", f"{package}@{pin['version']}"], download)
     file = only_file(download)
     algorithm, digest = pin["integrity"].split("-", 1)
     check(file, algorithm, base64.b64decode(digest))
@@ -93,7 +95,8 @@ def main() -> None:
             continue
         # The key covers the whole pin, so a changed hash never finds an old directory.
         key = hashlib.sha256(json.dumps(pin, sort_keys=True).encode()).hexdigest()[:16]
-        target = cache_root() / f"{name.replace('/', '+')}-{pin['version']}-{key}"
+        directory = name.removesuffix(f"@{pin['version']}").replace("/", "+")
+        target = cache_root() / f"{directory}-{pin['version']}-{key}"
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent) as work:
