@@ -366,9 +366,7 @@ uint32_t w2c_env_0x5F_syscall_fallocate(w2c_env* env, uint32_t fd, uint32_t mode
       return error(std::errc::invalid_argument);
     }
     if (!open->writable) return error(std::errc::bad_file_descriptor);
-    PGLITE_TRY(metadata, open->file->metadata());
-    if (offset + length <= metadata.size) return 0u;
-    return done_as_zero(open->file->truncate(offset + length));
+    return done_as_zero(open->file->allocate(offset, length));
   });
 }
 

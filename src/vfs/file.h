@@ -60,6 +60,14 @@ class File {
   // there are any, the error otherwise.
   virtual Result<size_t> write(std::span<const std::byte> data, uint64_t offset) = 0;
   virtual Result<void> truncate(uint64_t size) = 0;
+  // Sees to it that the file has `offset + length` bytes and that writing to the last `length` of
+  // them cannot run out of space (posix_fallocate). EOPNOTSUPP where the host cannot promise that.
+  // Files in memory only grow: their space is not the disk's.
+  virtual Result<void> allocate(uint64_t offset, uint64_t length) {
+    const Result<Metadata> before = metadata();
+    if (!before) return error(before.error());
+    return offset + length <= before->size ? Result<void>() : truncate(offset + length);
+  }
   // Makes data (and, for sync, metadata) durable where the file system is.
   virtual Result<void> sync() = 0;
   virtual Result<void> sync_data() = 0;

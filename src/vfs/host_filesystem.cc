@@ -147,6 +147,17 @@ class HostFile : public File {
     return done(retry([&] { return ::ftruncate(fd_.get(), static_cast<off_t>(size)); }));
   }
 
+  Result<void> allocate(uint64_t offset, uint64_t length) override {
+    if (offset > kMaximumOffset || length > kMaximumOffset - offset) {
+      return error(std::errc::invalid_argument);
+    }
+    // Not posix_fallocate: where the file system cannot, that writes a byte to each block, and
+    // PostgreSQL, told so, writes whole pages.
+    return done(retry([&] {
+      return ::fallocate(fd_.get(), 0, static_cast<off_t>(offset), static_cast<off_t>(length));
+    }));
+  }
+
   Result<void> sync() override {
     if (durability_ == Durability::kIgnore) return {};
     return done(retry([&] { return ::fsync(fd_.get()); }));

@@ -172,6 +172,21 @@ TEST_P(FileSystemTest, RefusesSizesNoFileCanHave) {
   EXPECT_EQ(file->metadata()->size, 0U);
 }
 
+TEST_P(FileSystemTest, AllocatesAndGrows) {
+  const auto file = open("/file");
+  EXPECT_OK(file->write(bytes_of("abc"), 0));
+  if (const auto allocated = file->allocate(1, 9999); !allocated) {
+    EXPECT_EQ(allocated.error(), std::errc::operation_not_supported);
+    return;
+  }
+  EXPECT_EQ(file->metadata()->size, 10'000U);
+  EXPECT_OK(file->allocate(0, 100));  // what is there stays
+  EXPECT_EQ(file->metadata()->size, 10'000U);
+  std::array<std::byte, 4> start{};
+  EXPECT_OK(file->read(start, 0));
+  EXPECT_EQ(start, (std::array{std::byte{'a'}, std::byte{'b'}, std::byte{'c'}, std::byte{0}}));
+}
+
 TEST_P(FileSystemTest, TruncatesAndExtends) {
   const auto file = open("/file");
   EXPECT_OK(file->write(bytes_of(std::string(20'000, 'x')), 0));
