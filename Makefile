@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD  := build/$(PRESET)
 PORT   := $(BUILD)/pglite-port
 
-.PHONY: run build test unit-test integration-test conformance-test bench format check-format lint \
+.PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
         asan setup setup-test clean
 
 ## run: install what is missing, build, answer a query
@@ -18,7 +18,7 @@ build: setup
 ## test: install what is missing, build, pass every test
 test: setup-test build-tests unit-test
 	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/integration tests/conformance
+	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/integration tests/durability tests/conformance
 
 .PHONY: build-tests
 build-tests: setup-test
@@ -32,6 +32,12 @@ integration-test: build-tests
 	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
 	  python3 -m pytest -q -p no:cacheprovider tests/integration
 
+## kill-test: SIGKILL at random moments, ROUNDS times
+ROUNDS ?= 1000
+kill-test: build-tests
+	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
+	  KILL_ROUNDS=$(ROUNDS) nice python3 -m pytest -q -s -p no:cacheprovider tests/durability/test_kill.py
+
 conformance-test: build-tests
 	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
 	  python3 -m pytest -q -p no:cacheprovider tests/conformance
@@ -43,6 +49,16 @@ asan: setup-test
 	ctest --preset asan --no-tests=error
 	PGLITE_PORT=$(abspath build/asan/pglite-port) \
 	  python3 -m pytest -q -p no:cacheprovider tests/integration -m "not heavy"
+
+## power-cut-test: 2,000 power cuts over a recorded workload (ten minutes)
+.PHONY: power-cut-test
+power-cut-test: build-tests
+	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/power_cut_test
+
+## fault-test: every file operation of a workload failed with every fault (an hour)
+.PHONY: fault-test
+fault-test: build-tests
+	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
 
 SOURCES = $(shell git ls-files '*.cc' '*.h' | grep -v '^third_party/')
 
