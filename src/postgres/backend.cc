@@ -179,9 +179,11 @@ void Backend::replace_cancel_key(std::string& answer) const {
 }
 
 std::string Backend::reason_for(const wasm::Outcome& outcome) const {
-  const bool said_why = last_fatal_ != nullptr && !last_fatal_->empty();
-  return outcome.kind == wasm::Outcome::Kind::kExited && said_why ? *last_fatal_
-                                                                  : describe(outcome);
+  // A FATAL error is followed by an exit, a PANIC by an abort, which is a trap.
+  const bool said_why = last_fatal_ != nullptr && (outcome.kind == wasm::Outcome::Kind::kExited
+                                                       ? !last_fatal_->empty()
+                                                       : last_fatal_->starts_with("PANIC:"));
+  return said_why ? *last_fatal_ : describe(outcome);
 }
 
 void Backend::fail(const wasm::Outcome& outcome, const char* where) {

@@ -75,6 +75,8 @@ PidFile read_pid_file(const fs::path& directory) {
   if (file >> found.process && std::getline(file >> std::ws, data_directory)) {
     found.process = std::abs(found.process);
     found.of_a_guest = data_directory == kDataDirectory;
+  } else if (!file) {
+    found.process = 0;  // no number, or one too large for a process
   }
   return found;
 }
@@ -287,8 +289,10 @@ Status DataDirectory::open_files(vfs::Durability durability) {
   if (!host) return io_error(path_, "cannot be opened", static_cast<int>(host.error()));
   filesystem_ = std::move(*host);
   // A guest's lock file names a process of the guest's, which says nothing on the host. The
-  // directory is ours, so whoever wrote it is gone.
-  if (read_pid_file(path_).of_a_guest) {
+  // directory is ours, so whoever wrote it is gone. One that names nobody is what a power cut may
+  // leave (the file's name, not its contents); PostgreSQL would refuse to start over it.
+  const PidFile lock_file = read_pid_file(path_);
+  if (lock_file.of_a_guest || (lock_file.exists && lock_file.process == 0)) {
     (void)filesystem_->remove_file("/" + std::string(kPidFile));
   }
   return {};

@@ -260,9 +260,13 @@ TEST_F(DataDirectoryTest, ARunningServersDirectoryIsInUse) {
 
 TEST_F(DataDirectoryTest, ADamagedLockFileDoesNotMatter) {
   copy_cluster(path);
-  for (const char* content : {"", "\n", "text", "99999999999999999999\n/x\n", "0\n/x\n"}) {
+  // PostgreSQL itself would not start over any of these.
+  for (const std::string& content :
+       {std::string(), std::string("\n"), std::string("text"), std::string(60, '\0'),
+        std::string("99999999999999999999\n/x\n"), std::string("0\n/x\n")}) {
     write_file(path / "postmaster.pid", content);
     EXPECT_TRUE(try_open(path).ok()) << content;
+    EXPECT_FALSE(fs::exists(path / "postmaster.pid")) << content;
   }
 }
 
