@@ -72,6 +72,10 @@ fault-test: build-tests
 
 SOURCES = $(shell git ls-files '*.cc' '*.h' | grep -v '^third_party/')
 
+## bench: measure beside the peers, in one run; results go to bench/results
+bench: build
+	python3 bench/run.py
+
 ## format: rewrite our sources in the house style
 format:
 	clang-format-22 -i $(SOURCES)

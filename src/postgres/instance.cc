@@ -107,6 +107,8 @@ class PostgresInstance final : public Instance {
   std::unique_ptr<DataDirectory> directory_;
   // What memory and files may be borrowed from; goes last.
   std::shared_ptr<const SnapshotFile> snapshot_;
+  // Taken since the last request: it is still what the instance is.
+  std::shared_ptr<const SnapshotFile> last_snapshot_;
   GuestTree tree_;
   std::unique_ptr<Backend> backend_;
 };
@@ -331,6 +333,7 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
     return Status::invalid_argument(
         "COPY FROM STDIN waits for CopyData, CopyDone or CopyFail, not for another message");
   }
+  last_snapshot_.reset();
   const Busy busy(&busy_);
   // PostgreSQL gets messages in runs as long as possible, startup packets one by one. The rest is
   // not for it: it would end over a Terminate, and has no connection to encrypt or to cancel.
@@ -365,6 +368,10 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
 Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
   if (Status busy = check_not_busy(); !busy.ok()) return busy;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  if (last_snapshot_ != nullptr) {
+    *out = last_snapshot_;
+    return {};
+  }
   if (!in_memory_) return Status::invalid_argument("only memory:// instances have snapshots");
   if (backend_->waiting_for_input()) {
     return Status::invalid_argument("no snapshot can be taken while a COPY is under way");
@@ -388,7 +395,10 @@ Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
   status = SnapshotFile::capture(*backend_, *tree_.memory, capture, fd.get());
   std::shared_ptr<const SnapshotFile> snapshot;
   if (status.ok()) status = SnapshotFile::open(std::move(fd), "(in memory)", &snapshot);
-  if (status.ok()) *out = std::move(snapshot);
+  if (status.ok()) {
+    last_snapshot_ = snapshot;
+    *out = std::move(snapshot);
+  }
   return status;
 }
 

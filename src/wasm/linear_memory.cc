@@ -15,9 +15,10 @@ namespace pglite::wasm {
 
 namespace {
 
-// A table is reserved whole, like a memory, so that it grows in place: generated code and side
-// modules keep pointers into it.
-constexpr uint64_t kMaxTableElements = uint64_t{1} << 20;
+// A table is mapped whole (8 MB; pages that are never touched cost nothing), so that it grows in
+// place and without a system call: generated code and side modules keep pointers into it.
+constexpr uint64_t kMaxTableElements = uint64_t{1} << 18;
+constexpr uint64_t kTableSize = kMaxTableElements * sizeof(wasm_rt_funcref_t);
 
 void* reserve(uint64_t size) {
   void* memory = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -149,10 +150,9 @@ void wasm_rt_free_memory(wasm_rt_memory_t* memory) {
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t* table, uint32_t elements,
                                     uint32_t max_elements) {
-  const uint64_t reservation = pglite::wasm::kMaxTableElements * sizeof(wasm_rt_funcref_t);
-  void* data = pglite::wasm::reserve(reservation);
-  const uint64_t size = elements * uint64_t{sizeof(wasm_rt_funcref_t)};
-  if (data == nullptr || size > reservation || !pglite::wasm::make_accessible(data, size)) {
+  void* data = pglite::wasm::reserve(pglite::wasm::kTableSize);
+  if (data == nullptr || elements > pglite::wasm::kMaxTableElements ||
+      !pglite::wasm::make_accessible(data, pglite::wasm::kTableSize)) {
     Execution::current()->trap("no memory for the function table");
   }
   table->data = static_cast<wasm_rt_funcref_t*>(data);
@@ -165,16 +165,13 @@ uint32_t wasm_rt_grow_funcref_table(wasm_rt_funcref_table_t* table, uint32_t del
   const uint32_t old_size = table->size;
   const uint64_t new_size = uint64_t{old_size} + delta;
   if (new_size > table->max_size || new_size > pglite::wasm::kMaxTableElements) return UINT32_MAX;
-  // Whole pages may be accessible beyond the old size already; protecting them again is harmless.
-  const uint64_t bytes = new_size * sizeof(wasm_rt_funcref_t);
-  if (!pglite::wasm::make_accessible(table->data, bytes)) return UINT32_MAX;
   for (uint32_t i = old_size; i < new_size; ++i) table->data[i] = init;
   table->size = static_cast<uint32_t>(new_size);
   return old_size;
 }
 
 void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t* table) {
-  munmap(table->data, pglite::wasm::kMaxTableElements * sizeof(wasm_rt_funcref_t));
+  munmap(table->data, pglite::wasm::kTableSize);
 }
 
 }  // extern "C"
