@@ -60,21 +60,11 @@ power-cut-test: build-tests
 fault-test: build-tests
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
 
-## power-cut-test: 2,000 power cuts over a recorded workload (ten minutes)
-.PHONY: power-cut-test
-power-cut-test: build-tests
-	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/power_cut_test
-
-## fault-test: every file operation of a workload failed with every fault (an hour)
-.PHONY: fault-test
-fault-test: build-tests
-	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
-
-SOURCES = $(shell git ls-files '*.cc' '*.h' | grep -v '^third_party/')
-
 ## bench: measure beside the peers, in one run; results go to bench/results
 bench: build
 	python3 bench/run.py
+
+SOURCES = $(shell git ls-files '*.cc' '*.h')
 
 ## format: rewrite our sources in the house style
 format:

@@ -388,8 +388,10 @@ std::string check(postgres::Backend& backend, const std::vector<Step>& steps,
   }
   for (const char* other : {"on", "off"}) {
     const std::string index = std::string(other) == "on" ? "off" : "on";
-    checker.run(std::string("SET enable_seqscan = ") + other + "; SET enable_indexscan = " + index +
-                "; SET enable_indexonlyscan = " + index + "; SET enable_bitmapscan = off");
+    std::string settings = "SET enable_bitmapscan = off; SET enable_seqscan = ";
+    settings.append(other).append("; SET enable_indexscan = ").append(index);
+    settings.append("; SET enable_indexonlyscan = ").append(index);
+    checker.run(settings);
     if (checker.failure.empty()) compare(checker, model);
     if (!checker.failure.empty()) {
       checker.failure += std::string(" (seqscan ") + other + ")";
