@@ -89,7 +89,7 @@ class PostgresInstance final : public Instance {
   void log(int level, std::string_view line) const {
     try {
       if (options_.log && level <= options_.debug) options_.log(level, line);
-    } catch (...) {
+    } catch (...) {  // NOLINT(bugprone-empty-catch): there is nowhere left to report it
     }
   }
   Status check_not_busy() const {

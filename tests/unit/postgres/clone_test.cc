@@ -1,0 +1,124 @@
+// Snapshots and clones through the public API, and cancel.
+#include <sys/resource.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "client.h"
+
+namespace pglite::postgres {
+namespace {
+
+class CloneTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    original = open_instance();
+    ASSERT_NE(original, nullptr);
+    Client client(*original);
+    client.query(
+        "CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)");
+  }
+
+  std::unique_ptr<Instance> clone() {
+    std::unique_ptr<Instance> copy;
+    const Status status = original->clone(&copy);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return copy;
+  }
+
+  std::unique_ptr<Instance> original;
+};
+
+TEST_F(CloneTest, IsIndependentBothWays) {
+  const auto copy = clone();
+  ASSERT_NE(copy, nullptr);
+  Client(*copy).query("DELETE FROM t WHERE a > 10");
+  Client(*original).query("INSERT INTO t VALUES (101)");
+  EXPECT_EQ(Client(*copy).value("SELECT count(*) FROM t"), "10");
+  EXPECT_EQ(Client(*original).value("SELECT count(*) FROM t"), "101");
+  EXPECT_TRUE(original->close().ok());
+  EXPECT_EQ(Client(*copy).value("SELECT max(a) FROM t"), "10");
+}
+
+TEST_F(CloneTest, IsOfTheMomentItIsTaken) {
+  const auto before = clone();
+  const auto same = clone();
+  Client(*original).query("INSERT INTO t VALUES (101)");
+  const auto after = clone();
+  EXPECT_EQ(Client(*before).value("SELECT count(*) FROM t"), "100");
+  EXPECT_EQ(Client(*same).value("SELECT count(*) FROM t"), "100");
+  EXPECT_EQ(Client(*after).value("SELECT count(*) FROM t"), "101");
+  EXPECT_NE(Client(*before).value("SELECT random()"), Client(*same).value("SELECT random()"));
+}
+
+TEST_F(CloneTest, OfAClone) {
+  const auto first = clone();
+  Client(*first).query("INSERT INTO t VALUES (200)");
+  std::unique_ptr<Instance> second;
+  ASSERT_TRUE(first->clone(&second).ok());
+  EXPECT_EQ(Client(*second).value("SELECT sum(a) FROM t"), "5250");
+}
+
+TEST_F(CloneTest, NotInsideATransaction) {
+  Client(*original).query("BEGIN");
+  std::unique_ptr<Instance> copy;
+  EXPECT_EQ(original->clone(&copy).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(copy, nullptr);
+  Client(*original).query("ROLLBACK");
+  EXPECT_NE(clone(), nullptr);
+}
+
+TEST_F(CloneTest, ASnapshotOutlivesTheInstanceAndItsFile) {
+  std::shared_ptr<const Snapshot> snapshot;
+  ASSERT_TRUE(original->snapshot(&snapshot).ok());
+  const std::string path = testing::TempDir() + "/clone_test.snapshot";
+  ASSERT_TRUE(snapshot->save(path).ok());
+  snapshot.reset();
+  original.reset();
+  Options options;
+  const Status loaded = Snapshot::load(path, &options.snapshot);
+  ASSERT_TRUE(loaded.ok()) << loaded.message();
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  for (int i = 0; i < 3; ++i) {
+    std::unique_ptr<Instance> copy;
+    ASSERT_TRUE(Instance::open(options, &copy).ok());
+    EXPECT_EQ(Client(*copy).value("SELECT count(*) FROM t"), "100");
+  }
+}
+
+TEST(CancelTest, EndsWhatRuns) {
+  const auto instance = open_instance();
+  for (const char* sql : {"SELECT pg_sleep(600)", "DO $$ BEGIN LOOP NULL; END LOOP; END $$"}) {
+    std::atomic<bool> done = false;
+    // Cancels until it is noticed: the first may come before the query begins.
+    std::thread canceller([&] {
+      while (!done) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        instance->cancel();
+      }
+    });
+    const Answer answer = Client(*instance).query(sql);
+    done = true;
+    canceller.join();
+    EXPECT_THAT(answer.text(), testing::StartsWith("57014")) << sql;
+  }
+  // A cancel that came too late hits at most the next query.
+  Client(*instance).query("SELECT 1");
+  EXPECT_EQ(Client(*instance).value("SELECT 2"), "2");
+}
+
+TEST(OpenTest, AHundredTimesLeavesNothing) {
+  const auto resident = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;  // KiB
+  };
+  for (int i = 0; i < 10; ++i) open_instance();
+  const long before = resident();
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(Client(*open_instance()).value("SELECT 1"), "1");
+  EXPECT_LT(resident() - before, 8 << 10);
+}
+
+}  // namespace
+}  // namespace pglite::postgres
