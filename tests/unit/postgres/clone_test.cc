@@ -1,8 +1,9 @@
 // Snapshots and clones through the public API, and cancel.
-#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <thread>
 
 #include "client.h"
@@ -109,12 +110,16 @@ TEST(CancelTest, EndsWhatRuns) {
 }
 
 TEST(OpenTest, AHundredTimesLeavesNothing) {
+  // What is resident and ours alone: pages of the program are shared, and come as they are used.
   const auto resident = [] {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;  // KiB
+    std::ifstream statm("/proc/self/statm");
+    long size = 0;
+    long all = 0;
+    long shared = 0;
+    statm >> size >> all >> shared;
+    return (all - shared) * (sysconf(_SC_PAGESIZE) / 1024);  // KiB
   };
-  for (int i = 0; i < 10; ++i) open_instance();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Client(*open_instance()).value("SELECT 1"), "1");
   const long before = resident();
   for (int i = 0; i < 100; ++i) EXPECT_EQ(Client(*open_instance()).value("SELECT 1"), "1");
   EXPECT_LT(resident() - before, 8 << 10);
