@@ -105,7 +105,12 @@ class Native:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
+        self.give(self.directory)
+
+    def give(self, directory: pathlib.Path) -> None:
+        """Makes the server's user its owner."""
+        if self.user:
+            os.chown(directory, self.user["user"], self.user["group"])
 
     def run(self, *command: str) -> str:
         done = subprocess.run([str(self.bin / command[0]), *command[1:]], capture_output=True,
@@ -124,12 +129,12 @@ class Native:
 class NativeServer:
     """A running server. It is ready, with one client connected, when connect() returns."""
 
-    def __init__(self, native: Native, data: pathlib.Path):
+    def __init__(self, native: Native, data: pathlib.Path, *settings: str):
         self.socket = data / ".s.PGSQL.5432"
         self._log = open(data / "bench.log", "ab")
         self.process = subprocess.Popen(
             [str(native.bin / "postgres"), "-D", str(data), "-k", str(data), "-c",
-             "listen_addresses=", "-c", "fsync=off"],
+             "listen_addresses=", *(word for setting in settings for word in ("-c", setting))],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=CLEAN,
             cwd=native.directory, **native.user)
         self.pid = self.process.pid

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""Measures pglite-port beside PGlite on Node and native PostgreSQL, all in one run.
+"""Measures pglite-port beside PGlite on Node, native PostgreSQL and others, all in one run.
 
-usage: bench/run.py [--rounds N] [--program FILE] [--build-dir DIR] [--results DIR]
+usage: bench/run.py [--only SUITE,...] [--engines ENGINE,...] [--rounds N] [--quick] [--scale X]
+                    [--program FILE] [--build-dir DIR] [--results DIR] [--list]
 
-Builds the compiled half (instance_loop, round_trip) when it is not up to date, fetches the peers
-(aot/fetch.py), interleaves the measurements, and writes DATE-NAME.md and .json into the results
-directory. bench/README.md says what a figure means.
+Builds what is compiled in the program's build directory, fetches the peers (aot/fetch.py),
+interleaves the measurements, and writes DATE.md, DATE.json (and DATE-startup.md and .json) into the
+results directory: bench/results for everything at full size, build/bench-results otherwise.
+--quick is one round at a fiftieth of the size: it shows that everything runs. --list names the
+suites and engines. bench/README.md says what a figure means.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import hashlib
 import json
@@ -24,9 +28,13 @@ import sys
 import tempfile
 import time
 
-from engines import REPOSITORY, Unavailable
+import protocol
+from engines import REPOSITORY, Port, Unavailable
+import tables
 from results import as_json, as_markdown
 from startup import TITLE, Startup
+from suites import SUITES
+from throughput import ENGINES, Bench, Times
 
 
 def output(*command: str) -> str:
@@ -37,21 +45,22 @@ def output(*command: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def build(directory: pathlib.Path) -> pathlib.Path | Unavailable:
-    """Where the compiled half is."""
-    configure = ["cmake", "-S", str(REPOSITORY), "-B", str(directory), "-G", "Ninja",
-                 "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_C_COMPILER=clang-22",
-                 "-DCMAKE_CXX_COMPILER=clang++-22", "-DBUILD_TESTING=OFF"]
-    make = ["cmake", "--build", str(directory), "--target", "instance_loop", "round_trip"]
-    for command in (configure, make):
-        try:
-            done = subprocess.run(command, capture_output=True, text=True)
-        except OSError as error:
-            return Unavailable(f"instance_loop and round_trip could not be built: {error}")
-        if done.returncode != 0:
-            print(done.stdout[-2000:], done.stderr[-2000:], sep="", file=sys.stderr)
-            return Unavailable(f"instance_loop and round_trip could not be built ({command[1]})")
-    return directory / "bench"
+TOOLS = ("instance_loop", "replay", "round_trip")
+
+
+def build(directory: pathlib.Path, work: pathlib.Path) -> pathlib.Path | Unavailable:
+    """Where the compiled clients are: copies, so that a build in the meantime changes nothing."""
+    command = ["cmake", "--build", str(directory), "--target", "pglite-port", *TOOLS]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        return Unavailable(f"{', '.join(TOOLS)} could not be built: {error}")
+    if done.returncode != 0:
+        print(done.stdout[-2000:], done.stderr[-2000:], sep="", file=sys.stderr)
+        return Unavailable(f"{', '.join(TOOLS)} could not be built")
+    for tool in TOOLS:
+        shutil.copy2(directory / "bench" / tool, work / tool)
+    return work
 
 
 def cpu_model() -> str:
@@ -110,59 +119,146 @@ class OtherWork:
         return f"{cores:.1f} of {os.cpu_count()} cores on average"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--program", type=pathlib.Path,
-                        default=REPOSITORY / "build" / "release" / "pglite-port")
-    parser.add_argument("--build-dir", type=pathlib.Path, default=REPOSITORY / "build" / "bench")
-    parser.add_argument("--results", type=pathlib.Path, default=REPOSITORY / "bench" / "results")
-    options = parser.parse_args()
-    if not options.program.is_file():
-        print(f"run.py: {options.program} is not there; run `make build`", file=sys.stderr)
-        return 64
+def settings_differences(bench: Bench) -> dict[str, str]:
+    """What native PostgreSQL is set to where it differs from us, for the settings that matter."""
+    names = ("shared_buffers work_mem maintenance_work_mem effective_cache_size temp_buffers "
+             "wal_buffers max_wal_size fsync synchronous_commit full_page_writes wal_level "
+             "io_method jit max_parallel_workers_per_gather max_parallel_maintenance_workers "
+             "autovacuum data_checksums default_statistics_target random_page_cost").split()
+    sql = ("select string_agg(name || '=' || current_setting(name), ', ' order by name) "
+           "from pg_settings where name in (" + ", ".join(f"'{name}'" for name in names) + ")")
 
-    def progress(text: str) -> None:
-        print(f"run.py: {text}", file=sys.stderr, flush=True)
+    def ask(channel) -> dict[str, str]:
+        answer = protocol.check(channel.exchange(protocol.query(sql)))
+        row = answer[answer.index(b"D", answer.index(b"T") + 1 + 4 + 20) :]
+        text = row[11 : 1 + int.from_bytes(row[1:5], "big")].decode()
+        return dict(pair.split("=", 1) for pair in text.split(", "))
 
-    progress("building instance_loop and round_trip")
-    compiled = build(options.build_dir)
-    # A copy, so that a build in the meantime does not change what is measured.
-    work = pathlib.Path(tempfile.mkdtemp(prefix="pglite-bench-"))
-    work.chmod(0o711)  # the unprivileged user of native PostgreSQL passes through
+    port = Port(bench.program)
+    ours = ask(port.channel)
+    port.close()
+    found = {"ours": ", ".join(f"{name} {value}" for name, value in ours.items())}
+    for name in ("native-fsync-off", "native"):
+        with contextlib.suppress(Unavailable), bench.engine(name).server() as server:
+            stream = server.connect()
+            theirs = ask(stream)
+            stream.close()
+            found[ENGINES[name].title] = ", ".join(
+                f"{key} {value}" for key, value in theirs.items() if ours.get(key) != value)
+    return found
+
+
+def chosen(text: str | None, known: list[str], what: str) -> list[str]:
+    names = known if text is None else [name for name in text.split(",") if name]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"run.py: no {what} {', '.join(unknown)}; there are: {', '.join(known)}")
+    return names
+
+
+def measure_startup(program: str, compiled: pathlib.Path | Unavailable, work: pathlib.Path,
+                    rounds: int, machine: dict, stem: pathlib.Path, progress) -> None:
+    suite = Startup(program, compiled, work)
     try:
-        # Each data directory in a block group of its own, where ext4 can do that: without a journal
-        # it is slow to make files where others were deleted in the last minutes.
-        output("chattr", "+T", str(work))
-        program = work / "pglite-port"
-        shutil.copy2(options.program, program)
-        machine = facts(program, work)
-        suite = Startup(str(program), compiled, work)
-        machine["scheduling"] = (
-            ("SCHED_RR" if os.geteuid() == 0 else "as usual (not root)")
-            + "; both ends of a round trip on one processor; all engines alike")
-        started, others = time.monotonic(), OtherWork()
-        try:
-            progress("preparing")
-            suite.prepare()
-            suite.rehearse()
-            suite.run(options.rounds, progress)
-        finally:
-            suite.finish()
+        progress("start-up: preparing")
+        suite.prepare()
+        suite.rehearse()
+        suite.run(rounds, lambda text: progress("start-up: " + text))
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-    machine["rounds"] = str(options.rounds)
-    machine["duration"] = f"{time.monotonic() - started:.0f} s"
-    machine["other processes kept busy"] = others.describe()
-
+        suite.finish()
+    machine = {**machine, "rounds": str(rounds)}
     lines = list(suite.lines.values())
-    options.results.mkdir(parents=True, exist_ok=True)
-    stem = options.results / f"{datetime.date.today().isoformat()}-startup"
     result = as_json(TITLE, machine, lines, suite.details)
     stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     text = as_markdown(TITLE, machine, lines, suite.details)
     stem.with_suffix(".md").write_text(text)
     print(text)
+
+
+def report(all_times: list[Times], machine: dict, settings: dict, stem: pathlib.Path) -> None:
+    result = {"machine": machine, "settings": settings,
+              "suites": [tables.as_json(times) for times in all_times]}
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    out = ["# Throughput", "",
+           "Geometric means of the ratios to native PostgreSQL with fsync off; lower is better. "
+           "Written by `bench/run.py`;", "the JSON file beside this one holds all samples.", ""]
+    out += tables.summary_table(all_times)
+    out += ["", "## Machine", ""] + [f"- {name}: {value}" for name, value in machine.items()]
+    out += ["", "## Engines", ""]
+    for name, engine in ENGINES.items():
+        if any(name in times.engines() for times in all_times):
+            out.append(f"- **{engine.title}** (`{name}`): {engine.where}")
+    out += ["", "Settings:", ""] + [
+        f"- {name}: {value or 'nothing else'}" for name, value in settings.items()]
+    text = "\n".join(out) + "\n\n" + "\n".join(tables.as_markdown(times) for times in all_times)
+    stem.with_suffix(".md").write_text(text)
+    print(text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--only")
+    parser.add_argument("--engines")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--scale", type=float)
+    parser.add_argument("--program", type=pathlib.Path,
+                        default=REPOSITORY / "build" / "release" / "pglite-port")
+    parser.add_argument("--build-dir", type=pathlib.Path)
+    parser.add_argument("--results", type=pathlib.Path)
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    if options.list:
+        for name, title in [("startup", TITLE), *((s.name, s.title) for s in SUITES.values())]:
+            print(f"suite   {name:20} {title}")
+        for name, engine in ENGINES.items():
+            print(f"engine  {name:20} {engine.title}: {engine.where}")
+        return 0
+    if not options.program.is_file():
+        print(f"run.py: {options.program} is not there; run `make build`", file=sys.stderr)
+        return 64
+    suites = chosen(options.only, ["startup", *SUITES], "suite")
+    engines = chosen(options.engines, list(ENGINES), "engine")
+    scale = options.scale or (0.02 if options.quick else 1)
+    rounds = options.rounds or (1 if options.quick else None)
+    whole = not (options.only or options.engines or options.rounds or scale != 1)
+    results = options.results or REPOSITORY / ("bench/results" if whole else "build/bench-results")
+    results.mkdir(parents=True, exist_ok=True)
+    stem = results / datetime.date.today().isoformat()
+
+    def progress(text: str) -> None:
+        print(f"run.py: {text}", file=sys.stderr, flush=True)
+
+    work = pathlib.Path(tempfile.mkdtemp(prefix="pglite-bench-"))
+    work.chmod(0o711)  # the unprivileged user of native PostgreSQL passes through
+    bench = None
+    try:
+        # Each data directory in a block group of its own, where ext4 can do that: without a journal
+        # it is slow to make files where others were deleted in the last minutes.
+        output("chattr", "+T", str(work))
+        progress("building")
+        compiled = build(options.build_dir or options.program.parent, work)
+        # A copy, so that a build in the meantime does not change what is measured.
+        program = work / "pglite-port"
+        shutil.copy2(options.program, program)
+        machine = facts(program, work)
+        machine["scheduling"] = "SCHED_RR" if os.geteuid() == 0 else "as usual (not root)"
+        started, others = time.monotonic(), OtherWork()
+        if "startup" in suites:
+            measure_startup(str(program), compiled, work, rounds or 20, machine,
+                            stem.with_name(stem.name + "-startup"), progress)
+        bench = Bench(str(program), compiled, work)
+        all_times = [bench.measure(suite, engines, rounds or suite.rounds, scale, progress)
+                     for suite in SUITES.values() if suite.name in suites]
+        machine["scale"] = str(scale)
+        machine["duration"] = f"{time.monotonic() - started:.0f} s"
+        machine["other processes kept busy"] = others.describe()
+        if all_times:
+            report(all_times, machine, settings_differences(bench), stem)
+    finally:
+        if bench is not None:
+            bench.close()
+        shutil.rmtree(work, ignore_errors=True)
     return 0
 
 

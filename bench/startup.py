@@ -213,7 +213,7 @@ class Startup:
             native = Native(self.work)
             self.details["native"] = native.run("postgres", "--version")
             self._native_existing = native.initdb("existing")
-            server = NativeServer(native, native.initdb("seeded"))
+            server = NativeServer(native, native.initdb("seeded"), "fsync=off")
             self._server = server
             stream = server.connect()
             protocol.check(stream.exchange(protocol.query("create database seed")))
@@ -550,7 +550,7 @@ class Startup:
         if isinstance(self._native, Unavailable):
             raise self._native
         start = time.perf_counter()
-        server = NativeServer(self._native, data)
+        server = NativeServer(self._native, data, "fsync=off")
         stream = server.connect()
         answer = stream.exchange(SELECT_1)
         elapsed = (time.perf_counter() - start) * 1e3
