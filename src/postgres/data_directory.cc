@@ -15,12 +15,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "postgres/guest_tree.h"
 #include "postgres/identity.h"
 #include "vfs/image.h"
 #include "vfs/memory_filesystem.h"
+#include "vfs/unique_fd.h"
 
 namespace pglite::postgres {
 
@@ -60,6 +62,19 @@ int lock_owner(const struct stat& file) {
   return 0;
 }
 
+// The beginning of a file that lies in the directory itself. Nothing where it is missing or is no
+// file: a FIFO would keep us waiting, and a link leads elsewhere.
+std::optional<std::string> read_own_file(const fs::path& directory, std::string_view name) {
+  const vfs::UniqueFd file(
+      ::open((directory / name).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat status{};
+  if (file.get() < 0 || fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  std::string content(4096, '\0');
+  const ssize_t size = ::read(file.get(), content.data(), content.size());
+  content.resize(size > 0 ? static_cast<size_t>(size) : 0);
+  return content;
+}
+
 // Who wrote postmaster.pid. Its first line is a process, negative for a single-user backend; its
 // second the data directory as that process sees it (PostgreSQL: CreateLockFile).
 struct PidFile {
@@ -68,9 +83,10 @@ struct PidFile {
   int process = 0;
 };
 PidFile read_pid_file(const fs::path& directory) {
-  std::ifstream file(directory / kPidFile);
+  const std::optional<std::string> content = read_own_file(directory, kPidFile);
   PidFile found;
-  found.exists = file.is_open();
+  found.exists = content.has_value();
+  std::istringstream file(content.value_or(""));
   std::string data_directory;
   if (file >> found.process && std::getline(file >> std::ws, data_directory)) {
     found.process = std::abs(found.process);
@@ -136,9 +152,8 @@ Status fill_from_image(std::span<const std::byte> cluster_image, StagedCluster& 
 
 // The way out for a cluster of another version: only its own PostgreSQL can read it.
 Status check_version(const fs::path& directory, const std::string& what) {
-  std::ifstream file(directory / kVersionFile);
-  std::string version;
-  std::getline(file, version);
+  std::string version = read_own_file(directory, kVersionFile).value_or("");
+  version.resize(std::min(version.find('\n'), version.size()));
   if (version == kMajorVersion) return {};
   const std::string known = version == "16" ? " (0.2)" : version == "17" ? " (0.3 and 0.4)" : "";
   const bool readable = !version.empty() && version.size() < 20 &&

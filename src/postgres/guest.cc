@@ -1,5 +1,6 @@
 #include "postgres/guest.h"
 
+#include "emscripten/import_result.h"
 #include "postgres/guest_tree.h"
 #include "wasm/module_registry.h"
 
@@ -43,11 +44,24 @@ uint32_t refuse_system(void* context, uint32_t command) {
   return 1;
 }
 
-// The one program PostgreSQL reads from: "locale -a", whose output PGlite ships as a file.
-uint32_t open_locale_list(void* context, uint32_t command, uint32_t) {
+// errno when a program may not be run.
+void set_not_permitted(Process& process) {
+  const auto errno_location = process.function<uint32_t()>("__errno_location");
+  if (!errno_location) return;
+  (void)process.memory().store(GuestPtr<uint32_t>{errno_location()},
+                               emscripten::guest_errno(std::errc::operation_not_permitted));
+}
+
+// The one program PostgreSQL reads from: "locale -a", whose output PGlite ships as a file. The
+// others (COPY ... PROGRAM) are refused.
+uint32_t open_locale_list(void* context, uint32_t command, uint32_t mode) {
   Process& process = **static_cast<std::unique_ptr<Process>*>(context);
   const auto text = process.memory().c_string(command);
-  if (!text || !text->starts_with("locale -a")) return 0;
+  const auto mode_text = process.memory().c_string(mode);
+  if (!text || !text->starts_with("locale -a") || !mode_text || !mode_text->starts_with('r')) {
+    set_not_permitted(process);
+    return 0;
+  }
   return guest_fopen(process, "/pglite/locale-a", "r");
 }
 

@@ -25,7 +25,9 @@ namespace pglite::vfs {
 
 namespace {
 
-constexpr uint32_t kPermissions = 07777;
+// A guest gets no set-user-ID, set-group-ID or sticky bits: the files are ours, and what runs as
+// us, or as root, is not for it to make.
+constexpr uint32_t kPermissions = 0777;
 constexpr int kMaximumLinks = 40;
 constexpr uint64_t kMaximumOffset = std::numeric_limits<int64_t>::max();
 
@@ -84,6 +86,15 @@ Result<struct stat> stat_descriptor(int fd) {
   struct stat result{};
   if (auto ok = retry([&] { return ::fstat(fd, &result); }); !ok) return error(ok.error());
   return result;
+}
+
+// Files and directories only: a FIFO or a device that somebody put into the directory would reach
+// out of it, and may have no end.
+Result<void> check_is_ours(const UniqueFd& fd) {
+  const auto status = stat_descriptor(fd.get());
+  if (!status) return error(status.error());
+  if (S_ISREG(status->st_mode) || S_ISDIR(status->st_mode)) return {};
+  return error(std::errc::permission_denied);
 }
 
 // Paths reach the kernel as C strings, where a NUL would silently end them.
@@ -465,6 +476,7 @@ Result<std::unique_ptr<File>> HostFileSystem::open(std::string_view path, OpenFl
     if (flags.no_follow) bits |= O_NOFOLLOW;
     auto fd = open_beneath(path, bits, permissions & kPermissions);
     if (!fd) return error(fd.error());
+    if (auto checked = check_is_ours(*fd); !checked) return error(checked.error());
     return std::make_unique<HostFile>(std::move(*fd), durability_);
   });
 }
@@ -527,6 +539,9 @@ Result<void> HostFileSystem::rename(std::string_view from, std::string_view to) 
 }
 
 Result<void> HostFileSystem::make_symbolic_link(std::string_view target, std::string_view path) {
+  // It could be made and never be followed: PostgreSQL would have a tablespace that can neither be
+  // used nor dropped.
+  if (target.starts_with('/')) return error(std::errc::operation_not_permitted);
   return guarded([&]() -> Result<void> {
     const auto text = c_path(target);
     if (!text) return error(text.error());
@@ -601,6 +616,7 @@ Result<void> HostFileSystem::truncate(std::string_view path, uint64_t size) {
     if (size > kMaximumOffset) return error(std::errc::invalid_argument);
     const auto fd = open_beneath(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
     if (!fd) return error(fd.error());
+    if (auto checked = check_is_ours(*fd); !checked) return checked;
     return done(retry([&] { return ::ftruncate(fd->get(), static_cast<off_t>(size)); }));
   });
 }

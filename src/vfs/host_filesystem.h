@@ -8,8 +8,11 @@
 // a path is resolved. Bind mounts inside the directory are followed: the host's administrator put
 // them there.
 //
+// Only files and directories are opened: EACCES for a FIFO or a device, without waiting for its
+// other end. A guest makes no absolute links (EPERM), which it could not follow.
+//
 // Modes are enforced by the host's kernel for our user, and the process's umask applies to what is
-// created. Files are opened with O_NONBLOCK so that a FIFO in the directory cannot hang the guest.
+// created; set-user-ID and its like are left out.
 // A write over RLIMIT_FSIZE raises SIGXFSZ in the process, which must ignore it to get EFBIG.
 //
 // No state but descriptors: usable after fork. Opened files may outlive the file system.
