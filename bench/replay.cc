@@ -4,6 +4,10 @@
 //   replay FILE instance [DATA_DIR]           pglite::Instance in this process
 //   replay FILE port PROGRAM [ARGUMENT...]    a port, packet4 over two pipes
 //   replay FILE unix SOCKET                   a server on a unix socket
+//   replay FILE pipes BYTES...                the floor: a process that reads each request and
+//   writes
+//                                             as many bytes as an item's answers have on average
+//   replay FILE memcpy BYTES...               the floor: both copied, in this process
 //
 // The clock runs while a request is sent and its answer read; afterwards the answer is looked at:
 // an ErrorResponse ends everything, the rows go into a checksum that is the same for all engines.
@@ -19,6 +23,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "peer.h"
@@ -71,6 +76,82 @@ class InProcess : public bench::Peer {
   std::unique_ptr<pglite::Instance> instance_;
 };
 
+// No database: takes a request and gives an answer of a size that is set before.
+class Floor {
+ public:
+  virtual ~Floor() = default;
+  void set_answer(uint32_t size) { answer_size_ = size; }
+
+ protected:
+  Floor() = default;
+  Floor(const Floor&) = default;
+  Floor& operator=(const Floor&) = default;
+  [[nodiscard]] uint32_t answer_size() const { return answer_size_; }
+
+ private:
+  uint32_t answer_size_ = 0;
+};
+
+// The other process of the pipe floor: a frame and the size of its answer, until the input ends.
+int serve_floor() {
+  Answer request;
+  const auto read_whole = [&request](size_t size) {
+    request.clear();
+    while (request.size() < size) {
+      if (!bench::read_some(0, size - request.size(), &request)) return false;
+    }
+    return true;
+  };
+  std::string answer;
+  while (read_whole(8)) {
+    const uint32_t answer_size = bench::load_u32(&request.view()[0]);
+    if (!read_whole(bench::load_u32(&request.view()[4]))) break;
+    answer.resize(answer_size, 'x');
+    bench::write_all(1, answer);
+  }
+  return 0;
+}
+
+class PipeFloor : public bench::Child, public Floor {
+ public:
+  PipeFloor() : Child(serve_floor) {}
+  using Peer::exchange;
+  void exchange(std::span<const std::string_view> frames, Answer* answer) override {
+    answer->clear();
+    for (size_t i = 0; i < frames.size(); ++i) {
+      const size_t size = i + 1 == frames.size() ? answer_size() : 0;
+      const std::string head = bench::big_endian(size);
+      if (frames[i].size() < bench::kReadSize) {
+        bench::write_all(to_, head + std::string(frames[i]));
+      } else {
+        bench::write_all(to_, head);
+        bench::write_all(to_, frames[i]);
+      }
+    }
+    while (answer->size() < answer_size()) {
+      if (!bench::read_some(from_, bench::kReadSize, answer)) {
+        throw std::runtime_error("the floor has ended");
+      }
+    }
+  }
+};
+
+class MemcpyFloor : public bench::Peer, public Floor {
+ public:
+  using Peer::exchange;
+  void exchange(std::span<const std::string_view> frames, Answer* answer) override {
+    request_.clear();
+    for (const std::string_view frame : frames) request_.append(frame);
+    if (source_.size() < answer_size()) source_.resize(answer_size(), 'x');
+    answer->clear();
+    answer->append(std::string_view(source_).substr(0, answer_size()));
+  }
+
+ private:
+  Answer request_;
+  std::string source_;
+};
+
 struct Seen {
   uLong checksum = crc32(0, nullptr, 0);
   size_t rows = 0;
@@ -96,7 +177,8 @@ void look_at(std::string_view answer, Seen* seen) {
   if (last != 'Z') throw std::runtime_error("an answer without ReadyForQuery");
 }
 
-void run_item(Reader& reader, bench::Peer& peer, Answer* answer, const char* separator) {
+// Runs the next item of the file. `look` is whether answers are PostgreSQL's.
+void run_item(Reader& reader, bench::Peer& peer, bool look, Answer* answer, const char* separator) {
   const std::string name(reader.take(reader.number()));
   const bool timed = reader.number() != 0;
   const uint32_t requests = reader.number();
@@ -114,7 +196,7 @@ void run_item(Reader& reader, bench::Peer& peer, Answer* answer, const char* sep
       const std::chrono::duration<double, std::micro> elapsed = Clock::now() - start;
       total += elapsed.count();
       samples.push_back(elapsed.count());
-      look_at(answer->view(), &seen);
+      if (look) look_at(answer->view(), &seen);
     } catch (const std::exception& error) {
       throw std::runtime_error(name + ", request " + std::to_string(i + 1) + ": " + error.what());
     }
@@ -148,6 +230,8 @@ std::unique_ptr<bench::Peer> open_peer(std::string_view kind, int count, char** 
   }
   if (kind == "port" && count >= 1) return std::make_unique<bench::Port>(words);
   if (kind == "unix" && count == 1) return std::make_unique<bench::Socket>(words[0]);
+  if (kind == "pipes" && count >= 1) return std::make_unique<PipeFloor>();
+  if (kind == "memcpy" && count >= 1) return std::make_unique<MemcpyFloor>();
   return nullptr;
 }
 
@@ -157,8 +241,10 @@ int main(int argc, char** argv) {
   try {
     const auto peer = argc >= 3 ? open_peer(argv[2], argc - 3, argv + 3) : nullptr;
     if (peer == nullptr) {
-      std::fputs("replay: FILE instance [DATA_DIR] | FILE port PROGRAM... | FILE unix SOCKET\n",
-                 stderr);
+      std::fputs(
+          "replay: FILE instance [DATA_DIR] | FILE port PROGRAM... | FILE unix SOCKET | "
+          "FILE pipes BYTES... | FILE memcpy BYTES...\n",
+          stderr);
       return 64;
     }
     const std::string bytes = contents(argv[1]);
@@ -169,7 +255,14 @@ int main(int argc, char** argv) {
     std::memset(answer.space(capacity), 0, capacity);  // page faults of the client's do not count
     const uint32_t items = reader.number();
     std::fputs("{\"items\": [", stdout);
-    for (uint32_t i = 0; i < items; ++i) run_item(reader, *peer, &answer, i == 0 ? "" : ", ");
+    auto* floor = dynamic_cast<Floor*>(peer.get());
+    if (floor != nullptr && std::cmp_not_equal(argc - 3, items)) {
+      throw std::runtime_error("a floor needs a number of bytes for each item");
+    }
+    for (uint32_t i = 0; i < items; ++i) {
+      if (floor != nullptr) floor->set_answer(static_cast<uint32_t>(std::stoul(argv[3 + i])));
+      run_item(reader, *peer, floor == nullptr, &answer, i == 0 ? "" : ", ");
+    }
     std::fputs("]}\n", stdout);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "replay: %s\n", error.what());

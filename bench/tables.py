@@ -19,10 +19,12 @@ def _head(cells: list[str]) -> list[str]:
 
 
 def verdict(times: Times, engine: str) -> str:
-    target, mean = times.suite.targets.get(engine), times.geometric_mean(engine)
+    part = times.suite.target_items
+    target, mean = times.suite.targets.get(engine), times.geometric_mean(engine, part)
     if target is None or mean is None:
         return ""
-    return f"target ≤ {target:.2f}: " + ("met" if mean <= target else "**missed**")
+    figure = f" ({part}: {mean:.2f})" if part else ""
+    return f"target ≤ {target:.2f}{figure}: " + ("met" if mean <= target else "**missed**")
 
 
 def as_json(times: Times) -> dict:
@@ -37,6 +39,7 @@ def as_json(times: Times) -> dict:
             {
                 "name": item,
                 "requests": times.requests[item],
+                "transactions": times.transactions.get(item),
                 "answer_bytes": times.bytes[item],
                 "engines": {
                     engine: {
@@ -58,7 +61,7 @@ def as_json(times: Times) -> dict:
 
 def summary_table(all_times: list[Times]) -> list[str]:
     """Geometric means: a line for each suite."""
-    shown = [name for name in ENGINES if any(name in times.engines() for times in all_times)]
+    shown = [name for name in ENGINES if not ENGINES[name].is_floor and any(name in times.engines() for times in all_times)]
     out = _head(["suite", *(ENGINES[name].title for name in shown), "targets"])
     for times in all_times:
         cells = []
@@ -91,6 +94,12 @@ def as_markdown(times: Times) -> str:
     out.append(_row(["**geometric mean of ratios**", *(f"**{m}**" if m else "" for m in means)]))
     if any(verdict(times, engine) for engine in engines):
         out.append(_row(["", *(verdict(times, engine) for engine in engines)]))
+    if times.transactions:
+        out += ["", "Transactions per second:", ""]
+        out += _head(["", *(ENGINES[name].title for name in engines)])
+        for item, count in times.transactions.items():
+            medians = [times.median(item, engine) for engine in engines]
+            out.append(_row([item, *(f"{count / m * 1000:,.0f}" if m else "" for m in medians)]))
     for engine, why in times.absent.items():
         out += ["", f"Not run: {ENGINES[engine].title}: {why}"]
     for engine, items in times.wrong.items():

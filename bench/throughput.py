@@ -26,6 +26,7 @@ from engines import Native, NativeServer, Unavailable, fetch
 from workload import Workload
 
 REFERENCE = "native-fsync-off"
+SERIAL = "native-our-settings"
 HERE = pathlib.Path(__file__).parent
 
 
@@ -41,7 +42,10 @@ class Engine:
     def prepare(self) -> None:
         pass
 
-    def run(self, workload: pathlib.Path) -> dict:
+    is_floor = False
+
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
+        """Only floors need `answer_bytes`: how long an item's answers are on average."""
         raise NotImplementedError
 
     def _replay(self, workload: pathlib.Path, *words: str) -> dict:
@@ -60,7 +64,7 @@ class Ours(Engine):
     title = "ours, in process"
     where = "memory://, pglite::Instance in the client's process"
 
-    def run(self, workload: pathlib.Path) -> dict:
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
         return self._replay(workload, "instance")
 
 
@@ -68,7 +72,7 @@ class OursPort(Engine):
     title = "ours, port"
     where = "memory://, packet4 over two pipes"
 
-    def run(self, workload: pathlib.Path) -> dict:
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
         return self._replay(workload, "port", self.bench.program)
 
 
@@ -76,7 +80,7 @@ class OursFull(Engine):
     title = "ours, durable"
     where = "a directory on disk, durability full (fsync on); in process"
 
-    def run(self, workload: pathlib.Path) -> dict:
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
         directory = self.bench.directory("ours", self.bench.work)
         try:
             return self._replay(workload, "instance", str(directory / "data"))
@@ -95,7 +99,7 @@ class Node(Engine):
         self._command = [os.path.realpath(node), str(HERE / "replay.mjs")]
         self._package = fetch("@electric-sql/pglite")
 
-    def run(self, workload: pathlib.Path) -> dict:
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
         return run_json([*self._command, str(workload), str(self._package)])
 
 
@@ -125,7 +129,7 @@ class NativeEngine(Engine):
             server.close()
             shutil.rmtree(data)
 
-    def run(self, workload: pathlib.Path) -> dict:
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
         with self.server() as server:
             return self._replay(workload, "unix", str(server.socket))
 
@@ -137,18 +141,47 @@ class NativeFsyncOff(NativeEngine):
     in_memory = True
 
 
+class NativeOurSettings(NativeFsyncOff):
+    title = "native, our settings"
+    where = "tmpfs, unix socket; fsync off, no parallel workers, synchronous I/O: as ours"
+    settings = ("fsync=off", "max_parallel_workers_per_gather=0",
+                "max_parallel_maintenance_workers=0", "io_method=sync")
+
+
 class NativeDefault(NativeEngine):
     title = "native, defaults"
     where = "a directory on disk, unix socket; the settings of initdb"
+
+
+class PipeFloor(Engine):
+    title = "floor: pipes"
+    where = ("no database: a process that reads the same requests from a pipe and writes as many bytes "
+             "as their answers have")
+    is_floor = True
+
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
+        return self._replay(workload, "pipes", *map(str, answer_bytes))
+
+
+class MemcpyFloor(Engine):
+    title = "floor: memcpy"
+    where = "no database: the same bytes copied once"
+    is_floor = True
+
+    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
+        return self._replay(workload, "memcpy", *map(str, answer_bytes))
 
 
 ENGINES: dict[str, type[Engine]] = {
     "ours": Ours,
     "port": OursPort,
     REFERENCE: NativeFsyncOff,
+    SERIAL: NativeOurSettings,
     "node": Node,
     "ours-durable": OursFull,
     "native": NativeDefault,
+    "floor-pipes": PipeFloor,
+    "floor-memcpy": MemcpyFloor,
 }
 
 
@@ -163,6 +196,7 @@ class Suite:
     together: bool = False
     metric: str = "ms"  # what is compared: an item's "ms", or "p50_us", the median of its requests
     targets: dict[str, float] = field(default_factory=dict)  # engine: ratio to the reference
+    target_items: str = ""  # the targets are for the items whose names begin so
     without: tuple[str, ...] = ()  # engines that this suite is not for
 
 
@@ -175,25 +209,28 @@ class Times:
     samples: dict[str, dict[str, dict[str, list[float]]]] = field(
         default_factory=lambda: {"ms": {}, "p50_us": {}, "p99_us": {}})
     requests: dict[str, int] = field(default_factory=dict)
+    transactions: dict[str, int] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)  # engine: why it has no times here
     wrong: dict[str, list[str]] = field(default_factory=dict)  # engine: items with other rows
     _expected: dict[str, tuple] = field(default_factory=dict)
 
     def add(self, engine: str, result: dict) -> None:
+        floor = ENGINES[engine].is_floor
         for item in result["items"]:
             name = item["name"]
             rows = (item["checksum"], item["rows"])
-            if self._expected.setdefault(name, rows) != rows:
+            if not floor and self._expected.setdefault(name, rows) != rows:
                 if name not in self.wrong.setdefault(engine, []):
                     self.wrong[engine].append(name)
                 continue
+            if not floor:
+                self.bytes[name] = item["bytes"]
             if not item["timed"]:
                 continue
             if name not in self.items:
                 self.items.append(name)
             self.requests[name] = item["requests"]
-            self.bytes[name] = item["bytes"]
             for metric, table in self.samples.items():
                 table.setdefault(name, {}).setdefault(engine, []).append(item[metric])
 
@@ -205,15 +242,22 @@ class Times:
         ours, reference = self.median(item, engine), self.median(item, REFERENCE)
         return ours / reference if ours is not None and reference else None
 
-    def geometric_mean(self, engine: str) -> float | None:
-        """Of the ratios; none when an item has no ratio."""
-        ratios = [self.ratio(item, engine) for item in self.items]
+    def geometric_mean(self, engine: str, prefix: str = "") -> float | None:
+        """Of the ratios of items whose names begin so; none when one has no ratio, and of floors."""
+        if ENGINES[engine].is_floor:
+            return None
+        ratios = [self.ratio(item, engine) for item in self.items if item.startswith(prefix)]
         if not ratios or any(ratio is None for ratio in ratios):
             return None
         return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
 
     def engines(self) -> list[str]:
         return [name for name in ENGINES if any(name in self.samples["ms"][item] for item in self.items)]
+
+
+def _first(name: str) -> tuple[bool, bool]:
+    """The order of the first round: the reference, to compare with; floors last, they need the sizes."""
+    return ENGINES[name].is_floor, name != REFERENCE
 
 
 class Bench:
@@ -264,14 +308,17 @@ class Bench:
                 progress: Callable[[str], None]) -> Times:
         times = Times(suite)
         file = self.work / f"{suite.name}.workload"
-        suite.workload(scale).write(file)
+        progress(f"{suite.name}: writing the workload")
+        workload = suite.workload(scale)
+        workload.write(file)
+        times.transactions = workload.transactions
         names = [name for name in names if name not in suite.without]
         order = random.Random(rounds)
         for r in range(rounds):
             # The reference comes first once, so that there is something to compare with.
             if r > 0:
                 order.shuffle(names)
-            for name in sorted(names, key=lambda n: n != REFERENCE) if r == 0 else names:
+            for name in sorted(names, key=_first) if r == 0 else names:
                 if name in times.absent:
                     continue
                 progress(f"{suite.name}, round {r + 1} of {rounds}: {name}")
@@ -279,7 +326,9 @@ class Bench:
                             else contextlib.nullcontext())
                 try:
                     with processes.before_others(), together:
-                        times.add(name, self.engine(name).run(file))
+                        answers = [times.bytes.get(item.name, 0) // max(len(item.requests), 1)
+                                   for item in workload.items]
+                        times.add(name, self.engine(name).run(file, answers))
                 except (Unavailable, protocol.EngineError, OSError,
                         subprocess.SubprocessError) as why:
                     times.absent[name] = str(why)

@@ -28,6 +28,7 @@ class Item:
 class Workload:
     name: str
     items: list[Item] = field(default_factory=list)
+    transactions: dict[str, int] = field(default_factory=dict)  # item: how many it consists of
     answer_bytes: int = 16 * MIB  # the longest answer: room that clients keep for it
 
     def script(self, name: str, statements: list[str], timed: bool = True) -> None:
