@@ -15,8 +15,10 @@
 #include <pglite/snapshot.h>
 #include <pglite/status.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,13 +78,33 @@ class Instance {
   // SSLRequest and GSSENCRequest are answered with N; CancelRequest and Terminate have no answer
   // and no effect. kInvalidArgument: the bytes are not whole messages, or while COPY FROM STDIN
   // waits not what it waits for, or the call comes from within `sink` or the log; nothing was run.
-  // kEngineGone: the instance cannot go on; what `sink` got is not a complete answer.
+  // kSessionEnded: PostgreSQL has ended the session; the last that `sink` got is the ErrorResponse
+  // that says why. kEngineGone: the instance cannot go on; what `sink` got is not a complete
+  // answer.
   virtual Status exec_protocol(std::string_view request, const ResponseSink& sink) = 0;
 
   // Asks PostgreSQL to give up the query that runs, if one does: it then answers with an
   // ErrorResponse (57014). May be called from any thread and from a signal handler while
   // exec_protocol runs.
   virtual void cancel() {}
+
+  // What PostgreSQL does while nobody asks anything of it: the timeouts of an idle session
+  // (idle_session_timeout and its kin) and house-keeping (docs/maintenance.md). There is no thread
+  // that would do it, so whoever waits for requests waits until idle_deadline() at the longest and
+  // then calls idle(). Not to call them is harmless, but for what is then left undone.
+  //
+  // nullopt: there is nothing to do before the next request. Both are called like exec_protocol,
+  // between requests; the deadline changes with each call of these three.
+  using Clock = std::chrono::steady_clock;
+  virtual std::optional<Clock::time_point> idle_deadline() { return std::nullopt; }
+  // Does one piece of what is due, nothing before the deadline. cancel() cuts it short, for
+  // instance when a request has come. `sink` gets what PostgreSQL has to say unasked: the
+  // ErrorResponse with which it ends a session (25P03, 25P04, 57P05). The status is then
+  // kSessionEnded; otherwise as for exec_protocol.
+  virtual Status idle(const ResponseSink& sink) {
+    (void)sink;
+    return {};
+  }
 
   // Keeps the state as it is now. Memory instances only; kInvalidArgument while a transaction or
   // a COPY is open. Prepared statements, settings and LISTENs of the session are part of it.

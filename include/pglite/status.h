@@ -24,6 +24,9 @@ enum class StatusCode {
   kIncompatible,
   // PostgreSQL refused to go on (FATAL at start, PANIC) or the guest trapped. The instance is gone.
   kEngineGone,
+  // PostgreSQL has ended the session and said why in an ErrorResponse of severity FATAL (a timeout
+  // of the session's, say), which the caller got. It has shut down in order. The instance is gone.
+  kSessionEnded,
   // The peer (a pipe, a socket) went away.
   kDisconnected,
 };
@@ -40,6 +43,7 @@ class [[nodiscard]] Status {
   static Status in_use(std::string m) { return {StatusCode::kInUse, std::move(m)}; }
   static Status incompatible(std::string m) { return {StatusCode::kIncompatible, std::move(m)}; }
   static Status engine_gone(std::string m) { return {StatusCode::kEngineGone, std::move(m)}; }
+  static Status session_ended(std::string m) { return {StatusCode::kSessionEnded, std::move(m)}; }
   static Status disconnected(std::string m) { return {StatusCode::kDisconnected, std::move(m)}; }
 
   [[nodiscard]] bool ok() const { return code_ == StatusCode::kOk; }
@@ -47,7 +51,7 @@ class [[nodiscard]] Status {
   [[nodiscard]] const std::string& message() const { return message_; }
 
   // The exit code of the program for this status, after sysexits.h: 0 ok, 64 usage, 65 data
-  // (incompatible), 70 engine gone, 74 I/O, 75 in use.
+  // (incompatible), 70 engine gone or session ended, 74 I/O, 75 in use.
   [[nodiscard]] int exit_code() const {
     switch (code_) {
       case StatusCode::kOk:
@@ -57,6 +61,7 @@ class [[nodiscard]] Status {
       case StatusCode::kIncompatible:
         return 65;
       case StatusCode::kEngineGone:
+      case StatusCode::kSessionEnded:
         return 70;
       case StatusCode::kIoError:
         return 74;

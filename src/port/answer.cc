@@ -45,13 +45,12 @@ void Answer::copy(std::string_view bytes) {
   }
 }
 
-std::vector<iovec> Answer::frame() {
+std::span<iovec> Answer::frame() {
   if (blocks_.empty()) block_with_room();
   wire::store_u32(blocks_[0].data.get(), static_cast<uint32_t>(size_));
-  std::vector<iovec> parts;
-  parts.reserve(blocks_.size());
-  for (Block& block : blocks_) parts.push_back({block.data.get(), block.used});
-  return parts;
+  parts_.clear();
+  for (Block& block : blocks_) parts_.push_back({block.data.get(), block.used});
+  return parts_;
 }
 
 void Answer::clear() {

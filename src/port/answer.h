@@ -1,7 +1,7 @@
 // One answer while it is being produced.
 //
 // A frame begins with its length, so an answer must be complete before its first byte can go out.
-// It is collected in blocks that never move, and leaves through one writev: each byte is copied
+// It is collected in blocks that never move, and leaves through one write: each byte is copied
 // once, from the engine's buffer into a block.
 #ifndef PGLITE_PORT_ANSWER_H_
 #define PGLITE_PORT_ANSWER_H_
@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -29,8 +30,9 @@ class Answer {
   // Drops what there is for these bytes, which the limit does not concern.
   void replace(std::string_view bytes);
 
-  // The frame: length and content. Valid until the next call of append() or clear().
-  std::vector<iovec> frame();
+  // The frame: length and content, for the caller to use up. Valid until the next call of append()
+  // or clear().
+  std::span<iovec> frame();
   // Begins the next answer; gives all blocks back but the first.
   void clear();
 
@@ -51,6 +53,7 @@ class Answer {
   uint64_t size_ = 0;
   bool too_large_ = false;
   std::vector<Block> blocks_;  // the first begins with room for the length
+  std::vector<iovec> parts_;   // of the last frame()
 };
 
 }  // namespace pglite::port

@@ -1,7 +1,3 @@
-// Each read is preceded by a poll, which is what makes a signal and a vanished reader noticed
-// without a race while there is nothing to read. It costs a fraction of a microsecond beside the
-// context switches of a request; the descriptors' flags stay untouched, because they are shared
-// with whoever started us.
 #include "port/channel.h"
 
 #include <poll.h>
@@ -11,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 namespace pglite::port {
@@ -21,17 +18,25 @@ constexpr size_t kPartsPerCall = 1024;
 
 }  // namespace
 
-Channel::Event Channel::read(std::span<char> room, size_t* count) {
-  const auto failed = [count](int error) {
-    *count = static_cast<size_t>(error);
-    return Event::kError;
-  };
+std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
   while (true) {
+    timespec timeout{};
+    const std::optional<TimePoint> until = deadline();
+    if (until) {
+      const auto left = std::max(*until - TimePoint::clock::now(), TimePoint::duration::zero());
+      if (left == left.zero()) return Event::kDeadline;
+      const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+      timeout.tv_sec = seconds.count();
+      timeout.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
+    }
+    if (!block) timeout = {};
     // No events are asked of `out`: an error or hang-up is reported anyway.
     pollfd fds[] = {{in_, POLLIN, 0}, {out_, 0, 0}, {signals_, POLLIN, 0}};
-    if (::poll(fds, 3, -1) < 0) {
+    const int ready = ::ppoll(fds, 3, until || !block ? &timeout : nullptr, nullptr);
+    if (ready < 0) {
       if (errno == EINTR || errno == EAGAIN) continue;
-      return failed(errno);
+      *count = static_cast<size_t>(errno);
+      return Event::kError;
     }
     if (fds[2].revents != 0) {
       signalfd_siginfo info;
@@ -41,15 +46,38 @@ Channel::Event Channel::read(std::span<char> room, size_t* count) {
       }
     }
     if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return Event::kOutputClosed;
-    if (fds[0].revents == 0) continue;
+    if (fds[0].revents != 0 || !block) return std::nullopt;
+  }
+}
+
+Channel::Event Channel::read(std::span<char> room, size_t* count) {
+  while (true) {
+    if (!ticker_.running()) {
+      if (const auto event = wait(true, count)) return *event;
+    } else if (ticker_.take()) {
+      if (const auto event = wait(false, count)) return *event;
+      if (!read_since_tick_) {
+        ticker_.stop();
+        continue;
+      }
+      read_since_tick_ = false;
+    }
     const ssize_t got = ::read(in_, room.data(), room.size());
     if (got > 0) {
+      if (!ticker_.running() && !non_blocking_) ticker_.start();
+      read_since_tick_ = true;
       *count = static_cast<size_t>(got);
       return Event::kBytes;
     }
     if (got == 0) return Event::kEnd;
-    // A non-blocking descriptor that we share may have been emptied by somebody else.
-    if (errno != EINTR && errno != EAGAIN) return failed(errno);
+    if (errno == EAGAIN) {
+      // Or a descriptor that we share was emptied by somebody else.
+      non_blocking_ = true;
+      ticker_.stop();
+    } else if (errno != EINTR) {
+      *count = static_cast<size_t>(errno);
+      return Event::kError;
+    }
   }
 }
 
@@ -58,7 +86,9 @@ Status Channel::write(std::span<iovec> parts) {
     while (!parts.empty() && parts[0].iov_len == 0) parts = parts.subspan(1);
     if (parts.empty()) return {};
     const ssize_t written =
-        ::writev(out_, parts.data(), static_cast<int>(std::min(parts.size(), kPartsPerCall)));
+        parts.size() == 1
+            ? ::write(out_, parts[0].iov_base, parts[0].iov_len)
+            : ::writev(out_, parts.data(), static_cast<int>(std::min(parts.size(), kPartsPerCall)));
     if (written < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) {

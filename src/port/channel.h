@@ -1,28 +1,46 @@
 // The port's two descriptors. Blocking or not, pipes, sockets, terminals or files.
+//
+// While requests follow each other, waiting for the next one is one blocking read, which a ticker
+// interrupts to look at everything else: signals, a vanished reader, the deadline. When nothing
+// came for an interval the ticker stops, and waiting is a poll for all of them, which costs nothing
+// until one of them happens. The descriptors' flags stay untouched, because they are shared with
+// whoever started us.
 #ifndef PGLITE_PORT_CHANNEL_H_
 #define PGLITE_PORT_CHANNEL_H_
 
 #include <pglite/status.h>
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstddef>
+#include <functional>
+#include <optional>
 #include <span>
+
+#include "port/ticker.h"
 
 namespace pglite::port {
 
 class Channel {
  public:
-  // None is owned. `signals` is ShutdownSignals::fd(), or -1.
-  Channel(int in, int out, int signals) : in_(in), out_(out), signals_(signals) {}
+  using TimePoint = std::chrono::steady_clock::time_point;
+  // When read() is to return at the latest; asked whenever that may have changed and matters.
+  using Deadline = std::function<std::optional<TimePoint>()>;
+
+  // None is owned. `signals` is ShutdownSignals::fd(), or -1. `deadline` may be empty.
+  Channel(int in, int out, int signals, Deadline deadline)
+      : in_(in), out_(out), signals_(signals), deadline_(std::move(deadline)) {}
 
   enum class Event {
     kBytes,         // `*count` bytes were read
     kEnd,           // end of input
     kSignal,        // SIGTERM or SIGINT: `*count` is its number
     kOutputClosed,  // nobody reads the answers any more
+    kDeadline,      // the deadline has passed
     kError,         // reading failed: `*count` is the errno
   };
-  // Waits for one of these. A signal or a closed output goes before input that is there as well.
+  // Waits for one of these. The others are noticed within Ticker::kInterval, also when there is
+  // input all the time, and at once when there has been none for a while.
   Event read(std::span<char> room, size_t* count);
 
   // Writes everything, waiting for the reader as long as it takes. Consumes `parts`.
@@ -30,9 +48,19 @@ class Channel {
   Status write(std::span<iovec> parts);
 
  private:
+  // Waits until there is input or anything else: nullopt is input.
+  std::optional<Event> wait(bool block, size_t* count);
+  [[nodiscard]] std::optional<TimePoint> deadline() const {
+    return deadline_ ? deadline_() : std::nullopt;
+  }
+
   int in_;
   int out_;
   int signals_;
+  Deadline deadline_;
+  Ticker ticker_;
+  bool read_since_tick_ = false;
+  bool non_blocking_ = false;  // `in` was seen to be: a read does not wait
 };
 
 }  // namespace pglite::port

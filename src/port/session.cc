@@ -23,7 +23,8 @@ std::string one_line(std::string_view text) {
 Session::Session(Instance& instance, const PortOptions& options)
     : instance_(instance),
       options_(options),
-      channel_(options.in, options.out, options.signals),
+      channel_(options.in, options.out, options.signals,
+               [this] { return instance_.idle_deadline(); }),
       answer_(options.max_answer),
       sink_([this](std::string_view bytes) { receive(bytes); }) {}
 
@@ -35,7 +36,14 @@ bool Session::fill(size_t wanted) {
                      std::to_string(input_.size()) + " bytes");
   }
   size_t count = 0;
-  switch (channel_.read(room, &count)) {
+  Channel::Event event = channel_.read(room, &count);
+  while (event == Channel::Event::kDeadline) {
+    if (!idle()) return false;
+    event = channel_.read(room, &count);
+  }
+  switch (event) {
+    case Channel::Event::kDeadline:
+      break;
     case Channel::Event::kBytes:
       input_.filled(count);
       return true;
@@ -55,6 +63,23 @@ bool Session::fill(size_t wanted) {
       return false;
   }
   return false;
+}
+
+bool Session::idle() {
+  const Status status = instance_.idle(sink_);
+  return status.ok() || refuse(status);
+}
+
+bool Session::refuse(const Status& status) {
+  refused_ = true;
+  scanner_.reset();
+  if (status.code() != StatusCode::kInvalidArgument) exit_code_ = status.exit_code();
+  if (status.code() == StatusCode::kSessionEnded && !answer_.empty()) {
+    log(0, "ERROR: " + one_line(status.message()));
+    send();
+    return false;
+  }
+  return send_error(status.message()) && exit_code_ == kExitOk;
 }
 
 // Notes the protocol's state on the way; costs a look at each message's header.
@@ -96,10 +121,7 @@ bool Session::run(std::string_view messages) {
   }
   const Status status = instance_.exec_protocol(messages, sink_);
   if (status.ok()) return !closed_;
-  refused_ = true;
-  scanner_.reset();
-  if (status.code() != StatusCode::kInvalidArgument) exit_code_ = status.exit_code();
-  return send_error(status.message()) && exit_code_ == kExitOk;
+  return refuse(status);
 }
 
 bool Session::send() {
@@ -108,8 +130,7 @@ bool Session::send() {
                       " bytes; ask for less at a time (LIMIT, a cursor, or a portal's row limit)");
   }
   if (closed_) return false;
-  std::vector<iovec> frame = answer_.frame();
-  const Status status = channel_.write(frame);
+  const Status status = channel_.write(answer_.frame());
   answer_.clear();
   if (status.ok()) return true;
   closed_ = true;

@@ -71,6 +71,11 @@ class Session {
 
  private:
   void receive(std::string_view bytes);
+  // What Instance::idle says goes out at once, in a frame nobody asked for: it is the session's
+  // end.
+  bool idle();
+  // After a failure that is not ok(): what there is to say is sent. Returns whether to go on.
+  bool refuse(const Status& status);
   void dump(char direction, char type, std::string_view bytes) const;
 
   Instance& instance_;

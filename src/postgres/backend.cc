@@ -24,6 +24,7 @@ namespace {
 
 constexpr int kExitAlive = 99;      // main has set up the backend and returns to us
 constexpr int kExitLongJump = 100;  // an error was thrown to the top level
+constexpr int kExitFatal = 1;       // after a FATAL error and an orderly shutdown
 
 // The names of our callbacks in snapshots.
 constexpr std::string_view kReadInput = "read_input";
@@ -88,6 +89,7 @@ void Backend::find_functions() {
   send_ready_for_query_ = process_->function<void()>("PostgresSendReadyForQueryIfNecessary");
   flush_output_ = process_->function<void()>("pgl_pq_flush");
   remaining_data_ = process_->function<uint32_t()>("pq_buffer_remaining_data");
+  process_interrupts_ = process_->function<void()>("ProcessInterrupts");
 }
 
 Status Backend::boot(const BackendConfig& config) {
@@ -189,6 +191,11 @@ std::string Backend::reason_for(const wasm::Outcome& outcome) const {
 void Backend::fail(const wasm::Outcome& outcome, const char* where) {
   trapped_ = trapped_ || outcome.kind == wasm::Outcome::Kind::kTrapped;
   if (!failure_.empty()) return;
+  if (outcome.exited(kExitFatal)) {
+    session_ended_ = true;
+    failure_ = "PostgreSQL has ended the session: " + reason_for(outcome);
+    return;
+  }
   failure_ = std::string("PostgreSQL ended in ") + where + ": " + reason_for(outcome);
 }
 
@@ -249,12 +256,43 @@ Status Backend::run_to_pause(bool resume) {
     process_->execution().run(work_task_);
   }
   sink_ = nullptr;
-  if (!failure_.empty()) return Status::engine_gone(failure_);
-  return {};
+  return failure();
+}
+
+Status Backend::failure() const {
+  if (failure_.empty()) return {};
+  return session_ended_ ? Status::session_ended(failure_) : Status::engine_gone(failure_);
+}
+
+std::optional<Instance::Clock::time_point> Backend::next_timer() const {
+  if (!failure_.empty() || waiting_for_input()) return std::nullopt;
+  std::optional<double> next;
+  for (const auto& timer : process_->timers) {
+    if (timer && (!next || *timer < *next)) next = timer;
+  }
+  if (!next) return std::nullopt;
+  const std::chrono::duration<double, std::milli> since_boot(*next);
+  return Instance::Clock::time_point(std::chrono::ceil<Instance::Clock::duration>(since_boot));
+}
+
+Status Backend::deliver_timers(const ResponseSink& sink) {
+  if (!failure_.empty() || waiting_for_input()) return failure();
+  sink_ = &sink;
+  emscripten::Process& process = *process_;
+  process.run([&] {
+    // The hook in front of it runs the handlers of what is due (emscripten/interrupt_timer.h).
+    wasm::Outcome outcome = process.call([&] { process_interrupts_(); });
+    if (outcome.exited(kExitLongJump)) outcome = process.call([&] { main_long_jump_(); });
+    if (!outcome.returned()) return fail(outcome, "an idle moment");
+    outcome = process.call([&] { flush_output_(); });
+    if (!outcome.returned()) fail(outcome, "an idle moment");
+  });
+  sink_ = nullptr;
+  return failure();
 }
 
 Status Backend::exec(std::string_view request, const ResponseSink& sink) {
-  if (!failure_.empty()) return Status::engine_gone(failure_);
+  if (!failure_.empty()) return failure();
   if (request.empty()) return {};
   input_ = request;
   sink_ = &sink;
@@ -267,12 +305,14 @@ void Backend::cancel() {
 }
 
 Status Backend::stop() {
-  if (!failure_.empty()) return Status::engine_gone(failure_);
+  if (session_ended_) return {};
+  if (!failure_.empty()) return failure();
   if (waiting_for_input()) {
     // A COPY whose client went away: PostgreSQL sees the end of its input and gives the
     // transaction up.
-    const Status status = run_to_pause(true);
+    Status status = run_to_pause(true);
     if (trapped_) return status;
+    if (session_ended_) return {};
     failure_.clear();
   }
   emscripten::Process& process = *process_;

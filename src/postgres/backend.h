@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,12 @@ class Backend {
   // As Instance::cancel.
   void cancel();
 
+  // When the first of PostgreSQL's own timers is due that may interrupt an idle session. None while
+  // COPY FROM STDIN waits: PostgreSQL does not interrupt the reading of a message.
+  [[nodiscard]] std::optional<Instance::Clock::time_point> next_timer() const;
+  // Lets PostgreSQL act on the timers that are due. As Instance::idle.
+  Status deliver_timers(const ResponseSink& sink);
+
   // Ends the session and runs PostgreSQL's exit functions: the shutdown checkpoint. After it, and
   // after kEngineGone, nothing else may be called.
   Status stop();
@@ -78,6 +85,7 @@ class Backend {
   // Keeps the first thing that makes it impossible to go on.
   void fail(const wasm::Outcome& outcome, const char* where);
   Status run_to_pause(bool resume);
+  [[nodiscard]] Status failure() const;
 
   std::unique_ptr<emscripten::Process> process_;
   emscripten::GuestFunction<void()> main_loop_once_;
@@ -85,6 +93,7 @@ class Backend {
   emscripten::GuestFunction<void()> send_ready_for_query_;
   emscripten::GuestFunction<void()> flush_output_;
   emscripten::GuestFunction<uint32_t()> remaining_data_;
+  emscripten::GuestFunction<void()> process_interrupts_;
   std::function<void()> work_task_;
 
   std::string_view input_;  // what of the request is not read yet
@@ -92,6 +101,7 @@ class Backend {
   std::string* collected_ = nullptr;  // where set, answers go here instead of to the sink
   uint32_t cancel_key_ = 0;           // random, for the client to quote
   bool trapped_ = false;              // the guest's memory cannot be relied on any more
+  bool session_ended_ = false;        // by a FATAL error, in order
   std::string failure_;               // non-empty: the engine is gone, and why
   const std::string* last_fatal_ = nullptr;
 };

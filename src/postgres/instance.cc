@@ -69,6 +69,8 @@ class PostgresInstance final : public Instance {
   void cancel() override {
     if (backend_ != nullptr) backend_->cancel();
   }
+  std::optional<Clock::time_point> idle_deadline() override;
+  Status idle(const ResponseSink& sink) override;
   Status snapshot(std::shared_ptr<const Snapshot>* out) override;
   Status clone(std::unique_ptr<Instance>* out) override;
   Status close() override;
@@ -99,7 +101,8 @@ class PostgresInstance final : public Instance {
   void log_server_line(std::string_view line);
 
   Options options_;
-  bool busy_ = false;  // a guest frame may be on the stack
+  bool busy_ = false;                          // a guest frame may be on the stack
+  std::vector<wire::FrontendPacket> packets_;  // of the current request; kept for its memory
   bool in_memory_ = false;
   bool is_new_ = false;
   Durability durability_ = Durability::kOff;
@@ -325,7 +328,7 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
   Status status = check_not_busy();
   if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
-  std::vector<wire::FrontendPacket> packets;
+  std::vector<wire::FrontendPacket>& packets = packets_;
   if (std::string error = wire::split_frame(request, &packets); !error.empty()) {
     return Status::invalid_argument(std::move(error));
   }
@@ -363,6 +366,21 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
     }
   }
   return execute_run();
+}
+
+std::optional<Instance::Clock::time_point> PostgresInstance::idle_deadline() {
+  if (busy_ || backend_ == nullptr) return std::nullopt;
+  return backend_->next_timer();
+}
+
+Status PostgresInstance::idle(const ResponseSink& sink) {
+  Status status = check_not_busy();
+  if (!status.ok()) return status;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  const auto deadline = idle_deadline();
+  if (!deadline || *deadline > Clock::now()) return {};
+  const Busy busy(&busy_);
+  return backend_->deliver_timers(sink);
 }
 
 Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {

@@ -1,4 +1,4 @@
-"""PostgreSQL's timeouts interrupt what runs, whether it computes or waits."""
+"""PostgreSQL's timeouts interrupt what runs, whether it computes or waits, and end idle sessions."""
 
 import os
 
@@ -76,3 +76,88 @@ def test_waiting_takes_no_processor_time():
         before = used()
         port.query("select pg_sleep(2)").ok()
         assert used() - before < 0.5
+
+
+ENDED = [
+    ("idle_in_transaction_session_timeout", "begin", "25P03"),
+    ("idle_in_transaction_session_timeout", "begin; select 1/0", "25P03"),
+    ("idle_session_timeout", "select 1", "57P05"),
+    ("transaction_timeout", "begin", "25P04"),
+]
+
+
+@pytest.mark.parametrize("framing", ["packet4", "raw", "line"])
+@pytest.mark.parametrize("setting, sql, sqlstate", ENDED)
+def test_an_idle_session_is_ended(setting, sql, sqlstate, framing):
+    with pgwire.PortProcess("--framing", framing) as port:
+        for text in (f"set {setting} = '50ms'", sql):
+            request = {"packet4": pgwire.frame(pgwire.query(text)), "raw": pgwire.query(text)}
+            port.send(request.get(framing, text.encode() + b"\n"))
+            assert pgwire.Result(port.read_frame()).kinds.endswith("Z")
+        error = pgwire.Result(port.read_frame())
+        assert (error.kinds, error.sqlstate, error.error["S"]) == ("E", sqlstate, "FATAL")
+        assert port.read_rest() == b""
+        assert port.wait() == 70
+
+
+def test_a_transaction_that_takes_too_long_is_ended_in_its_query(tmp_path):
+    """The request gets PostgreSQL's error as its answer; the directory is left in order."""
+    data = str(tmp_path / "data")
+    with pgwire.PortProcess("-D", data) as port:
+        port.query("create table t (a int); insert into t values (1)").ok()
+        port.query("set transaction_timeout = '100ms'").ok()
+        error = port.query("insert into t values (2); select pg_sleep(60)", timeout=30)
+        assert (error.sqlstate, error.error["S"]) == ("25P04", "FATAL")
+        assert port.read_rest() == b""
+        assert port.wait() == 70
+    with pgwire.PortProcess("-D", data, "--debug", "1") as port:
+        assert port.value("select count(*) from t") == "1"
+        assert port.finish() == 0
+        assert "not properly shut down" not in port.stderr()
+
+
+def test_sessions_that_are_not_idle_go_on(clean):
+    clean.query("set idle_in_transaction_session_timeout = '1s'; set idle_session_timeout = '1s'").ok()
+    clean.query("set transaction_timeout = '20s'").ok()
+    clean.query("begin").ok()
+    clean.query("select pg_sleep(1.5)").ok()
+    clean.query("commit").ok()
+    clean.query("select pg_sleep(1.5)").ok()
+    clean.query("reset all").ok()
+
+
+def test_copy_from_stdin_is_not_idle(clean):
+    clean.query("create table t (a int); set idle_in_transaction_session_timeout = '50ms'").ok()
+    clean.query("set idle_session_timeout = '50ms'").ok()
+    port = clean
+    assert pgwire.Result(port.exchange(pgwire.query("copy t from stdin"))).kinds == "G"
+    assert not port.has_frame(within=0.3)
+    port.exchange(pgwire.copy_data("1\n"))
+    port.request(pgwire.copy_done() + pgwire.query("reset all")).ok()
+    assert port.value("select count(*) from t") == "1"
+
+
+def test_lock_timeout_does_no_harm(clean):
+    """One session never waits for a lock, not even with itself."""
+    clean.query("create table t (a int primary key); insert into t values (1)").ok()
+    clean.query("set lock_timeout = '10ms'").ok()
+    clean.query("begin; lock table t; select * from t for update; update t set a = 2").ok()
+    clean.query("select pg_advisory_lock(1), pg_advisory_lock(1), pg_sleep(0.1)").ok()
+    clean.query("commit; select pg_advisory_unlock_all()").ok()
+    assert clean.value("select a from t") == "2"
+
+
+def test_lock_timeout_ends_a_wait_for_a_prepared_transaction(tmp_path):
+    """What a session can wait for all the same: a transaction that was prepared."""
+    settings = ("-o", "-c max_prepared_transactions=1")
+    with pgwire.PortProcess("-D", str(tmp_path / "data"), *settings) as port:
+        port.query("create table t (a int)").ok()
+        port.query("begin; lock table t; prepare transaction 'p'").ok()
+        port.query("set lock_timeout = '100ms'").ok()
+        assert port.query("select * from t", timeout=30).sqlstate == "55P03"
+        port.query("set lock_timeout = 0; set statement_timeout = '100ms'").ok()
+        assert port.query("select * from t", timeout=30).sqlstate == CANCELED
+        port.query("reset all").ok()
+        port.query("rollback prepared 'p'").ok()
+        assert port.value("select count(*) from t") == "0"
+        assert port.finish() == 0

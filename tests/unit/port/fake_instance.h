@@ -4,6 +4,7 @@
 //   big N     a DataRow of N bytes, given to the sink in pieces
 //   gone      half an answer, then kEngineGone
 //   refuse    kInvalidArgument
+//   fatal     an ErrorResponse, then kSessionEnded
 //   anything  CommandComplete with the SQL as its tag
 #ifndef PGLITE_TESTS_UNIT_PORT_FAKE_INSTANCE_H_
 #define PGLITE_TESTS_UNIT_PORT_FAKE_INSTANCE_H_
@@ -35,6 +36,12 @@ class FakeInstance : public Instance {
     return {};
   }
 
+  std::optional<Clock::time_point> idle_deadline() override { return deadline; }
+  Status idle(const ResponseSink& sink) override {
+    ++idle_count;
+    return on_idle ? on_idle(sink) : Status();
+  }
+
   Status close() override {
     ++close_count;
     return close_status;
@@ -52,6 +59,9 @@ class FakeInstance : public Instance {
   std::vector<std::string> calls;
   std::string copied;
   std::function<void()> on_call;
+  std::optional<Clock::time_point> deadline;
+  std::function<Status(const ResponseSink&)> on_idle;
+  int idle_count = 0;
   Status close_status;
   int close_count = 0;
 
@@ -117,6 +127,10 @@ class FakeInstance : public Instance {
     if (sql == "gone") {
       sink("D\0\0");
       return Status::engine_gone("the engine trapped: unreachable\nat 0x1234");
+    }
+    if (sql == "fatal") {
+      sink(error("the end"));
+      return Status::session_ended("the session is over");
     }
     if (sql == "refuse") return Status::invalid_argument("refused");
     if (sql.starts_with("big ")) {

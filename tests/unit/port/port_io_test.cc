@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <string>
@@ -17,6 +18,7 @@
 #include "fake_instance.h"
 #include "port/port.h"
 #include "port/shutdown_signals.h"
+#include "port/ticker.h"
 #include "wire/byte_order.h"
 
 namespace pglite::port {
@@ -357,6 +359,101 @@ TEST_F(PortIoTest, SignalInsideAFrameDropsIt) {
   });
   EXPECT_EQ(exit_code, 0);
   EXPECT_THAT(instance.calls, SizeIs(0));
+}
+
+TEST_F(PortIoTest, SignalWhileRequestsComeAllTheTime) {
+  const int exit_code = serve_with([&] {
+    for (int i = 0;; ++i) {
+      write_all(in_[1], framed(query("select 1")));
+      if (read_frame(out_[0]) != done()) break;
+      if (i == 100) ::kill(::getpid(), SIGTERM);
+    }
+  });
+  EXPECT_EQ(exit_code, 0);
+}
+
+// Long enough for the port to wait in all its ways.
+TEST_F(PortIoTest, WakesUpAfterAnyPause) {
+  const int exit_code = serve_with([&] {
+    for (int i = 0; i < 100; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(i));
+      write_all(in_[1], framed(query("select 1")));
+      EXPECT_EQ(read_frame(out_[0]), done());
+    }
+    end_input();
+  });
+  EXPECT_EQ(exit_code, 0);
+}
+
+TEST_F(PortIoTest, IdleWorkIsDoneAtItsDeadline) {
+  using Clock = Instance::Clock;
+  instance.deadline = Clock::now() + 30ms;
+  const Clock::time_point due = *instance.deadline;
+  instance.on_idle = [&](const ResponseSink&) {
+    EXPECT_GE(Clock::now(), due);
+    instance.deadline.reset();
+    end_input();
+    return Status();
+  };
+  EXPECT_EQ(serve(instance, options), 0);
+  EXPECT_EQ(instance.idle_count, 1);
+}
+
+TEST_F(PortIoTest, IdleWorkIsDoneAlsoWhenRequestsComeAllTheTime) {
+  instance.deadline = Instance::Clock::now();
+  std::atomic<bool> idled = false;
+  instance.on_idle = [&](const ResponseSink&) {
+    instance.deadline.reset();
+    idled = true;
+    return Status();
+  };
+  instance.on_call = [&] {
+    if (!idled) instance.deadline = Instance::Clock::now();
+  };
+  const int exit_code = serve_with([&] {
+    while (!idled) {
+      write_all(in_[1], framed(query("select 1")));
+      EXPECT_EQ(read_frame(out_[0]), done());
+    }
+    end_input();
+  });
+  EXPECT_EQ(exit_code, 0);
+}
+
+TEST_F(PortIoTest, ASessionThatEndsWhileIdleSaysSo) {
+  instance.deadline = Instance::Clock::now() + 5ms;
+  instance.on_idle = [&](const ResponseSink& sink) {
+    sink(FakeInstance::error("idle for too long"));
+    return Status::session_ended("the session is over");
+  };
+  EXPECT_EQ(serve(instance, options), 70);
+  close_fd(&out_[1]);
+  EXPECT_THAT(read_frames(out_[0]), ElementsAre(FakeInstance::error("idle for too long")));
+  EXPECT_THAT(log, ElementsAre("ERROR: the session is over"));
+}
+
+TEST_F(PortIoTest, ASessionThatEndsInARequestAnswersIt) {
+  write_all(in_[1], framed(query("fatal")) + framed(query("select 1")));
+  EXPECT_EQ(serve(instance, options), 70);
+  close_fd(&out_[1]);
+  EXPECT_THAT(read_frames(out_[0]), ElementsAre(FakeInstance::error("the end")));
+}
+
+TEST(Ticker, PutsTheSignalBack) {
+  struct sigaction before{};
+  sigaction(SIGALRM, nullptr, &before);
+  {
+    Ticker ticker;
+    ASSERT_TRUE(ticker.start());
+    while (!ticker.take()) std::this_thread::yield();
+    ticker.stop();
+    ticker.take();
+    std::this_thread::sleep_for(2 * Ticker::kInterval);
+    EXPECT_FALSE(ticker.take());
+  }
+  struct sigaction after{};
+  sigaction(SIGALRM, nullptr, &after);
+  EXPECT_EQ(after.sa_handler, before.sa_handler);
 }
 
 TEST_F(PortIoTest, UnreadableInput) {
