@@ -4,7 +4,7 @@ BUILD  := build/$(PRESET)
 PORT   := $(BUILD)/pglite-port
 
 .PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
-        asan setup setup-test clean
+        asan setup setup-test setup-bench clean
 
 ## run: install what is missing, build, answer a query
 run: build
@@ -18,7 +18,7 @@ build: setup
 ## test: install what is missing, build, pass every test
 test: setup-test build-tests unit-test
 	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/integration tests/durability tests/conformance
+	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/bench tests/integration tests/durability tests/conformance
 
 .PHONY: build-tests
 build-tests: setup-test
@@ -61,8 +61,11 @@ fault-test: build-tests
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
 
 ## bench: measure beside the peers, in one run; results go to bench/results
-bench: build
+bench: setup-bench build
 	python3 bench/run.py
+
+setup-bench:
+	scripts/setup build bench
 
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 

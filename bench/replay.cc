@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -167,7 +168,11 @@ void look_at(std::string_view answer, Seen* seen) {
     last = answer[0];
     const size_t size = size_t{1} + bench::load_u32(&answer[1]);
     if (size > answer.size()) throw std::runtime_error("an answer that ends inside a message");
-    if (last == 'E') throw std::runtime_error("ErrorResponse " + std::string(answer.substr(5)));
+    if (last == 'E') {
+      std::string fields(answer.substr(5, size - 5));
+      std::ranges::replace(fields, '\0', ' ');
+      throw std::runtime_error("ErrorResponse " + fields);
+    }
     if (last == 'D' || last == 'C' || last == 'd') {
       seen->rows += last == 'C' ? 0 : 1;
       seen->checksum = crc32_z(seen->checksum, reinterpret_cast<const Bytef*>(answer.data()), size);
@@ -238,6 +243,7 @@ std::unique_ptr<bench::Peer> open_peer(std::string_view kind, int count, char** 
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a write to an engine that has gone fails
   try {
     const auto peer = argc >= 3 ? open_peer(argv[2], argc - 3, argv + 3) : nullptr;
     if (peer == nullptr) {

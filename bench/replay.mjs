@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { crc32 } from 'node:zlib'
 
 const MAGIC = 'pglite-replay 1\n'
 const [file, packageDirectory] = process.argv.slice(2)
@@ -22,6 +21,17 @@ const number = () => {
 const take = (size) => {
   at += size
   return bytes.subarray(at - size, at)
+}
+
+// CRC-32, which Node's zlib has from version 20.15 only.
+const CRC = new Uint32Array(256).map((_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1
+  return n
+})
+function crc32(data, checksum) {
+  checksum = ~checksum
+  for (let i = 0; i < data.length; i++) checksum = CRC[(checksum ^ data[i]) & 255] ^ (checksum >>> 8)
+  return ~checksum >>> 0
 }
 
 // As look_at() in replay.cc.

@@ -5,8 +5,9 @@ usage: bench/run.py [--only SUITE,...] [--engines ENGINE,...] [--rounds N] [--qu
                     [--program FILE] [--build-dir DIR] [--results DIR] [--list]
 
 Builds what is compiled in the program's build directory, fetches the peers (aot/fetch.py),
-interleaves the measurements, and writes DATE.md, DATE.json (and DATE-startup.md and .json) into the
-results directory: bench/results for everything at full size, build/bench-results otherwise.
+interleaves the measurements, and writes DATE.md, DATE.json and charts (and DATE-startup.md and .json)
+into the results directory: bench/results for everything at full size, with the summary in
+docs/performance.md; build/bench-results otherwise.
 --quick is one round at a fiftieth of the size: it shows that everything runs. --list names the
 suites and engines. bench/README.md says what a figure means.
 """
@@ -29,12 +30,13 @@ import tempfile
 import time
 
 import protocol
-from engines import REPOSITORY, Port, Unavailable
 import tables
+from contenders import ENGINES
+from engines import REPOSITORY, Port, Unavailable
 from results import as_json, as_markdown
 from startup import TITLE, Startup
 from suites import SUITES
-from throughput import ENGINES, Bench, Times
+from throughput import Bench, Times
 
 
 def output(*command: str) -> str:
@@ -139,7 +141,7 @@ def settings_differences(bench: Bench) -> dict[str, str]:
     port.close()
     found = {"ours": ", ".join(f"{name} {value}" for name, value in ours.items())}
     for name in ("native-fsync-off", "native"):
-        with contextlib.suppress(Unavailable), bench.engine(name).server() as server:
+        with contextlib.suppress(Unavailable, KeyError), bench.engine(name).server() as server:
             stream = server.connect()
             theirs = ask(stream)
             stream.close()
@@ -175,14 +177,57 @@ def measure_startup(program: str, compiled: pathlib.Path | Unavailable, work: pa
     print(text)
 
 
-def report(all_times: list[Times], machine: dict, settings: dict, stem: pathlib.Path) -> None:
+def draw(result: pathlib.Path) -> bool:
+    """The charts, with a Python that has matplotlib: Debian's, where ours has not."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        with contextlib.suppress(OSError):
+            if subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode == 0:
+                charts = REPOSITORY / "bench" / "charts.py"
+                return subprocess.run([python, str(charts), str(result)]).returncode == 0
+    print("run.py: no charts: matplotlib is not there (scripts/setup bench)", file=sys.stderr)
+    return False
+
+
+BEGIN, END = "<!-- bench/run.py writes from here -->", "<!-- to here -->"
+
+
+def put_summary(page: pathlib.Path, lines: list[str]) -> None:
+    before, rest = page.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text("\n".join([before + BEGIN, *lines, END + after]))
+
+
+def summary(all_times: list[Times], machine: dict, stem: pathlib.Path, charts: bool) -> list[str]:
+    """For docs/performance.md: geometric means and where the rest is."""
+    where = f"../bench/results/{stem.name}"
+    out = [f"{machine['date']}, {machine['CPU']}, {machine['pglite-port'].split(';')[0]}. Geometric "
+           "means of the ratios to native PostgreSQL with fsync off on tmpfs; lower is better. "
+           f"Items, spread and settings: [the result]({where}.md), [start-up]({where}-startup.md).", ""]
+    out += tables.summary_table(all_times)
+    if charts:
+        out += ["", f"![Geometric means]({where}-summary.svg)"]
+    absent = {f"{ENGINES[engine].title} ({times.suite.title}): {why}"
+              for times in all_times for engine, why in times.absent.items()}
+    if absent:
+        out += ["", "Not run:", ""] + [f"- {text}" for text in sorted(absent)]
+    return out
+
+
+def report(all_times: list[Times], machine: dict, settings: dict, stem: pathlib.Path,
+           page: pathlib.Path | None) -> None:
     result = {"machine": machine, "settings": settings,
               "suites": [tables.as_json(times) for times in all_times]}
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    file = stem.with_suffix(".json")
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    charts = draw(file)
     out = ["# Throughput", "",
            "Geometric means of the ratios to native PostgreSQL with fsync off; lower is better. "
            "Written by `bench/run.py`;", "the JSON file beside this one holds all samples.", ""]
     out += tables.summary_table(all_times)
+    if charts:
+        out += ["", f"![Geometric means]({stem.name}-summary.svg)"]
+        for times in all_times:
+            times.charted = f"{stem.name}-{times.suite.name}.svg"
     out += ["", "## Machine", ""] + [f"- {name}: {value}" for name, value in machine.items()]
     out += ["", "## Engines", ""]
     for name, engine in ENGINES.items():
@@ -192,6 +237,8 @@ def report(all_times: list[Times], machine: dict, settings: dict, stem: pathlib.
         f"- {name}: {value or 'nothing else'}" for name, value in settings.items()]
     text = "\n".join(out) + "\n\n" + "\n".join(tables.as_markdown(times) for times in all_times)
     stem.with_suffix(".md").write_text(text)
+    if page is not None:
+        put_summary(page, summary(all_times, machine, stem, charts))
     print(text)
 
 
@@ -219,6 +266,8 @@ def main() -> int:
         return 64
     suites = chosen(options.only, ["startup", *SUITES], "suite")
     engines = chosen(options.engines, list(ENGINES), "engine")
+    if options.quick and not options.engines:
+        engines = [name for name in engines if not ENGINES[name].needs_long_build]
     scale = options.scale or (0.02 if options.quick else 1)
     rounds = options.rounds or (1 if options.quick else None)
     whole = not (options.only or options.engines or options.rounds or scale != 1)
@@ -230,12 +279,14 @@ def main() -> int:
         print(f"run.py: {text}", file=sys.stderr, flush=True)
 
     work = pathlib.Path(tempfile.mkdtemp(prefix="pglite-bench-"))
-    work.chmod(0o711)  # the unprivileged user of native PostgreSQL passes through
     bench = None
     try:
-        # Each data directory in a block group of its own, where ext4 can do that: without a journal
-        # it is slow to make files where others were deleted in the last minutes.
-        output("chattr", "+T", str(work))
+        work.chmod(0o711)  # the unprivileged user of native PostgreSQL passes through
+        for directory in (work / "startup", work / "throughput"):
+            directory.mkdir(mode=0o711)
+            # Each data directory in a block group of its own, where ext4 can do that: without a
+            # journal it is slow to make files where others were deleted in the last minutes.
+            output("chattr", "+T", str(directory))
         progress("building")
         compiled = build(options.build_dir or options.program.parent, work)
         # A copy, so that a build in the meantime does not change what is measured.
@@ -245,16 +296,19 @@ def main() -> int:
         machine["scheduling"] = "SCHED_RR" if os.geteuid() == 0 else "as usual (not root)"
         started, others = time.monotonic(), OtherWork()
         if "startup" in suites:
-            measure_startup(str(program), compiled, work, rounds or 20, machine,
+            measure_startup(str(program), compiled, work / "startup", rounds or 20, machine,
                             stem.with_name(stem.name + "-startup"), progress)
-        bench = Bench(str(program), compiled, work)
+        bench = Bench(str(program), compiled, work / "throughput")
+        if set(suites) != {"startup"}:
+            bench.prepare(engines, progress)
         all_times = [bench.measure(suite, engines, rounds or suite.rounds, scale, progress)
                      for suite in SUITES.values() if suite.name in suites]
         machine["scale"] = str(scale)
         machine["duration"] = f"{time.monotonic() - started:.0f} s"
         machine["other processes kept busy"] = others.describe()
         if all_times:
-            report(all_times, machine, settings_differences(bench), stem)
+            page = REPOSITORY / "docs" / "performance.md" if whole else None
+            report(all_times, machine, settings_differences(bench), stem, page)
     finally:
         if bench is not None:
             bench.close()

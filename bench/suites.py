@@ -2,11 +2,12 @@
 
 from analytical import analytical
 from bulk import bulk
+from contenders import SERIAL
 from crud import crud
 from mixed import mixed, plpgsql
 from pgbench import pgbench
 from speed import speed, speed_statements
-from throughput import SERIAL, Suite
+from throughput import Suite
 
 _TOGETHER = " Client and engine share a processor."
 

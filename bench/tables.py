@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contenders import ENGINES, REFERENCE
 from results import number, summary
-from throughput import ENGINES, REFERENCE, Times
+from throughput import Times
 
 
 def _ratio(value: float | None) -> str:
@@ -35,6 +36,7 @@ def as_json(times: Times) -> dict:
         "reference": REFERENCE,
         "geometric_mean": {engine: times.geometric_mean(engine) for engine in times.engines()},
         "targets": times.suite.targets,
+        "target_items": times.suite.target_items,
         "items": [
             {
                 "name": item,
@@ -105,7 +107,12 @@ def as_markdown(times: Times) -> str:
     for engine, items in times.wrong.items():
         out += ["", f"Other rows than the reference's, so no time: {ENGINES[engine].title}: "
                 + "; ".join(items)]
-    rounds = max(len(s) for item in times.items for s in times.samples["ms"][item].values())
+    if times.charted:
+        out += ["", f"![{suite.title}]({times.charted})"]
+    rounds = max((len(s) for item in times.items for s in times.samples["ms"][item].values()),
+                 default=0)
+    if rounds < 2:  # no spread
+        return "\n".join([*out, ""]) + "\n"
     out += ["", f"<details><summary>Spread: least - most of {rounds} runs, {unit}</summary>", ""]
     out += _head(["", *(ENGINES[name].title for name in engines)])
     for item in times.items:

@@ -1,188 +1,27 @@
-"""Runs workloads (workload.py) on engines, interleaved, and keeps their times.
+"""Runs workloads (workload.py) on engines (contenders.py), interleaved, and keeps their times.
 
-Each run is a fresh database in a fresh process. An item's time counts when its rows have the same
+An item's time counts when its rows have the same
 checksum as the reference engine's.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
 import pathlib
 import random
 import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Callable
 
 import processes
 import protocol
-from engines import Native, NativeServer, Unavailable, fetch
+from contenders import ENGINES, REFERENCE, Engine
+from engines import Native, Unavailable
 from workload import Workload
-
-REFERENCE = "native-fsync-off"
-SERIAL = "native-our-settings"
-HERE = pathlib.Path(__file__).parent
-
-
-class Engine:
-    """Something that runs workloads. prepare() says by Unavailable when it cannot."""
-
-    title = ""
-    where = ""  # where the data is, and what is between client and engine
-
-    def __init__(self, bench: Bench):
-        self.bench = bench
-
-    def prepare(self) -> None:
-        pass
-
-    is_floor = False
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        """Only floors need `answer_bytes`: how long an item's answers are on average."""
-        raise NotImplementedError
-
-    def _replay(self, workload: pathlib.Path, *words: str) -> dict:
-        return run_json([str(self.bench.replay()), str(workload), *words])
-
-
-def run_json(command: list[str]) -> dict:
-    done = subprocess.run(command, capture_output=True, text=True, env=processes.CLEAN,
-                          timeout=1800)
-    if done.returncode != 0:
-        raise protocol.EngineError((done.stderr.strip() or "no message").replace("\0", " ")[-400:])
-    return json.loads(done.stdout)
-
-
-class Ours(Engine):
-    title = "ours, in process"
-    where = "memory://, pglite::Instance in the client's process"
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        return self._replay(workload, "instance")
-
-
-class OursPort(Engine):
-    title = "ours, port"
-    where = "memory://, packet4 over two pipes"
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        return self._replay(workload, "port", self.bench.program)
-
-
-class OursFull(Engine):
-    title = "ours, durable"
-    where = "a directory on disk, durability full (fsync on); in process"
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        directory = self.bench.directory("ours", self.bench.work)
-        try:
-            return self._replay(workload, "instance", str(directory / "data"))
-        finally:
-            shutil.rmtree(directory)
-
-
-class Node(Engine):
-    title = "PGlite on Node, in process"
-    where = "memory://, execProtocolRawSync in the client's process"
-
-    def prepare(self) -> None:
-        node = shutil.which("node")
-        if node is None:
-            raise Unavailable("there is no node on this machine")
-        self._command = [os.path.realpath(node), str(HERE / "replay.mjs")]
-        self._package = fetch("@electric-sql/pglite")
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        return run_json([*self._command, str(workload), str(self._package)])
-
-
-class NativeEngine(Engine):
-    settings: tuple[str, ...] = ()
-    in_memory = False
-
-    def prepare(self) -> None:
-        self._native = self.bench.native()
-        parent = self.bench.memory if self.in_memory else self._native.directory
-        self._parent = self.bench.directory("native", parent)
-        self._native.give(self._parent)
-        self._cluster = self._native.initdb(str(self._parent / "cluster"))
-
-    @contextlib.contextmanager
-    def server(self) -> Iterator[NativeServer]:
-        """A server on a new cluster, which answers."""
-        data = self._parent / "data"
-        subprocess.run(["cp", "-a", str(self._cluster), str(data)], check=True)
-        if not self.in_memory:
-            os.sync()  # the copy is not to be written while something is measured
-        server = NativeServer(self._native, data, *self.settings)
-        try:
-            server.connect().close()
-            yield server
-        finally:
-            server.close()
-            shutil.rmtree(data)
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        with self.server() as server:
-            return self._replay(workload, "unix", str(server.socket))
-
-
-class NativeFsyncOff(NativeEngine):
-    title = "native, fsync off"
-    where = "tmpfs, unix socket; the settings of initdb but fsync=off"
-    settings = ("fsync=off",)
-    in_memory = True
-
-
-class NativeOurSettings(NativeFsyncOff):
-    title = "native, our settings"
-    where = "tmpfs, unix socket; fsync off, no parallel workers, synchronous I/O: as ours"
-    settings = ("fsync=off", "max_parallel_workers_per_gather=0",
-                "max_parallel_maintenance_workers=0", "io_method=sync")
-
-
-class NativeDefault(NativeEngine):
-    title = "native, defaults"
-    where = "a directory on disk, unix socket; the settings of initdb"
-
-
-class PipeFloor(Engine):
-    title = "floor: pipes"
-    where = ("no database: a process that reads the same requests from a pipe and writes as many bytes "
-             "as their answers have")
-    is_floor = True
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        return self._replay(workload, "pipes", *map(str, answer_bytes))
-
-
-class MemcpyFloor(Engine):
-    title = "floor: memcpy"
-    where = "no database: the same bytes copied once"
-    is_floor = True
-
-    def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
-        return self._replay(workload, "memcpy", *map(str, answer_bytes))
-
-
-ENGINES: dict[str, type[Engine]] = {
-    "ours": Ours,
-    "port": OursPort,
-    REFERENCE: NativeFsyncOff,
-    SERIAL: NativeOurSettings,
-    "node": Node,
-    "ours-durable": OursFull,
-    "native": NativeDefault,
-    "floor-pipes": PipeFloor,
-    "floor-memcpy": MemcpyFloor,
-}
 
 
 @dataclass
@@ -211,6 +50,7 @@ class Times:
     requests: dict[str, int] = field(default_factory=dict)
     transactions: dict[str, int] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
+    charted: str = ""  # the file name of its chart
     absent: dict[str, str] = field(default_factory=dict)  # engine: why it has no times here
     wrong: dict[str, list[str]] = field(default_factory=dict)  # engine: items with other rows
     _expected: dict[str, tuple] = field(default_factory=dict)
@@ -288,14 +128,19 @@ class Bench:
     def directory(prefix: str, parent: pathlib.Path) -> pathlib.Path:
         return pathlib.Path(tempfile.mkdtemp(prefix=prefix + "-", dir=parent))
 
-    def engine(self, name: str) -> Engine:
-        if name not in self._engines:
+    def prepare(self, names: list[str], progress: Callable[[str], None]) -> None:
+        """Before anything is measured: this installs and builds."""
+        for name in names:
+            progress(f"preparing {name}")
             engine = ENGINES[name](self)
             try:
                 engine.prepare()
                 self._engines[name] = engine
             except (Unavailable, OSError, KeyError) as why:
                 self._engines[name] = Unavailable(str(why))
+                progress(f"{name}: {why}")
+
+    def engine(self, name: str) -> Engine:
         found = self._engines[name]
         if isinstance(found, Unavailable):
             raise found
@@ -319,7 +164,7 @@ class Bench:
             if r > 0:
                 order.shuffle(names)
             for name in sorted(names, key=_first) if r == 0 else names:
-                if name in times.absent:
+                if name in times.absent or r >= ENGINES[name].rounds:
                     continue
                 progress(f"{suite.name}, round {r + 1} of {rounds}: {name}")
                 together = (processes.on_one_processor() if suite.together
