@@ -81,6 +81,7 @@ Process::Process(ProcessConfig config) : config_(std::move(config)), main_(confi
 }
 
 Process::~Process() {
+  interrupt_timer.remove();  // it stores into the memory that goes now
   for (const auto& library : libraries_) library->module->release(library->instance.get());
   if (instantiated_) main_->release(instance_.get());
 }

@@ -180,6 +180,12 @@ void Backend::replace_cancel_key(std::string& answer) const {
   });
 }
 
+std::string_view final_words(std::string_view line) {
+  const size_t severity = std::min(line.find("FATAL:"), line.find("PANIC:"));
+  if (severity != std::string_view::npos) return line.substr(severity);
+  return line.starts_with("postgres: ") ? line : std::string_view();
+}
+
 std::string Backend::reason_for(const wasm::Outcome& outcome) const {
   // A FATAL error is followed by an exit, a PANIC by an abort, which is a trap.
   const bool said_why = last_fatal_ != nullptr && (outcome.kind == wasm::Outcome::Kind::kExited
@@ -236,7 +242,9 @@ void Backend::work_messages() {
   emscripten::Process& process = *process_;
   while (!input_.empty() || remaining_data_() > 0) {
     wasm::Outcome outcome = process.call([&] { main_loop_once_(); });
-    if (outcome.exited(kExitLongJump)) {
+    // Giving a transaction up may fail as well: PostgreSQL then begins anew with that, and PANICs
+    // when it gets no further.
+    while (outcome.exited(kExitLongJump)) {
       outcome = process.call([&] { main_long_jump_(); });
     }
     if (!outcome.returned()) return fail(outcome, "a message");

@@ -24,10 +24,15 @@ struct BackendConfig {
   int debug_level = 0;                // PostgreSQL's -d
   std::vector<std::string> settings;  // "name=value"
   std::function<void(std::string_view)> log;
-  // Where whoever receives the server log (guest_tree.h) keeps its last FATAL or PANIC, for the
+  // Where whoever receives the server log (guest_tree.h) keeps the last of final_words(), for the
   // messages of failures; may be null. Must outlive the backend.
   const std::string* last_fatal = nullptr;
 };
+
+// The part of a line of the server log that says why the server ends: a FATAL or PANIC message, or
+// what PostgreSQL writes by itself ("postgres: could not access ...") where it gives up before it
+// has a log. Empty in other lines.
+std::string_view final_words(std::string_view line);
 
 class Backend {
  public:

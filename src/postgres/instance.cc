@@ -119,9 +119,9 @@ class PostgresInstance final : public Instance {
 // PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
 // life.
 void PostgresInstance::log_server_line(std::string_view line) {
-  const size_t fatal = std::min(line.find("FATAL:"), line.find("PANIC:"));
-  if (fatal != std::string_view::npos) last_fatal_ = line.substr(fatal);
-  log(fatal != std::string_view::npos ? 0 : 1, line);
+  const std::string_view final_words = postgres::final_words(line);
+  if (!final_words.empty()) last_fatal_ = final_words;
+  log(final_words.empty() ? 1 : 0, line);
 }
 
 Status PostgresInstance::check_module() const {

@@ -33,6 +33,7 @@ Status run_sql(Backend& backend, const std::string& sql, SqlResult* result) {
       std::vector<std::optional<std::string_view>> values;
       if (message.type == 'E' && wire::parse_error(message.body, &fields)) {
         error = Status::invalid_argument(std::string(fields.message));
+        if (result != nullptr) result->sqlstate = fields.sqlstate;
       } else if (result == nullptr) {
         return;
       } else if (message.type == 'D' && wire::parse_data_row(message.body, &values)) {

@@ -18,6 +18,7 @@ std::string quote_literal(std::string_view text);
 struct SqlResult {
   // Each row's columns as text; NULL is empty.
   std::vector<std::vector<std::string>> rows;
+  std::string sqlstate;           // of the error
   char transaction_status = 'I';  // of ReadyForQuery: I, T, E
 };
 

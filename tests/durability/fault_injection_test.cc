@@ -1,5 +1,5 @@
 // PostgreSQL on files that fail: each operation of a workload fails once, with each fault that it
-// can have.
+// can have; or all of them fail from one on, until they are mended.
 //
 // After the fault PostgreSQL must have refused honestly (an ERROR, or its end with a PANIC or FATAL
 // message) or gone on; what it acknowledged is there, what it refused is not, and no query is
@@ -10,6 +10,7 @@
 //   PGLITE_TEST_JOBS    processes at a time (2)
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 
@@ -60,7 +61,7 @@ void run_cases(const std::vector<Case>& all, const std::function<std::string(con
   }
   std::map<std::string, size_t> counts;
   in_children(
-      chosen.size(), static_cast<int>(setting("PGLITE_TEST_JOBS", 2)), 60,
+      chosen.size(), static_cast<int>(setting("PGLITE_TEST_JOBS", 2)), 300,
       [&](size_t i) { return body(all[chosen[i]]); },
       [&](size_t i, const std::string& text) {
         if (text.starts_with(kCounted)) {
@@ -91,7 +92,8 @@ std::string check_restart(const std::shared_ptr<FaultyFileSystem>& files,
 
 bool ended_honestly(const Status& status) {
   return status.message().find("PANIC:") != std::string::npos ||
-         status.message().find("FATAL:") != std::string::npos;
+         status.message().find("FATAL:") != std::string::npos ||
+         status.message().find("postgres: could not") != std::string::npos;
 }
 
 // PostgreSQL's ParseConfigFp (guc-file.l) uses a variable after a longjmp that it may not use then:
@@ -99,6 +101,43 @@ bool ended_honestly(const Status& status) {
 bool trapped_in_configuration(const Status& status, const std::string& log) {
   return status.message().find("it trapped: out of bounds") != std::string::npos &&
          log.find("input in flex scanner failed at file") != std::string::npos;
+}
+
+// What the errors of a fault must say: the SQLSTATE that errcode_for_file_access (elog.c) gives it,
+// and the C library's words.
+struct Wording {
+  std::string_view sqlstate;
+  std::string_view text;
+};
+Wording wording(Fault fault) {
+  switch (fault) {
+    case Fault::kNoSpace:
+    case Fault::kFullDisk:
+      return {"53100", "No space left on device"};
+    case Fault::kQuota:
+      return {"XX000", "Quota exceeded"};
+    case Fault::kReadOnly:
+      return {"42501", "Read-only file system"};
+    case Fault::kTooManyFiles:
+      return {"53000", "No file descriptors available"};
+    case Fault::kTooManyFilesInSystem:
+      return {"53000", "Too many open files in system"};
+    default:
+      return {"58030", "I/O error"};
+  }
+}
+
+bool is_right(Fault fault, const Status& status, const std::string& sqlstate) {
+  const Wording expected = wording(fault);
+  const std::string& message = status.message();
+  // Its cause is in the detail (slru.c).
+  if (message.starts_with("could not access status of transaction")) {
+    return sqlstate == expected.sqlstate;
+  }
+  // elog(), which has no SQLSTATE (fd.c).
+  const bool without_sqlstate = message.starts_with("could not create temporary file");
+  return message.find(expected.text) != std::string::npos &&
+         sqlstate == (without_sqlstate ? "XX000" : expected.sqlstate);
 }
 
 struct Prepared {
@@ -155,12 +194,9 @@ std::string run_workload(Prepared& prepared, const Case& fault) {
   return failure.empty() ? counted(result) : failed(failure);
 }
 
-TEST(FaultInjection, InTheWorkload) {
-  Prepared prepared;
-  prepare(&prepared);
+// The calls of the whole workload.
+void list_calls(Prepared& prepared, std::vector<Call>* calls) {
   const size_t before = prepared.files->calls().size();
-  // What there is to fail.
-  std::vector<Call> calls;
   const std::string list = in_child(60, [&] {
     std::string kinds;
     for (const Step& step : prepared.steps) {
@@ -174,9 +210,102 @@ TEST(FaultInjection, InTheWorkload) {
     return kinds;
   });
   ASSERT_FALSE(list.starts_with('?')) << list;
-  for (const char kind : list) calls.push_back(static_cast<Call>(kind - 'a'));
-  ASSERT_GT(calls.size(), 100u);
+  for (const char kind : list) calls->push_back(static_cast<Call>(kind - 'a'));
+  ASSERT_GT(calls->size(), 100u);
+}
+
+TEST(FaultInjection, InTheWorkload) {
+  Prepared prepared;
+  prepare(&prepared);
+  std::vector<Call> calls;
+  list_calls(prepared, &calls);
   run_cases(all_cases(calls), [&](const Case& fault) { return run_workload(prepared, fault); });
+}
+
+// The files break down in the workload. Half of the cases are mended while PostgreSQL runs, in the
+// other half it is shut down, and started again, on broken files.
+std::string run_broken(Prepared& prepared, const Case& fault) {
+  constexpr size_t kStepsBroken = 5;
+  const bool mended_in_time = fault.n % 2 == 0;
+  postgres::Backend& backend = prepared.server.backend();
+  FaultyFileSystem& files = *prepared.files;
+  std::vector<Outcome> outcomes(prepared.steps.size(), Outcome::kAbsent);
+  const auto failed = [&](const std::string& text) {
+    return files.failed() + ": " + text + "\n" + prepared.server.log();
+  };
+  files.break_down(fault.fault, fault.n);
+  std::string result = "unnoticed";
+  bool gone = false;
+  size_t broken = 0;
+  for (size_t i = 0; i < prepared.steps.size() && !gone; ++i) {
+    if (mended_in_time && broken == kStepsBroken) files.disarm();
+    std::string wrong, sqlstate;
+    const Status status = run_step(backend, prepared.steps[i], &wrong, &sqlstate);
+    if (!wrong.empty()) return failed(wrong);
+    if (!files.failed().empty()) ++broken;
+    if (status.ok()) {
+      outcomes[i] = Outcome::kCommitted;
+    } else if (status.code() == StatusCode::kEngineGone) {
+      if (!ended_honestly(status)) return failed("ended without a word: " + status.message());
+      outcomes[i] = Outcome::kInDoubt;
+      gone = true;
+      result = "ended";
+    } else if (broken == 0 || (mended_in_time && broken > kStepsBroken)) {
+      return failed("an error without a fault: " + status.message());
+    } else if (!is_right(fault.fault, status, sqlstate)) {
+      return failed("step " + std::to_string(i + 1) + ": " + sqlstate + " " + status.message());
+    } else {
+      result = "errors";
+    }
+  }
+  if (files.failed().empty()) return failed("no call failed");
+  if (!gone && mended_in_time) {
+    files.disarm();
+    std::string failure = check(backend, prepared.steps, outcomes);
+    if (failure.empty()) failure = check_writable(backend);
+    if (!failure.empty()) return failed("mended: " + failure);
+  } else if (!mended_in_time) {
+    if (!gone) {
+      // What was read before is answered from memory.
+      postgres::SqlResult read;
+      Status status =
+          postgres::run_sql(backend, "SELECT sum(balance) FROM account WHERE id >= 0", &read);
+      if (status.ok() ? read.rows.at(0).at(0) != "10000"
+                      : !is_right(fault.fault, status, read.sqlstate)) {
+        return failed("reading: " + read.sqlstate + " " + status.message());
+      }
+      status = backend.stop();
+      if (!status.ok() && !ended_honestly(status)) {
+        return failed("shut down without a word: " + status.message());
+      }
+      result += status.ok() ? ", shut down" : ", not shut down";
+    }
+    remove_lock_file(files);
+    Server server;
+    const Status status = server.start(prepared.files);
+    if (!status.ok() && !ended_honestly(status) &&
+        !trapped_in_configuration(status, server.log())) {
+      return failed("started without a word: " + status.message() + "\n" + server.log());
+    }
+    result += status.ok() ? ", started" : ", not started";
+  }
+  const std::string failure = check_restart(prepared.files, prepared.steps, outcomes);
+  return failure.empty() ? counted(std::string(name(fault.fault)) + " " + result) : failed(failure);
+}
+
+TEST(FaultInjection, BrokenForAWhile) {
+  Prepared prepared;
+  prepare(&prepared);
+  std::vector<Call> calls;
+  list_calls(prepared, &calls);
+  std::vector<Case> cases;
+  for (const Fault fault : kLastingFaults) {
+    const auto count = static_cast<size_t>(
+        std::ranges::count_if(calls, [&](Call call) { return applies(fault, call); }));
+    // Neighbours have much in common.
+    for (size_t n = 0; n < count; n += 7) cases.push_back({fault, n});
+  }
+  run_cases(cases, [&](const Case& fault) { return run_broken(prepared, fault); });
 }
 
 // PostgreSQL is started over the files that a crash left, and shut down: both meet faults.

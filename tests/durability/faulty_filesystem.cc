@@ -5,35 +5,54 @@
 namespace pglite::durability {
 
 const char* name(Fault fault) {
-  constexpr const char* kNames[] = {"ENOSPC", "EDQUOT", "EIO", "EINTR", "EMFILE", "short write"};
+  constexpr const char* kNames[] = {
+      "ENOSPC",      "EDQUOT",         "EIO",       "EINTR", "EMFILE",
+      "short write", "EIO on writing", "full disk", "EROFS", "ENFILE"};
   return kNames[static_cast<size_t>(fault)];
 }
 
 bool applies(Fault fault, Call call) {
+  const bool is_write = call == Call::kWrite || call == Call::kGrow;
+  const bool is_truncate = call == Call::kTruncate || call == Call::kExtend;
   switch (fault) {
     case Fault::kNoSpace:
     case Fault::kQuota:
-      return call == Call::kMake || call == Call::kWrite || call == Call::kTruncate ||
-             call == Call::kRename || call == Call::kSync;
+      return call == Call::kMake || is_write || is_truncate || call == Call::kRename ||
+             call == Call::kSync;
     case Fault::kIoError:
       return true;
     case Fault::kInterrupted:
-      return call == Call::kOpen || call == Call::kMake || call == Call::kRead ||
-             call == Call::kWrite || call == Call::kTruncate || call == Call::kSync;
+      return call == Call::kOpen || call == Call::kOpenToWrite || call == Call::kMake ||
+             call == Call::kRead || is_write || is_truncate || call == Call::kSync;
     case Fault::kTooManyFiles:
-      return call == Call::kOpen || call == Call::kMake;
+    case Fault::kTooManyFilesInSystem:
+      return call == Call::kOpen || call == Call::kOpenToWrite || call == Call::kMake;
     case Fault::kShortWrite:
-      return call == Call::kWrite;
+      return is_write;
+    case Fault::kWriteError:
+      return call == Call::kMake || is_write || is_truncate || call == Call::kSync ||
+             call == Call::kRemove || call == Call::kRename;
+    case Fault::kFullDisk:
+      return call == Call::kMake || call == Call::kGrow || call == Call::kExtend;
+    case Fault::kReadOnly:
+      return call == Call::kMake || is_write || is_truncate || call == Call::kOpenToWrite ||
+             call == Call::kRemove || call == Call::kRename;
   }
   return false;
 }
 
 bool FaultyFileSystem::State::strike(Call call, std::string_view path) {
-  constexpr const char* kNames[] = {"open", "make",   "read",   "write", "truncate",
-                                    "sync", "remove", "rename", "list",  "metadata"};
+  constexpr const char* kNames[] = {"open",          "make",   "read",   "write", "truncate",
+                                    "sync",          "remove", "rename", "list",  "metadata",
+                                    "open to write", "grow",   "extend"};
   calls.push_back(call);
-  if (!armed || !applies(fault, call) || left-- > 0) return false;
-  armed = false;
+  if (!armed || !applies(fault, call)) return false;
+  if (left > 0) {
+    --left;
+    return false;
+  }
+  armed = lasting;
+  if (!failed.empty()) return true;
   failed = std::string(kNames[static_cast<size_t>(call)]) + " " + std::string(path);
   return true;
 }
@@ -41,6 +60,7 @@ bool FaultyFileSystem::State::strike(Call call, std::string_view path) {
 std::errc FaultyFileSystem::State::code() const {
   switch (fault) {
     case Fault::kNoSpace:
+    case Fault::kFullDisk:
       return std::errc::no_space_on_device;
     case Fault::kQuota:
       return static_cast<std::errc>(EDQUOT);
@@ -48,6 +68,10 @@ std::errc FaultyFileSystem::State::code() const {
       return std::errc::interrupted;
     case Fault::kTooManyFiles:
       return std::errc::too_many_files_open;
+    case Fault::kTooManyFilesInSystem:
+      return std::errc::too_many_files_open_in_system;
+    case Fault::kReadOnly:
+      return std::errc::read_only_file_system;
     default:
       return std::errc::io_error;
   }
@@ -64,14 +88,18 @@ class FaultyFile : public ForwardingFile {
     return ForwardingFile::read(buffer, offset);
   }
   Result<size_t> write(std::span<const std::byte> data, uint64_t offset) override {
-    if (strike(Call::kWrite)) {
+    const auto before = ForwardingFile::metadata();
+    const bool grows = before && offset + data.size() > before->size;
+    if (strike(grows ? Call::kGrow : Call::kWrite)) {
       if (state_->fault != Fault::kShortWrite) return error(state_->code());
       return ForwardingFile::write(data.first((data.size() + 1) / 2), offset);
     }
     return ForwardingFile::write(data, offset);
   }
   Result<void> truncate(uint64_t size) override {
-    if (strike(Call::kTruncate)) return error(state_->code());
+    const auto before = ForwardingFile::metadata();
+    const bool extends = before && size > before->size;
+    if (strike(extends ? Call::kExtend : Call::kTruncate)) return error(state_->code());
     return ForwardingFile::truncate(size);
   }
   Result<void> sync() override {
@@ -103,16 +131,23 @@ FaultyFileSystem::FaultyFileSystem(std::shared_ptr<vfs::FileSystem> inner)
 
 void FaultyFileSystem::arm(Fault fault, size_t n) {
   state_->armed = true;
+  state_->lasting = false;
   state_->fault = fault;
   state_->left = n;
   state_->failed.clear();
+}
+
+void FaultyFileSystem::break_down(Fault fault, size_t n) {
+  arm(fault, n);
+  state_->lasting = true;
 }
 
 Result<std::unique_ptr<vfs::File>> FaultyFileSystem::open(std::string_view path,
                                                           vfs::OpenFlags flags,
                                                           uint32_t permissions) {
   const bool makes = flags.create && !inner().metadata(path, true);
-  if (state_->strike(makes ? Call::kMake : Call::kOpen, path)) return error(state_->code());
+  const Call call = makes ? Call::kMake : flags.write ? Call::kOpenToWrite : Call::kOpen;
+  if (state_->strike(call, path)) return error(state_->code());
   auto file = inner().open(path, flags, permissions);
   if (!file) return file;
   return std::make_unique<FaultyFile>(std::move(*file), std::string(path), state_);

@@ -1,4 +1,4 @@
-// A file system that fails one operation, once.
+// A file system that fails: one operation once, or from one on all of a kind until it is mended.
 #ifndef PGLITE_TESTS_DURABILITY_FAULTY_FILESYSTEM_H_
 #define PGLITE_TESTS_DURABILITY_FAULTY_FILESYSTEM_H_
 
@@ -10,9 +10,24 @@
 
 namespace pglite::durability {
 
-enum class Fault { kNoSpace, kQuota, kIoError, kInterrupted, kTooManyFiles, kShortWrite };
+enum class Fault {
+  kNoSpace,
+  kQuota,
+  kIoError,
+  kInterrupted,
+  kTooManyFiles,
+  kShortWrite,
+  kWriteError,  // EIO for what changes something
+  kFullDisk,    // ENOSPC for what needs more space; what is there can be overwritten
+  kReadOnly,
+  kTooManyFilesInSystem,
+};
+// What can happen once, and what lasts.
 inline constexpr Fault kFaults[] = {Fault::kNoSpace,     Fault::kQuota,        Fault::kIoError,
                                     Fault::kInterrupted, Fault::kTooManyFiles, Fault::kShortWrite};
+inline constexpr Fault kLastingFaults[] = {
+    Fault::kNoSpace,  Fault::kQuota,    Fault::kIoError,      Fault::kWriteError,
+    Fault::kFullDisk, Fault::kReadOnly, Fault::kTooManyFiles, Fault::kTooManyFilesInSystem};
 const char* name(Fault fault);
 
 // What can fail, counted together.
@@ -26,7 +41,10 @@ enum class Call {
   kRemove,
   kRename,
   kList,
-  kMetadata
+  kMetadata,
+  kOpenToWrite,
+  kGrow,   // a write beyond the end of the file
+  kExtend  // a truncation that makes the file longer
 };
 
 // Whether a file system may fail such a call with such a fault: no read finds the disk full. EINTR
@@ -39,8 +57,10 @@ class FaultyFileSystem : public ForwardingFileSystem {
 
   // The `n`-th call from now on (0: the next) that `fault` applies to fails with it.
   void arm(Fault fault, size_t n);
+  // The same, and so do all calls after it that `fault` applies to, until disarm().
+  void break_down(Fault fault, size_t n);
   void disarm() { state_->armed = false; }
-  // The call that failed, with its path; empty while none has.
+  // The call that failed first, with its path; empty while none has.
   [[nodiscard]] const std::string& failed() const { return state_->failed; }
   // Calls so far, by kind and in order.
   [[nodiscard]] const std::vector<Call>& calls() const { return state_->calls; }
@@ -59,6 +79,7 @@ class FaultyFileSystem : public ForwardingFileSystem {
   friend class FaultyFile;
   struct State {
     bool armed = false;
+    bool lasting = false;
     Fault fault{};
     size_t left = 0;
     std::string failed;

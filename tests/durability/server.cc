@@ -33,8 +33,8 @@ Status Server::start(std::shared_ptr<vfs::FileSystem> data, const std::string& d
                      bool fsync) {
   const auto log = [log = log_, last_fatal = last_fatal_](std::string_view line) {
     log->append(line).append("\n");
-    const size_t fatal = std::min(line.find("FATAL:"), line.find("PANIC:"));
-    if (fatal != std::string_view::npos) *last_fatal = line.substr(fatal);
+    const std::string_view final_words = postgres::final_words(line);
+    if (!final_words.empty()) *last_fatal = final_words;
   };
   auto tree = postgres::make_guest_tree(postgres::bundle_image(), log);
   if (!tree || !tree->root->mount(postgres::kDataDirectory, std::move(data))) {

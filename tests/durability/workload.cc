@@ -234,9 +234,11 @@ std::string join(const std::vector<std::string>& row) {
 
 }  // namespace
 
-Status run_step(postgres::Backend& backend, const Step& step, std::string* wrong) {
+Status run_step(postgres::Backend& backend, const Step& step, std::string* wrong,
+                std::string* sqlstate) {
   SqlResult result;
   Status status = run_sql(backend, step.sql, &result);
+  if (sqlstate != nullptr) *sqlstate = result.sqlstate;
   if (status.ok() && !step.answer.empty() &&
       (result.rows.size() != 1 || join(result.rows[0]) != step.answer)) {
     *wrong = "step " + std::to_string(step.number) + " answered " +

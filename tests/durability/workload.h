@@ -53,8 +53,9 @@ std::vector<std::string> setup_statements();
 std::vector<Step> make_steps(int length, bool databases);
 
 // Runs a step. OK: it was acknowledged. An ERROR (kInvalidArgument): it was refused. A wrong answer
-// is in `*wrong`.
-Status run_step(postgres::Backend& backend, const Step& step, std::string* wrong);
+// is in `*wrong`, an error's SQLSTATE in `*sqlstate`.
+Status run_step(postgres::Backend& backend, const Step& step, std::string* wrong,
+                std::string* sqlstate = nullptr);
 
 // Compares the database with what `outcomes` (as many as steps) allow, by tables and by indexes;
 // empty when it is right. `databases`: those that can be connected to.
