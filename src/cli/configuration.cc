@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <tuple>
 #include <vector>
 
 #include "cli/settings.h"
@@ -32,6 +33,10 @@ struct Texts {
   std::string gzip;
   std::string output;
   std::string input;
+  std::string reset_wal;
+  std::string force;
+  std::string dry_run;
+  std::string no_copy;
 };
 
 // Values may begin with a dash (-o "-c x=y", -c "-- comment"): each option takes exactly one.
@@ -142,14 +147,37 @@ Status convert_sql(const CLI::App& sql, const Texts& texts, Configuration* confi
 }
 
 // CLI11 makes "true" of a flag that is given.
-Status convert_dump(const CLI::App& dump, const Texts& texts, Configuration* configuration) {
+Status convert_switch(const CLI::App& app, const char* option, const std::string& text,
+                      bool* value) {
   const auto is_one_of = [&](std::initializer_list<std::string_view> words) {
-    return std::ranges::find(words, texts.gzip) != words.end();
+    return std::ranges::find(words, text) != words.end();
   };
-  const bool gzip = is_one_of({"1", "true", "yes", "on"});
-  if (!gzip && !is_one_of({"", "0", "false", "no", "off"})) {
-    return bad(dump, "--gzip", texts.gzip, "1 or 0");
+  *value = is_one_of({"1", "true", "yes", "on"});
+  if (*value || is_one_of({"", "0", "false", "no", "off"})) return {};
+  return bad(app, option, text, "1 or 0");
+}
+
+Status convert_repair(const CLI::App& repair, const Texts& texts, RepairRequest* request) {
+  bool reset_wal = false;
+  bool no_copy = false;
+  for (const auto& [option, text, value] :
+       {std::tuple{"--reset-wal", &texts.reset_wal, &reset_wal},
+        std::tuple{"--force", &texts.force, &request->force},
+        std::tuple{"--dry-run", &texts.dry_run, &request->dry_run},
+        std::tuple{"--no-copy", &texts.no_copy, &no_copy}}) {
+    if (Status status = convert_switch(repair, option, *text, value); !status.ok()) return status;
   }
+  request->copy = !no_copy;
+  if (reset_wal) return {};
+  return Status::invalid_argument(
+      "repair needs to be told what to do; accepted is --reset-wal (PGLITE_REPAIR_RESET_WAL): it "
+      "loses what only the WAL holds, see docs/durability.md");
+}
+
+Status convert_dump(const CLI::App& dump, const Texts& texts, Configuration* configuration) {
+  bool gzip = false;
+  Status status = convert_switch(dump, "--gzip", texts.gzip, &gzip);
+  if (!status.ok()) return status;
   configuration->archive = {texts.output, gzip ? Compression::kGzip : Compression::kNone};
   return {};
 }
@@ -168,7 +196,7 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
                                     command->get_name() + " takes options only, see --help");
   }
   return Status::invalid_argument("unknown command '" + argument +
-                                  "'; accepted are port, sql, initdb, dump and restore");
+                                  "'; accepted are port, sql, initdb, dump, restore and repair");
 }
 
 }  // namespace
@@ -256,7 +284,20 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
       app.add_subcommand("restore", "Make the data directory from such an archive, plain or gzip");
   add(*restore, "-f,--file", texts.input, "PGLITE_RESTORE_FILE", "FILE",
       "The archive; - is stdin (the default)");
-  const std::vector<CLI::App*> commands = {port, sql, initdb, dump, restore};
+  CLI::App* repair =
+      app.add_subcommand("repair", "Make a data directory with a damaged WAL open again");
+  for (const auto& [name, text, variable, help] :
+       {std::tuple{"--reset-wal", &texts.reset_wal, "PGLITE_REPAIR_RESET_WAL",
+                   "Give it a new, empty WAL; what only the old one held is lost"},
+        std::tuple{"--force", &texts.force, "PGLITE_REPAIR_FORCE",
+                   "Also with guessed values, and where the WAL is not what is damaged"},
+        std::tuple{"--dry-run", &texts.dry_run, "PGLITE_REPAIR_DRY_RUN",
+                   "Say what would be done, change nothing"},
+        std::tuple{"--no-copy", &texts.no_copy, "PGLITE_REPAIR_NO_COPY",
+                   "Do not copy the directory to DIR.before-repair-TIME first"}}) {
+    repair->add_flag(name, *text, help)->envname(variable);
+  }
+  const std::vector<CLI::App*> commands = {port, sql, initdb, dump, restore, repair};
   app.require_subcommand(0, 1);
   for (CLI::App* command : commands) {
     command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
@@ -286,6 +327,7 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   if (command == initdb) configuration.command = Command::kInitdb;
   if (command == dump) configuration.command = Command::kDump;
   if (command == restore) configuration.command = Command::kRestore;
+  if (command == repair) configuration.command = Command::kRepair;
   if (const std::vector<std::string> extra = app.remaining(true); !extra.empty()) {
     result.status = unexpected(app, command, extra[0]);
     return result;
@@ -298,10 +340,14 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
     result.status = convert_dump(*dump, texts, &configuration);
   }
   if (command == restore) configuration.archive.file = texts.input;
-  if (result.status.ok() && (command == initdb || command == dump || command == restore) &&
+  if (result.status.ok() && command == repair) {
+    result.status = convert_repair(*repair, texts, &configuration.repair);
+  }
+  if (result.status.ok() && command != nullptr && command != port && command != sql &&
       configuration.engine.data_dir.starts_with("memory://")) {
+    const bool creates = command == initdb || command == restore;
     result.status = Status::invalid_argument(command->get_name() + " needs a directory" +
-                                             (command == dump ? " to read" : " to create") +
+                                             (creates ? " to create" : " to read") +
                                              "; accepted are -D ./path, /path and file://path");
   }
   if (configuration.engine.wasm_path.empty()) {

@@ -4,6 +4,7 @@
 #define PGLITE_CLI_CONFIGURATION_H_
 
 #include <pglite/instance.h>
+#include <pglite/repair.h>
 
 #include <optional>
 #include <string>
@@ -14,7 +15,7 @@
 
 namespace pglite::cli {
 
-enum class Command { kPort, kSql, kInitdb, kDump, kRestore };
+enum class Command { kPort, kSql, kInitdb, kDump, kRestore, kRepair };
 
 struct Configuration {
   Command command = Command::kPort;
@@ -24,6 +25,7 @@ struct Configuration {
   port::Framing framing = port::Framing::kAuto;
   SqlRequest sql;
   ArchiveRequest archive;  // of dump and restore
+  RepairRequest repair;
 };
 
 // What the command line came to: a configuration, or (--help, --version) a text for stdout, or

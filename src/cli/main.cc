@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   host.load_snapshot = pglite::Snapshot::load;
   host.dump = pglite::dump_data_directory;
   host.restore = pglite::restore_data_directory;
+  host.reset_wal = pglite::reset_wal;
   host.version = pglite::version();
   std::error_code ignored;
   host.program_directory =

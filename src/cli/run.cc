@@ -145,6 +145,15 @@ int run_archive_command(const Host& host, const Configuration& configuration) {
   return status.ok() ? 0 : fail(host, status);
 }
 
+int run_repair(const Host& host, const Configuration& configuration) {
+  const IgnoreBrokenPipes ignore;
+  // A reader of the report that goes away does not end the work.
+  const Status status =
+      host.reset_wal(configuration.engine, configuration.repair,
+                     [&](std::string_view line) { print(host.out, std::string(line) + "\n"); });
+  return status.ok() ? 0 : fail(host, status);
+}
+
 }  // namespace
 
 int run(int argc, const char* const* argv, const Host& host) {
@@ -172,6 +181,8 @@ int run(int argc, const char* const* argv, const Host& host) {
     case Command::kDump:
     case Command::kRestore:
       return run_archive_command(host, configuration);
+    case Command::kRepair:
+      return run_repair(host, configuration);
   }
   return 70;
 }

@@ -4,6 +4,7 @@
 
 #include <pglite/archive.h>
 #include <pglite/instance.h>
+#include <pglite/repair.h>
 
 #include <functional>
 #include <memory>
@@ -18,6 +19,7 @@ struct Host {
   std::function<Status(const std::string& path, std::shared_ptr<const Snapshot>*)> load_snapshot;
   DumpFunction dump;
   RestoreFunction restore;
+  std::function<Status(const Options&, const RepairRequest&, const ReportSink&)> reset_wal;
   Version version{"", "", ""};
   std::string program_directory;
   int in = 0;

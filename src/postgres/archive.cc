@@ -11,6 +11,7 @@
 #include "archive/tar.h"
 #include "postgres/data_directory.h"
 #include "postgres/identity.h"
+#include "postgres/without_exceptions.h"
 #include "vfs/host_filesystem.h"
 
 namespace pglite {
@@ -24,27 +25,13 @@ constexpr std::string_view kPidFile = "postmaster.pid";
 constexpr uint32_t kDirectoryMode = 0700;
 constexpr uint32_t kFileMode = 0600;
 
-Status path_of(const Options& options, std::string* path) {
-  constexpr std::string_view kFileScheme = "file://";
-  *path = options.data_dir;
-  if (path->starts_with(kFileScheme)) path->erase(0, kFileScheme.size());
-  if (!path->empty() && path->find("://") == std::string::npos) return {};
-  return Status::invalid_argument("'" + options.data_dir +
-                                  "' is no directory; accepted are a path and file://PATH");
-}
-
-vfs::Durability durability_of(const Options& options) {
-  const bool relaxed =
-      options.durability == Durability::kRelaxed || options.durability == Durability::kOff;
-  return relaxed ? vfs::Durability::kIgnore : vfs::Durability::kSync;
-}
-
 // Takes the directory with a cluster that was shut down.
 Status open_at_rest(const Options& options, const std::string& path,
                     std::unique_ptr<DataDirectory>* out) {
   bool recovered = false;
   while (true) {
-    Status status = DataDirectory::open_existing(path, durability_of(options), out);
+    Status status =
+        DataDirectory::open_existing(path, postgres::host_durability(options.durability), out);
     bool shut_down = false;
     if (status.ok()) status = postgres::read_shut_down(*(*out)->filesystem(), "", &shut_down);
     if (!status.ok() || shut_down) return status;
@@ -119,7 +106,7 @@ Status dump_tree(vfs::HostFileSystem& files, const std::string& directory,
 Status dump(const Options& options, Compression compression, const ByteSink& sink) {
   std::string path;
   std::unique_ptr<DataDirectory> directory;
-  Status status = path_of(options, &path);
+  Status status = postgres::host_path(options.data_dir, &path);
   if (status.ok()) status = open_at_rest(options, path, &directory);
   if (!status.ok()) return status;
   const auto write_tar = [&](const ByteSink& to) {
@@ -150,10 +137,10 @@ Status restore_entry(const archive::TarEntry& entry, archive::TarReader& tar,
 
 Status restore(const Options& options, const ByteSource& source) {
   std::string path;
-  if (Status status = path_of(options, &path); !status.ok()) return status;
+  if (Status status = postgres::host_path(options.data_dir, &path); !status.ok()) return status;
   std::unique_ptr<DataDirectory> directory;
   return DataDirectory::create(
-      path, durability_of(options),
+      path, postgres::host_durability(options.durability),
       [&](StagedCluster& cluster) {
         archive::GunzipReader gunzip(source);
         archive::TarReader tar([&](char* buffer, size_t size, size_t* count) {
@@ -171,26 +158,14 @@ Status restore(const Options& options, const ByteSource& source) {
       &directory);
 }
 
-// As Instance::open: failures are statuses.
-template <class Operation>
-Status without_exceptions(Operation operation) {
-  try {
-    return operation();
-  } catch (const std::bad_alloc&) {
-    return Status::io_error("out of memory");
-  } catch (const std::exception& exception) {
-    return Status::io_error(exception.what());
-  }
-}
-
 }  // namespace
 
 Status dump_data_directory(const Options& options, Compression compression, const ByteSink& sink) {
-  return without_exceptions([&] { return dump(options, compression, sink); });
+  return postgres::without_exceptions([&] { return dump(options, compression, sink); });
 }
 
 Status restore_data_directory(const Options& options, const ByteSource& source) {
-  return without_exceptions([&] { return restore(options, source); });
+  return postgres::without_exceptions([&] { return restore(options, source); });
 }
 
 }  // namespace pglite

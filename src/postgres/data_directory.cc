@@ -104,43 +104,6 @@ void sync_directory(const fs::path& path) {
   close(fd);
 }
 
-// Copies the tree below `directory`.
-Status copy_tree(vfs::MemoryFileSystem& source, const std::string& directory,
-                 StagedCluster& target) {
-  const auto unreadable = [&](const std::string& name, std::errc error) {
-    return io_error(name, "cannot be read from the template", static_cast<int>(error));
-  };
-  auto opened = source.open(directory, {.read = true, .directory = true}, 0);
-  if (!opened) return unreadable(directory, opened.error());
-  const auto entries = (*opened)->entries();
-  if (!entries) return unreadable(directory, entries.error());
-  const std::string prefix = directory == "/" ? directory : directory + "/";
-  for (const vfs::DirectoryEntry& entry : *entries) {
-    const std::string name = prefix + entry.name;
-    const auto metadata = source.metadata(name, false);
-    if (!metadata) return unreadable(name, metadata.error());
-    Status status;
-    if (S_ISDIR(metadata->mode)) {
-      status = target.make_directory(name.substr(1), metadata->mode & 0777);
-      if (status.ok()) status = copy_tree(source, name, target);
-    } else {
-      auto file = source.open(name, {.read = true}, 0);
-      if (!file) return unreadable(name, file.error());
-      uint64_t offset = 0;
-      status = target.write_file(name.substr(1), metadata->mode & 0777, metadata->size,
-                                 [&](std::span<std::byte> buffer, size_t* count) {
-                                   const auto read = (*file)->read(buffer, offset);
-                                   if (!read) return unreadable(name, read.error());
-                                   *count = *read;
-                                   offset += *read;
-                                   return Status();
-                                 });
-    }
-    if (!status.ok()) return status;
-  }
-  return {};
-}
-
 Status fill_from_image(std::span<const std::byte> cluster_image, StagedCluster& target) {
   vfs::MemoryFileSystem cluster;
   if (!vfs::load_image(cluster_image, cluster, "/")) {
@@ -155,14 +118,20 @@ Status check_version(const fs::path& directory, const std::string& what) {
   std::string version = read_own_file(directory, kVersionFile).value_or("");
   version.resize(std::min(version.find('\n'), version.size()));
   if (version == kMajorVersion) return {};
-  const std::string known = version == "16" ? " (0.2)" : version == "17" ? " (0.3 and 0.4)" : "";
   const bool readable = !version.empty() && version.size() < 20 &&
                         std::ranges::all_of(version, [](char c) { return c > ' ' && c < 127; });
+  if (!readable) {
+    return Status::incompatible(what + " has an unreadable version in its " +
+                                std::string(kVersionFile) + ", where PostgreSQL " +
+                                std::string(kMajorVersion) + " has \"" +
+                                std::string(kMajorVersion) + "\": restore a backup");
+  }
+  const std::string known = version == "16" ? " (0.2)" : version == "17" ? " (0.3 and 0.4)" : "";
   return Status::incompatible(
-      what + " was made by PostgreSQL " + (readable ? version : "of an unreadable version") +
-      ", this is PostgreSQL " + std::string(kMajorVersion) + ": open it with a PGlite of its own " +
-      "version" + known + ", dump it to SQL there (pgDump of @electric-sql/pglite-tools) and run " +
-      "the SQL here, in a new directory");
+      what + " was made by PostgreSQL " + version + ", this is PostgreSQL " +
+      std::string(kMajorVersion) + ": open it with a PGlite of its own version" + known +
+      ", dump it to SQL there (pgDump of @electric-sql/pglite-tools) and run the SQL here, in a " +
+      "new directory");
 }
 
 // Whether what was made can be opened.
@@ -183,6 +152,20 @@ Status check_cluster(const std::string& path) {
 }
 
 }  // namespace
+
+Status host_path(std::string_view data_dir, std::string* path) {
+  constexpr std::string_view kFileScheme = "file://";
+  const bool is_file = data_dir.starts_with(kFileScheme);
+  *path = data_dir.substr(is_file ? kFileScheme.size() : 0);
+  if (!path->empty() && path->find("://") == std::string::npos) return {};
+  return Status::invalid_argument("'" + std::string(data_dir) +
+                                  "' is no directory; accepted are a path and file://PATH");
+}
+
+vfs::Durability host_durability(Durability durability) {
+  const bool relaxed = durability == Durability::kRelaxed || durability == Durability::kOff;
+  return relaxed ? vfs::Durability::kIgnore : vfs::Durability::kSync;
+}
 
 DataDirectory::~DataDirectory() {
   if (lock_fd_ >= 0) close(lock_fd_);

@@ -7,12 +7,21 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
+#include "pglite/instance.h"
 #include "pglite/status.h"
 #include "postgres/staged_cluster.h"
 #include "vfs/host_filesystem.h"
 
 namespace pglite::postgres {
+
+// The path of a data directory that must be one of the host: a path or file://PATH.
+// kInvalidArgument for others.
+Status host_path(std::string_view data_dir, std::string* path);
+
+// What a durability means for the files of a directory.
+vfs::Durability host_durability(Durability durability);
 
 class DataDirectory {
  public:
@@ -43,6 +52,7 @@ class DataDirectory {
   DataDirectory& operator=(const DataDirectory&) = delete;
 
   [[nodiscard]] std::shared_ptr<vfs::HostFileSystem> filesystem() const { return filesystem_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
   // True when open() copied the cluster from the image, or finished that copy.
   [[nodiscard]] bool is_new() const { return is_new_; }
 

@@ -2,34 +2,20 @@
 
 #include <sys/random.h>
 
-#include <boost/crc.hpp>
 #include <cstring>
 #include <ctime>
-#include <memory>
 #include <span>
+
+#include "postgres/control_file.h"
 
 namespace pglite::postgres {
 
 namespace {
 
-// struct ControlFileData of PostgreSQL 18 as PGlite lays it out. The checksum covers all before it.
-constexpr uint32_t kControlVersion = 1800;
-constexpr size_t kControlVersionOffset = 8;
-constexpr size_t kStateOffset = 16;
-constexpr uint32_t kShutDown = 1;  // DB_SHUTDOWNED
-constexpr size_t kNonceOffset = 257;
-constexpr size_t kCrcOffset = 292;
-constexpr size_t kControlSize = 296;
 // XLogLongPageHeaderData: magic, info, tli, pageaddr, rem_len, then the system identifier.
 constexpr size_t kWalInfoOffset = 2;
 constexpr uint16_t kWalLongHeader = 2;
 constexpr size_t kWalIdentifierOffset = 24;
-
-uint32_t crc32c_of(std::span<const std::byte> bytes) {
-  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
-  crc.process_bytes(bytes.data(), bytes.size());
-  return static_cast<uint32_t>(crc.checksum());
-}
 
 void fill_random(void* target, size_t size) {
   auto* bytes = static_cast<std::byte*>(target);
@@ -39,33 +25,6 @@ void fill_random(void* target, size_t size) {
     bytes += count;
     size -= static_cast<size_t>(count);
   }
-}
-
-struct ControlFile {
-  std::unique_ptr<vfs::File> file;
-  std::array<std::byte, kControlSize> bytes{};
-};
-
-Status open_control_file(vfs::FileSystem& filesystem, std::string_view data_directory, bool write,
-                         ControlFile* control) {
-  const std::string path = std::string(data_directory) + "/global/pg_control";
-  auto file = filesystem.open(path, {.read = true, .write = write}, 0);
-  if (!file) {
-    return Status::io_error(path + ": " + std::make_error_code(file.error()).message());
-  }
-  control->file = std::move(*file);
-  const auto size = control->file->read(control->bytes, 0);
-  if (!size || *size != kControlSize) return Status::incompatible(path + " is too short");
-  uint32_t version = 0;
-  std::memcpy(&version, control->bytes.data() + kControlVersionOffset, sizeof version);
-  if (version != kControlVersion) {
-    return Status::incompatible(path + " has version " + std::to_string(version) + ", not " +
-                                std::to_string(kControlVersion));
-  }
-  uint32_t stored = 0;
-  std::memcpy(&stored, control->bytes.data() + kCrcOffset, sizeof stored);
-  if (stored == crc32c_of(std::span(control->bytes).first(kCrcOffset))) return {};
-  return Status::incompatible(path + " is damaged: its checksum is wrong");
 }
 
 }  // namespace
@@ -84,39 +43,36 @@ ClusterIdentity make_identity() {
 Status read_identity(vfs::FileSystem& filesystem, std::string_view data_directory,
                      ClusterIdentity* identity) {
   ControlFile control;
-  Status status = open_control_file(filesystem, data_directory, false, &control);
-  if (!status.ok()) return status;
-  std::memcpy(&identity->system_identifier, control.bytes.data(), 8);
-  std::memcpy(identity->nonce.data(), control.bytes.data() + kNonceOffset, identity->nonce.size());
-  return {};
+  Status status = read_control_file(filesystem, data_directory, &control);
+  if (status.ok()) *identity = {control.system_identifier, control.nonce};
+  return status;
 }
 
 Status read_shut_down(vfs::FileSystem& filesystem, std::string_view data_directory,
                       bool* shut_down) {
   ControlFile control;
-  Status status = open_control_file(filesystem, data_directory, false, &control);
-  if (!status.ok()) return status;
-  uint32_t state = 0;
-  std::memcpy(&state, control.bytes.data() + kStateOffset, sizeof state);
-  *shut_down = state == kShutDown;
-  return {};
+  Status status = read_control_file(filesystem, data_directory, &control);
+  if (status.ok()) *shut_down = control.state == ControlFile::kShutDown;
+  return status;
 }
 
 Status write_identity(vfs::FileSystem& filesystem, std::string_view data_directory,
                       const ClusterIdentity& identity) {
   ControlFile control;
-  Status status = open_control_file(filesystem, data_directory, true, &control);
+  Status status = read_control_file(filesystem, data_directory, &control);
   if (!status.ok()) return status;
-  uint64_t old_identifier = 0;
-  std::memcpy(&old_identifier, control.bytes.data(), 8);
-  std::memcpy(control.bytes.data(), &identity.system_identifier, 8);
-  std::memcpy(control.bytes.data() + kNonceOffset, identity.nonce.data(), identity.nonce.size());
-  const uint32_t crc = crc32c_of(std::span(control.bytes).first(kCrcOffset));
-  std::memcpy(control.bytes.data() + kCrcOffset, &crc, sizeof crc);
+  const uint64_t old_identifier = control.system_identifier;
+  control.system_identifier = identity.system_identifier;
+  control.nonce = identity.nonce;
   const auto failed = [&](std::string_view what, std::errc error) {
     return Status::io_error(std::string(what) + ": " + std::make_error_code(error).message());
   };
-  if (auto written = control.file->write(control.bytes, 0); !written) {
+  auto file =
+      filesystem.open(std::string(data_directory) + "/global/pg_control", {.write = true}, 0);
+  if (!file) return failed("pg_control", file.error());
+  // What is behind the structure is zeros and stays where it is.
+  const auto bytes = encode(control);
+  if (auto written = (*file)->write(std::span(bytes).first(sizeof control), 0); !written) {
     return failed("pg_control", written.error());
   }
 

@@ -18,6 +18,7 @@
 #include "postgres/images.h"
 #include "postgres/session_sql.h"
 #include "postgres/snapshot_file.h"
+#include "postgres/start_failure.h"
 #include "vfs/image.h"
 #include "wasm/module_registry.h"
 #include "wire/frontend.h"
@@ -107,6 +108,9 @@ class PostgresInstance final : public Instance {
   bool is_new_ = false;
   Durability durability_ = Durability::kOff;
   std::string last_fatal_;  // of the server log, from the severity on
+  // The server log's first lines while PostgreSQL starts, for the message when it does not.
+  bool starting_ = true;
+  std::vector<std::string> start_log_;
   std::unique_ptr<DataDirectory> directory_;
   // What memory and files may be borrowed from; goes last.
   std::shared_ptr<const SnapshotFile> snapshot_;
@@ -121,6 +125,8 @@ class PostgresInstance final : public Instance {
 void PostgresInstance::log_server_line(std::string_view line) {
   const std::string_view final_words = postgres::final_words(line);
   if (!final_words.empty()) last_fatal_ = final_words;
+  constexpr size_t kMostLines = 200;
+  if (starting_ && start_log_.size() < kMostLines) start_log_.emplace_back(line);
   log(final_words.empty() ? 1 : 0, line);
 }
 
@@ -161,10 +167,8 @@ Status PostgresInstance::open_tree() {
         "data directory \"" + options_.data_dir +
         "\" has an unknown scheme: memory://, file://PATH or a path is accepted");
   }
-  Status status = DataDirectory::open(
-      std::string(location),
-      durability_ == Durability::kFull ? vfs::Durability::kSync : vfs::Durability::kIgnore,
-      postgres::data_directory_image(), &directory_);
+  Status status = DataDirectory::open(std::string(location), postgres::host_durability(durability_),
+                                      postgres::data_directory_image(), &directory_);
   if (!status.ok()) return status;
   is_new_ = directory_->is_new();
   if (!tree_.root->mount(postgres::kDataDirectory, directory_->filesystem())) {
@@ -229,7 +233,10 @@ BackendConfig PostgresInstance::backend_config(std::string_view database) {
 }
 
 Status PostgresInstance::start_backend(std::string_view database) {
-  return Backend::start(backend_config(database), &backend_);
+  start_log_.clear();
+  Status status = Backend::start(backend_config(database), &backend_);
+  if (status.ok() || directory_ == nullptr) return status;
+  return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
 }
 
 // Gives a restored instance what it must not share with its siblings: identity and times in files
@@ -320,6 +327,8 @@ Status PostgresInstance::start() {
     status = run_sql(*backend_,
                      "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
   }
+  starting_ = false;
+  start_log_ = {};
   if (status.ok()) log(1, "ready");
   return status;
 }

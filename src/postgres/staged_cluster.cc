@@ -95,4 +95,43 @@ Status StagedCluster::write_file(const std::string& name, uint32_t permissions, 
   return error == 0 ? Status() : failed(name, "cannot be written", error);
 }
 
+Status copy_tree(vfs::FileSystem& source, const std::string& directory, StagedCluster& target) {
+  const auto unreadable = [](const std::string& name, std::errc error) {
+    return Status::io_error("\"" + name.substr(1) + "\" in the data directory cannot be read: " +
+                            std::make_error_code(error).message());
+  };
+  auto opened = source.open(directory, {.read = true, .directory = true}, 0);
+  if (!opened) return unreadable(directory, opened.error());
+  const auto entries = (*opened)->entries();
+  if (!entries) return unreadable(directory, entries.error());
+  const std::string prefix = directory == "/" ? directory : directory + "/";
+  for (const vfs::DirectoryEntry& entry : *entries) {
+    const std::string name = prefix + entry.name;
+    const auto metadata = source.metadata(name, false);
+    if (!metadata) return unreadable(name, metadata.error());
+    Status status;
+    if (S_ISDIR(metadata->mode)) {
+      status = target.make_directory(name.substr(1), metadata->mode & 0777);
+      if (status.ok()) status = copy_tree(source, name, target);
+    } else if (S_ISREG(metadata->mode)) {
+      auto file = source.open(name, {.read = true}, 0);
+      if (!file) return unreadable(name, file.error());
+      uint64_t offset = 0;
+      status = target.write_file(name.substr(1), metadata->mode & 0777, metadata->size,
+                                 [&](std::span<std::byte> buffer, size_t* count) {
+                                   const auto read = (*file)->read(buffer, offset);
+                                   if (!read) return unreadable(name, read.error());
+                                   *count = *read;
+                                   offset += *read;
+                                   return Status();
+                                 });
+    } else {
+      status = Status::incompatible("\"" + name.substr(1) +
+                                    "\" in the data directory is neither a file nor a directory");
+    }
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
 }  // namespace pglite::postgres

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "pglite/status.h"
+#include "vfs/filesystem.h"
 
 namespace pglite::postgres {
 
@@ -40,6 +41,10 @@ class StagedCluster {
   std::string path_;
   std::string shown_path_;
 };
+
+// Copies the directories and files below `directory` (which begins with a slash) of `source`.
+// kIoError: something cannot be read or written. kIncompatible: there is something else, a link.
+Status copy_tree(vfs::FileSystem& source, const std::string& directory, StagedCluster& target);
 
 }  // namespace pglite::postgres
 
