@@ -78,7 +78,7 @@ check-format:
 
 ## lint: clang-tidy over our sources
 lint:
-	run-clang-tidy-22 -quiet -p $(BUILD) '/(src|tests)/.*\.cc$$' > $(BUILD)/lint.log 2>&1 || \
+	run-clang-tidy-22 -quiet -p $(BUILD) '/(src|tests|bench)/.*\.cc$$' > $(BUILD)/lint.log 2>&1 || \
 	  { grep -E 'error:|warning:' $(BUILD)/lint.log | sort -u; exit 1; }
 
 setup:

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -156,11 +155,11 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> words(argv + 1, argv + argc);
   try {
     if (words.size() == 2 && words[0] == "open-close") {
-      open_close(std::atoi(argv[2]));
+      open_close(std::stoi(argv[2]));
     } else if (words.size() == 2 && words[0] == "round-trip") {
-      round_trip(std::atoi(argv[2]));
+      round_trip(std::stoi(argv[2]));
     } else if (words.size() == 4 && words[0] == "clone") {
-      clone(argv[2], std::atoi(argv[3]), argv[4]);
+      clone(argv[2], std::stoi(argv[3]), argv[4]);
     } else {
       std::cerr << "instance_loop: open-close COUNT | round-trip COUNT | clone SEED COUNT SQL\n";
       return 64;
