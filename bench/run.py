@@ -3,13 +3,15 @@
 
 usage: bench/run.py [--only SUITE,...] [--engines ENGINE,...] [--rounds N] [--quick] [--scale X]
                     [--program FILE] [--build-dir DIR] [--results DIR] [--list]
+       bench/run.py --only SUITE --write FILE [--items PREFIX] [--scale X]
 
 Builds what is compiled in the program's build directory, fetches the peers (aot/fetch.py),
 interleaves the measurements, and writes DATE.md, DATE.json and charts (and DATE-startup.md and .json)
 into the results directory: bench/results for everything at full size, with the summary in
 docs/performance.md; build/bench-results otherwise.
 --quick is one round at a fiftieth of the size: it shows that everything runs. --list names the
-suites and engines. bench/README.md says what a figure means.
+suites and engines. --write writes a suite's workload for `replay`, to profile an engine with;
+of its timed items only those whose names begin with PREFIX. bench/README.md says what a figure means.
 """
 
 from __future__ import annotations
@@ -206,10 +208,14 @@ def summary(all_times: list[Times], machine: dict, stem: pathlib.Path, charts: b
     out += tables.summary_table(all_times)
     if charts:
         out += ["", f"![Geometric means]({where}-summary.svg)"]
-    absent = {f"{ENGINES[engine].title} ({times.suite.title}): {why}"
-              for times in all_times for engine, why in times.absent.items()}
+    absent: dict[str, list[str]] = {}
+    for times in all_times:
+        for engine, why in times.absent.items():
+            absent.setdefault(f"{ENGINES[engine].title}: {why}", []).append(times.suite.title)
     if absent:
-        out += ["", "Not run:", ""] + [f"- {text}" for text in sorted(absent)]
+        out += ["", "Not run:", ""]
+        out += [f"- {text}" + ("" if len(suites) == len(all_times) else f" ({', '.join(suites)})")
+                for text, suites in absent.items()]
     return out
 
 
@@ -254,12 +260,20 @@ def main() -> int:
     parser.add_argument("--build-dir", type=pathlib.Path)
     parser.add_argument("--results", type=pathlib.Path)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--write", type=pathlib.Path)
+    parser.add_argument("--items", default="")
     options = parser.parse_args()
     if options.list:
         for name, title in [("startup", TITLE), *((s.name, s.title) for s in SUITES.values())]:
             print(f"suite   {name:20} {title}")
         for name, engine in ENGINES.items():
             print(f"engine  {name:20} {engine.title}: {engine.where}")
+        return 0
+    if options.write:
+        (name,) = chosen(options.only, list(SUITES), "suite")
+        workload = SUITES[name].workload(options.scale or 1)
+        workload.keep(options.items)
+        workload.write(options.write)
         return 0
     if not options.program.is_file():
         print(f"run.py: {options.program} is not there; run `make build`", file=sys.stderr)

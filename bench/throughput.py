@@ -158,6 +158,9 @@ class Bench:
         workload.write(file)
         times.transactions = workload.transactions
         names = [name for name in names if name not in suite.without]
+        for name in names:
+            if isinstance(found := self._engines[name], Unavailable):
+                times.absent[name] = str(found)
         order = random.Random(rounds)
         for r in range(rounds):
             # The reference comes first once, so that there is something to compare with.

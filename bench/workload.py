@@ -43,6 +43,10 @@ class Workload:
     def requests(self, name: str, requests: list[bytes], timed: bool = True) -> None:
         self.items.append(Item(name, [[request] for request in requests], timed))
 
+    def keep(self, prefix: str) -> None:
+        """Drops the timed items whose names do not begin so."""
+        self.items = [item for item in self.items if not item.timed or item.name.startswith(prefix)]
+
     def write(self, path: pathlib.Path) -> None:
         with path.open("wb") as file:
             def number(value: int) -> None:

@@ -110,6 +110,16 @@ def test_replay_stops_at_an_error(tmp_path):
     assert "division by zero" in done.stderr
 
 
+def test_one_item_can_be_written_for_a_profiler(tmp_path):
+    file = tmp_path / "file"
+    subprocess.run([sys.executable, str(BENCH / "run.py"), "--only", "plpgsql", "--items", "bigints",
+                    "--scale", str(TINY), "--write", str(file)], check=True, timeout=60)
+    done = subprocess.run([str(PROGRAM.parent / "bench" / "replay"), str(file), "instance"],
+                          capture_output=True, text=True, timeout=60, check=True)
+    timed = [item["name"] for item in json.loads(done.stdout)["items"] if item["timed"]]
+    assert timed == ["bigints, 1,000"]
+
+
 def test_unknown_names_are_refused():
     done = subprocess.run([sys.executable, str(BENCH / "run.py"), "--only", "sped"],
                           capture_output=True, text=True, timeout=60)
