@@ -2,17 +2,22 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <vector>
 
 #include "cli/output.h"
 
 namespace pglite::cli {
 namespace {
+
+constexpr const char* kNewFile = ".new-";  // behind the file's name, before the process's number
 
 bool is_standard(const std::string& file) {
   return file.empty() || file == "-";
@@ -46,6 +51,58 @@ class Descriptor {
   int fd_;
 };
 
+// What killed dumps into `file` left; a dump that runs has a lock on its file.
+void remove_leftovers(const std::filesystem::path& file) {
+  const std::string prefix = file.filename().string() + kNewFile;
+  std::error_code error;
+  const std::filesystem::path parent = file.has_parent_path() ? file.parent_path() : ".";
+  std::vector<std::filesystem::path> left;
+  for (std::filesystem::directory_iterator at(parent, error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (name.starts_with(prefix) &&
+        name.find_first_not_of("0123456789", prefix.size()) == std::string::npos) {
+      left.push_back(at->path());
+    }
+  }
+  for (const auto& path : left) {
+    const Descriptor fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+    if (fd.get() >= 0 && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
+  }
+}
+
+// Without a name until it is complete, where the file system has that: then a kill leaves nothing.
+Status dump_to_new_file(const DumpFunction& dump, const Options& options,
+                        const ArchiveRequest& request) {
+  const std::filesystem::path file(request.file);
+  remove_leftovers(file);
+  const std::string temporary = request.file + kNewFile + std::to_string(getpid());
+  const std::string parent = file.has_parent_path() ? file.parent_path().string() : ".";
+  // Giving it a name goes by way of /proc.
+  const bool can_name = ::access("/proc/self/fd", X_OK) == 0;
+  int opened = can_name ? ::open(parent.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) : -1;
+  bool has_name = opened < 0;
+  if (has_name) {
+    opened = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  }
+  const Descriptor fd(opened);
+  if (fd.get() < 0) return cannot_write(request.file, errno);
+  (void)::flock(fd.get(), LOCK_EX | LOCK_NB);
+  Status status = dump_to(fd.get(), request.file, dump, options, request.compression);
+  if (status.ok() && ::fsync(fd.get()) != 0) status = cannot_write(request.file, errno);
+  if (status.ok() && !has_name) {
+    const std::string unnamed = "/proc/self/fd/" + std::to_string(fd.get());
+    has_name =
+        ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, temporary.c_str(), AT_SYMLINK_FOLLOW) == 0;
+    if (!has_name) status = cannot_write(request.file, errno);
+  }
+  if (status.ok() && ::rename(temporary.c_str(), request.file.c_str()) != 0) {
+    status = cannot_write(request.file, errno);
+  }
+  if (!status.ok() && has_name) ::unlink(temporary.c_str());
+  return status;
+}
+
 }  // namespace
 
 Status run_dump(const DumpFunction& dump, const Options& options, const ArchiveRequest& request,
@@ -63,19 +120,7 @@ Status run_dump(const DumpFunction& dump, const Options& options, const ArchiveR
     if (fd.get() < 0) return cannot_write(request.file, errno);
     return dump_to(fd.get(), request.file, dump, options, request.compression);
   }
-  const std::string temporary = request.file + ".new-" + std::to_string(getpid());
-  Status status;
-  {
-    const Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (fd.get() < 0) return cannot_write(request.file, errno);
-    status = dump_to(fd.get(), request.file, dump, options, request.compression);
-    if (status.ok() && ::fsync(fd.get()) != 0) status = cannot_write(request.file, errno);
-  }
-  if (status.ok() && ::rename(temporary.c_str(), request.file.c_str()) != 0) {
-    status = cannot_write(request.file, errno);
-  }
-  if (!status.ok()) ::unlink(temporary.c_str());
-  return status;
+  return dump_to_new_file(dump, options, request);
 }
 
 Status run_restore(const RestoreFunction& restore, const Options& options,

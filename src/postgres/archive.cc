@@ -81,7 +81,10 @@ Status dump_tree(vfs::HostFileSystem& files, const std::string& directory,
   std::ranges::sort(*entries, {}, &vfs::DirectoryEntry::name);
   for (const vfs::DirectoryEntry& entry : *entries) {
     const std::string name = (directory == "/" ? directory : directory + "/") + entry.name;
-    if (directory == "/" && entry.name == kPidFile) continue;
+    // The archive is of a cluster that is there.
+    if (directory == "/" && (entry.name == kPidFile || entry.name == postgres::kUnfinishedFile)) {
+      continue;
+    }
     const auto metadata = files.metadata(name, false);
     if (!metadata) return unreadable(name, metadata.error());
     const bool is_directory = S_ISDIR(metadata->mode);

@@ -31,11 +31,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kMajorVersion = "18";
-// Where a cluster is made before it is moved into its place, entry by entry, PG_VERSION last. If we
-// die on the way, the next open() finds this directory and finishes or starts over. The names tell
-// a copy of the template, whose role and database are still to be made, from a cluster of its own.
+// Where a cluster is made. When it is complete, the directory gets the second name, and what is in
+// it is moved into its place, entry by entry, PG_VERSION last. If we die on the way, the next
+// open() finds a directory of the first name and starts over, or one of the second and finishes.
+// The names tell a copy of the template, whose role and database may still be to be made, from a
+// cluster of its own.
 constexpr std::string_view kTemplateStaging = ".pglite-port-new";
 constexpr std::string_view kRestoreStaging = ".pglite-port-restore";
+constexpr std::string_view kComplete = "-complete";
 constexpr std::string_view kVersionFile = "PG_VERSION";
 constexpr std::string_view kPidFile = "postmaster.pid";
 
@@ -210,33 +213,37 @@ Status DataDirectory::check(Content* content) {
                             std::to_string(server.process) + " (" + std::string(kPidFile) + ")");
     }
     // What is left when the very last step of a move into place was interrupted.
-    fs::remove(directory / kTemplateStaging, error);
-    fs::remove(directory / kRestoreStaging, error);
+    for (const std::string_view staging : {kTemplateStaging, kRestoreStaging}) {
+      fs::remove(directory / (std::string(staging) + std::string(kComplete)), error);
+    }
+    is_new_ = fs::exists(directory / kUnfinishedFile, error);
     return {};
   }
-  std::vector<std::string_view> stagings;
   bool has_other = false;
+  std::vector<std::string_view> incomplete;
+  std::string_view complete;
   for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
-    const fs::path name = at->path().filename();
-    if (name == kTemplateStaging) {
-      stagings.push_back(kTemplateStaging);
-    } else if (name == kRestoreStaging) {
-      stagings.push_back(kRestoreStaging);
-    } else {
-      has_other = true;
+    const std::string name = at->path().filename().string();
+    bool is_staging = false;
+    for (const std::string_view staging : {kTemplateStaging, kRestoreStaging}) {
+      if (!name.starts_with(staging)) continue;
+      is_staging = name == staging || name.substr(staging.size()) == kComplete;
+      if (name == staging) incomplete.push_back(staging);
+      if (is_staging && name != staging) complete = staging;
     }
+    has_other = has_other || !is_staging;
   }
   if (error) return io_error(path_, "cannot be read", error.value());
-  if (stagings.size() == 1 && has_other) {
-    // A move into place was interrupted: the cluster is complete, in two places, and as new as if
-    // it had not been.
-    *content = Content::kCluster;
-    is_new_ = stagings[0] == kTemplateStaging;
-    return finish_staging(stagings[0]);
-  }
-  for (const std::string_view staging : stagings) {
+  for (const std::string_view staging : incomplete) {
     fs::remove_all(directory / staging, error);
     if (error) return io_error(path_, "cannot be cleaned", error.value());
+  }
+  if (!complete.empty()) {
+    // A move into place was interrupted: the cluster is there, in two places, and as new as if it
+    // had not been.
+    *content = Content::kCluster;
+    is_new_ = complete == kTemplateStaging;
+    return finish_staging(complete);
   }
   if (has_other) {
     return Status::incompatible("directory \"" + path_ +
@@ -248,7 +255,7 @@ Status DataDirectory::check(Content* content) {
 
 Status DataDirectory::finish_staging(std::string_view staging_name) {
   const fs::path directory(path_);
-  const fs::path staging = directory / staging_name;
+  const fs::path staging = directory / (std::string(staging_name) + std::string(kComplete));
   std::error_code error;
   std::vector<fs::path> entries;
   for (fs::directory_iterator at(staging, error), end; !error && at != end; at.increment(error)) {
@@ -276,10 +283,29 @@ Status DataDirectory::make_cluster(std::string_view staging_name, vfs::Durabilit
   if (status.ok() && durability == vfs::Durability::kSync && syncfs(lock_fd_) != 0) {
     status = io_error(path_, "cannot be made durable", errno);
   }
+  if (status.ok() &&
+      ::rename(staging.c_str(), (staging.string() + std::string(kComplete)).c_str()) != 0) {
+    status = io_error(path_, "cannot be filled", errno);
+  }
+  if (status.ok() && durability == vfs::Durability::kSync) sync_directory(path_);
   if (status.ok()) return finish_staging(staging_name);
   std::error_code ignored;
   fs::remove_all(staging, ignored);
   return status;
+}
+
+Status DataDirectory::finish() {
+  is_new_ = false;
+  const auto failed = [&](std::errc error) {
+    return io_error(path_, "cannot be finished", static_cast<int>(error));
+  };
+  const auto removed = filesystem_->remove_file("/" + std::string(kUnfinishedFile));
+  if (!removed && removed.error() == std::errc::no_such_file_or_directory) return {};
+  if (!removed) return failed(removed.error());
+  auto root = filesystem_->open("/", {.read = true, .directory = true}, 0);
+  if (!root) return failed(root.error());
+  const auto synced = (*root)->sync();
+  return synced ? Status() : failed(synced.error());
 }
 
 Status DataDirectory::open_files(vfs::Durability durability) {
@@ -297,7 +323,7 @@ Status DataDirectory::open_files(vfs::Durability durability) {
 }
 
 Status DataDirectory::open(const std::string& path, vfs::Durability durability,
-                           std::span<const std::byte> cluster_image,
+                           std::span<const std::byte> cluster_image, bool unfinished,
                            std::unique_ptr<DataDirectory>* out) {
   std::unique_ptr<DataDirectory> directory(new DataDirectory(path));
   Content content = Content::kNothing;
@@ -306,7 +332,10 @@ Status DataDirectory::open(const std::string& path, vfs::Durability durability,
   if (status.ok()) status = directory->check(&content);
   if (status.ok() && content == Content::kNothing) {
     status = directory->make_cluster(kTemplateStaging, durability, [&](StagedCluster& cluster) {
-      return fill_from_image(cluster_image, cluster);
+      Status filled = fill_from_image(cluster_image, cluster);
+      if (!filled.ok() || !unfinished) return filled;
+      const auto nothing = [](std::span<std::byte>, size_t*) { return Status(); };
+      return cluster.write_file(std::string(kUnfinishedFile), 0600, 0, nothing);
     });
     directory->is_new_ = true;
   }

@@ -23,15 +23,20 @@ Status host_path(std::string_view data_dir, std::string* path);
 // What a durability means for the files of a directory.
 vfs::Durability host_durability(Durability durability);
 
+// In a new cluster until the role and database that were asked for with it are there.
+inline constexpr std::string_view kUnfinishedFile = ".pglite-port-unfinished";
+
 class DataDirectory {
  public:
   // Takes the directory `path`, making it where it is missing, and a cluster in it where it is
-  // empty: a copy of `cluster_image`, with an identity of its own. It stays ours until the object
-  // goes: an flock(2) on the directory itself, which the kernel drops with the process.
-  // kInUse: another process has it. kIncompatible: it holds something else, or another major
-  // version's cluster; nothing was touched. kIoError: it cannot be read, written or made.
+  // empty: a copy of `cluster_image`, with an identity of its own. `unfinished`: a new cluster
+  // stays new, for later opens as well, until finish(). It stays ours until the object goes: an
+  // flock(2) on the directory itself, which the kernel drops with the process. kInUse: another
+  // process has it. kIncompatible: it holds something else, or another major version's cluster;
+  // nothing was touched. kIoError: it cannot be read, written or made.
   static Status open(const std::string& path, vfs::Durability durability,
-                     std::span<const std::byte> cluster_image, std::unique_ptr<DataDirectory>* out);
+                     std::span<const std::byte> cluster_image, bool unfinished,
+                     std::unique_ptr<DataDirectory>* out);
   // Takes a directory that holds a cluster. Failures as open(), also: kIoError, it is missing;
   // kIncompatible, it is empty.
   static Status open_existing(const std::string& path, vfs::Durability durability,
@@ -53,8 +58,11 @@ class DataDirectory {
 
   [[nodiscard]] std::shared_ptr<vfs::HostFileSystem> filesystem() const { return filesystem_; }
   [[nodiscard]] const std::string& path() const { return path_; }
-  // True when open() copied the cluster from the image, or finished that copy.
+  // True when open() copied the cluster from the image, or finished that copy, or when it is
+  // unfinished.
   [[nodiscard]] bool is_new() const { return is_new_; }
+  // It is not new any more.
+  Status finish();
 
  private:
   // What a directory holds before anything is done with it.
@@ -66,7 +74,7 @@ class DataDirectory {
   Status check(Content* content);
   // `staging` is the name of the directory that the cluster is made in.
   Status make_cluster(std::string_view staging, vfs::Durability durability, const Fill& fill);
-  // Moves what is in the staging directory to its place, PG_VERSION last, and removes it.
+  // Moves what is in the complete staging directory to its place, PG_VERSION last, and removes it.
   Status finish_staging(std::string_view staging);
   Status open_files(vfs::Durability durability);
 

@@ -86,7 +86,11 @@ class PostgresInstance final : public Instance {
   Status start_from(const SnapshotFile& snapshot);
   BackendConfig backend_config(std::string_view database);
   Status start_backend(std::string_view database);
-  // Makes the role and the database of the options in a new cluster.
+  [[nodiscard]] bool has_own_names() const {
+    return options_.username != kInitialName || options_.database != kInitialName;
+  }
+  // Makes the role and the database of the options in a new cluster, unless they are there: it may
+  // have been begun before.
   Status create_names();
   // What the caller's log throws must not unwind through the guest.
   void log(int level, std::string_view line) const {
@@ -167,8 +171,9 @@ Status PostgresInstance::open_tree() {
         "data directory \"" + options_.data_dir +
         "\" has an unknown scheme: memory://, file://PATH or a path is accepted");
   }
-  Status status = DataDirectory::open(std::string(location), postgres::host_durability(durability_),
-                                      postgres::data_directory_image(), &directory_);
+  Status status =
+      DataDirectory::open(std::string(location), postgres::host_durability(durability_),
+                          postgres::data_directory_image(), has_own_names(), &directory_);
   if (!status.ok()) return status;
   is_new_ = directory_->is_new();
   if (!tree_.root->mount(postgres::kDataDirectory, directory_->filesystem())) {
@@ -292,17 +297,22 @@ Status PostgresInstance::create_names() {
   const bool other_role = options_.username != kInitialName;
   const bool other_database = options_.database != kInitialName;
   Status status;
-  if (other_role) {
+  bool exists = false;
+  const auto look_for = [&](const std::string& table, const std::string& name) {
+    postgres::SqlResult found;
+    status = run_sql(*backend_,
+                     "SELECT 1 FROM pg_catalog." + table + " = " + postgres::quote_literal(name),
+                     &found);
+    exists = !found.rows.empty();
+  };
+  if (other_role) look_for("pg_roles WHERE rolname", options_.username);
+  if (status.ok() && other_role && !exists) {
     status = run_sql(*backend_, "CREATE ROLE " + postgres::quote_identifier(options_.username) +
                                     " SUPERUSER LOGIN");
   }
   if (!status.ok() || !other_database) return status;
-  postgres::SqlResult found;
-  status = run_sql(*backend_,
-                   "SELECT 1 FROM pg_catalog.pg_database WHERE datname = " +
-                       postgres::quote_literal(options_.database),
-                   &found);
-  if (status.ok() && found.rows.empty()) {
+  look_for("pg_database WHERE datname", options_.database);
+  if (status.ok() && !exists) {
     status = run_sql(*backend_, "CREATE DATABASE " + postgres::quote_identifier(options_.database) +
                                     " OWNER " + postgres::quote_identifier(options_.username));
   }
@@ -323,6 +333,7 @@ Status PostgresInstance::start() {
                                   : start_backend(is_new_ ? kInitialName : options_.database);
   }
   if (status.ok() && is_new_ && options_.snapshot == nullptr) status = create_names();
+  if (status.ok() && directory_ != nullptr && is_new_) status = directory_->finish();
   if (status.ok() && options_.username != kInitialName) {
     status = run_sql(*backend_,
                      "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));

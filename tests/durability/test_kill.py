@@ -9,6 +9,9 @@ compared with the model of that many transactions, row by row, by way of the hea
 indexes. Every fifth round the kill hits the start, with its recovery, instead of the writer. Rounds
 alternate between `--durability full` and `relaxed`, which promise the same for a kill.
 
+Another test kills starts that make a new directory with a role and a database of their own: the next
+start that is let through finishes what they began.
+
 At the end, and every 100 rounds, PGlite on Node opens a copy and runs amcheck over all its tables
 and B-tree indexes (where node and PGLITE_NPM_DIR are there).
 
@@ -300,3 +303,36 @@ def test_kill(tmp_path, rounds):
         f"{rounds} rounds in {time.monotonic() - began:.0f} s: {figures}, {known.n} commits acknowledged"
         f" or kept, 0 lost; slowest start {slowest:.2f} s; amcheck {checked}"
     )
+
+
+def test_kill_of_new_directories(tmp_path):
+    """Starts that make a directory, a role and a database are killed; one that is not killed finds or
+    makes all three."""
+    print(f"\nKILL_SEED={SEED}")
+    chance = random.Random(SEED)
+    rounds = max(5, ROUNDS // 5)
+    names = ("-U", "alice", "-d", "shop")
+    identity = "select current_user || ' ' || current_database()"
+    seen = dict.fromkeys(("no cluster", "unfinished", "finished"), 0)
+    whole = 0.3  # seconds that a start takes
+    for round_ in range(rounds):
+        data = tmp_path / f"new{round_}"
+        durability = ("full", "relaxed")[round_ % 2]
+        for _ in range(chance.randrange(1, 4)):
+            port = w.PortProcess("-D", str(data), *names, "--durability", durability)
+            Killer(port, chance.uniform(0, whole)).join()
+            port.wait()
+            if not (data / "PG_VERSION").exists():
+                seen["no cluster"] += 1
+            else:
+                unfinished = (data / ".pglite-port-unfinished").exists()
+                seen["unfinished" if unfinished else "finished"] += 1
+        began = time.monotonic()
+        with w.PortProcess("-D", str(data), *names, "--durability", durability) as port:
+            assert port.value(identity) == "alice shop", (round_, port.stderr())
+            whole = min(10.0, max(0.1, time.monotonic() - began))
+            assert port.value("select rolsuper from pg_roles where rolname = current_user") == "t"
+            assert port.finish() == 0
+        assert not [p for p in os.listdir(data) if p.startswith(".pglite")]
+        shutil.rmtree(data)
+    print(f"{rounds} new directories, found after kills: {seen}")

@@ -1,5 +1,6 @@
 """`pglite-port dump` and `restore`: there and back, and what is refused."""
 
+import fcntl
 import gzip
 import io
 import os
@@ -157,6 +158,28 @@ def test_an_old_archive_stays_when_the_new_one_fails(tmp_path):
     assert os.listdir(tmp_path) == ["archive"]
 
 
+def test_a_killed_dump_leaves_nothing(tmp_path, made):
+    """Not where the file system has files without names; elsewhere the next dump clears up."""
+    file = tmp_path / "archive"
+    left, busy, other = (tmp_path / f"archive.new-{suffix}" for suffix in ("1234", "99", "1a"))
+    for path in (left, busy, other):
+        path.write_bytes(b"half")
+    with busy.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for delay in (0.02, 0.05, 0.1):
+            dump = subprocess.Popen(
+                [*w.port_command(), "dump", "-D", made, "-o", file], env=w.port_environment()
+            )
+            try:
+                dump.wait(delay)
+            except subprocess.TimeoutExpired:
+                dump.kill()
+                dump.wait()
+        done = run("dump", "-D", str(made), "-o", str(file))
+        assert done.returncode == 0, done
+    assert sorted(os.listdir(tmp_path)) == ["archive", "archive.new-1a", "archive.new-99"]
+
+
 @pytest.mark.parametrize("command", ["dump", "restore"])
 def test_a_directory_is_needed(command):
     done = run(command)
@@ -303,7 +326,7 @@ def test_an_interrupted_move_of_a_restore_is_finished(tmp_path, archive):
     with w.PortProcess("-D", str(tmp_path / "alice"), "-U", "alice", "-d", "shop") as p:
         p.query("create table mine as select 7 as a").ok()
         assert p.finish() == 0
-    staging = data / ".pglite-port-restore"
+    staging = data / ".pglite-port-restore-complete"
     staging.mkdir(parents=True, mode=0o700)
     for entry in os.listdir(tmp_path / "alice"):
         target = data if entry in ("base", "pg_wal") else staging

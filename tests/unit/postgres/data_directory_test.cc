@@ -20,6 +20,7 @@ using testing::IsEmpty;
 using testing::UnorderedElementsAreArray;
 
 constexpr const char* kStaging = ".pglite-port-new";
+constexpr const char* kCompleteStaging = ".pglite-port-new-complete";
 
 void write_file(const fs::path& path, std::string_view content) {
   std::ofstream(path, std::ios::binary) << content;
@@ -51,7 +52,7 @@ class DataDirectoryTest : public testing::Test {
   }
   static Status open(const fs::path& path, std::unique_ptr<DataDirectory>* out) {
     return DataDirectory::open(path.string(), vfs::Durability::kIgnore, data_directory_image(),
-                               out);
+                               false, out);
   }
   // The result of an open that is given up at once.
   static Status try_open(const fs::path& path) {
@@ -197,24 +198,88 @@ TEST_F(DataDirectoryTest, AnInterruptedInitdbStartsOver) {
 
 TEST_F(DataDirectoryTest, AnInterruptedMoveIsFinished) {
   fs::create_directory(path);
-  copy_cluster(path / kStaging);
-  fs::rename(path / kStaging / "base", path / "base");
-  fs::rename(path / kStaging / "global", path / "global");
+  copy_cluster(path / kCompleteStaging);
+  fs::rename(path / kCompleteStaging / "base", path / "base");
+  fs::rename(path / kCompleteStaging / "global", path / "global");
   std::unique_ptr<DataDirectory> directory;
   const Status status = open(path, &directory);
   ASSERT_TRUE(status.ok()) << status.message();
   // Its role and database have still to be made.
   EXPECT_TRUE(directory->is_new());
   directory.reset();
-  EXPECT_FALSE(fs::exists(path / kStaging));
+  EXPECT_FALSE(fs::exists(path / kCompleteStaging));
   EXPECT_EQ(marker(path), "42");
 }
 
 TEST_F(DataDirectoryTest, TheLastStepIsMadeUpFor) {
   copy_cluster(path);
-  fs::create_directory(path / kStaging);
+  fs::create_directory(path / kCompleteStaging);
   EXPECT_TRUE(try_open(path).ok());
-  EXPECT_FALSE(fs::exists(path / kStaging));
+  EXPECT_FALSE(fs::exists(path / kCompleteStaging));
+}
+
+TEST_F(DataDirectoryTest, AnInterruptedMakingBesideAForeignFileIsNoCluster) {
+  fs::create_directory(path);
+  copy_cluster(path / kStaging);
+  fs::remove_all(path / kStaging / "base");
+  write_file(path / "letter.txt", "dear");
+  EXPECT_EQ(try_open(path).code(), StatusCode::kIncompatible);
+  EXPECT_THAT(names_in(path), testing::ElementsAre("letter.txt"));
+}
+
+// --- The role and the database of a new cluster ---
+
+TEST_F(DataDirectoryTest, AnUnfinishedClusterIsNewUntilItIsFinished) {
+  std::unique_ptr<DataDirectory> directory;
+  for (int i = 0; i < 2; ++i) {
+    directory.reset();
+    ASSERT_TRUE(DataDirectory::open(path.string(), vfs::Durability::kIgnore, data_directory_image(),
+                                    i == 0, &directory)
+                    .ok());
+    EXPECT_TRUE(directory->is_new());
+  }
+  EXPECT_TRUE(directory->finish().ok());
+  EXPECT_FALSE(directory->is_new());
+  directory.reset();
+  ASSERT_TRUE(open(path, &directory).ok());
+  EXPECT_FALSE(directory->is_new());
+  EXPECT_FALSE(fs::exists(path / kUnfinishedFile));
+}
+
+TEST_F(DataDirectoryTest, NamesThatWereNotMadeAreMadeLater) {
+  for (const bool role_is_there : {false, true}) {
+    fs::remove_all(path);
+    std::unique_ptr<DataDirectory> directory;
+    ASSERT_TRUE(DataDirectory::open(path.string(), vfs::Durability::kIgnore, data_directory_image(),
+                                    true, &directory)
+                    .ok());
+    directory.reset();
+    if (role_is_there) {
+      fs::remove(path / kUnfinishedFile);
+      Client(*open_instance(in_directory(path))).query("CREATE ROLE alice SUPERUSER LOGIN");
+      write_file(path / kUnfinishedFile, "");
+    }
+    Options options = in_directory(path);
+    options.username = "alice";
+    options.database = "shop";
+    for (int i = 0; i < 2; ++i) {
+      auto instance = open_instance(options);
+      ASSERT_NE(instance, nullptr);
+      EXPECT_EQ(Client(*instance).value("SELECT current_user, current_database()"), "alice|shop");
+      EXPECT_FALSE(fs::exists(path / kUnfinishedFile));
+    }
+    // It is a cluster like any other now.
+    options.username = "bob";
+    EXPECT_EQ(open_fails(options).code(), StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_F(DataDirectoryTest, ANameThatCannotBeMadeLeavesTheClusterNew) {
+  Options options = in_directory(path);
+  options.username = "pg_reserved";
+  EXPECT_EQ(open_fails(options).code(), StatusCode::kInvalidArgument);
+  options.username = "alice";
+  EXPECT_EQ(Client(*open_instance(options)).value("SELECT current_user"), "alice");
 }
 
 TEST_F(DataDirectoryTest, AKillAtAnyMomentLeavesADirectoryThatOpens) {
