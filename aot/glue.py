@@ -169,12 +169,13 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
             if kind in owned and not imported:
                 out.append(f"static {c_type}* {kind}_{name}(void* instance) {{\n"
                            f"  return {owned[kind]}(instance);\n}}\n")
+        self_ = f"W2C_SELF_{name}(instance)" if m["fused"] else "instance"
         for verb, copy in (("save", "values[{i}] = self->{field};"),
                            ("load", "self->{field} = values[{i}];")):
             lines = "".join(f"  {copy.format(i=i, field=f)}\n" for i, f in enumerate(m["globals"]))
             const = "const " if verb == "load" else ""
             out.append(f"static void {verb}_globals_{name}(void* instance, {const}uint32_t* values) "
-                       f"{{\n  w2c_{name}* self = instance;\n  (void)self;\n  (void)values;\n"
+                       f"{{\n  w2c_{name}* self = {self_};\n  (void)self;\n  (void)values;\n"
                        f"{lines}}}\n")
         out.append(f"static const guest_export exports_{name}[] = {{\n")
         exports = [e for e in m["exports"] if e["kind"] in ("func", "global")]
@@ -193,7 +194,7 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
         out.append(
             f"static const guest_module module_{name} = {{\n"
             f'  .name = "{m["name"]}",\n  .sha256 = "{m["sha256"]}",\n'
-            f"  .instance_size = sizeof(w2c_{name}),\n"
+            f"  .fused = {int(m['fused'])}, .instance_size = sizeof(w2c_{name}),\n"
             f"  .memory_size = {dylink['memory_size']}u, .memory_align = {dylink['memory_align']},\n"
             f"  .table_size = {dylink['table_size']}u, .table_align = {dylink['table_align']},\n"
             f"  .memory_min_pages = {pages[0]}u, .memory_max_pages = {pages[1] or 0}u,\n"

@@ -13,8 +13,12 @@ What is changed in wasm2c's output:
 - A large memory.fill goes to the host (guest_large_fill), which can clear memory by dropping pages:
   PostgreSQL clears its 128 MB of shared buffers at start.
 - Some exported functions of the main module get a host function in front of them or in their
-  place (HOOKS): waiting, which Emscripten does by spinning, and the point where PostgreSQL looks
-  for interrupts.
+  place (HOOKS): the clock, waiting, which Emscripten does by spinning, and the point where
+  PostgreSQL looks for interrupts. So does its CRC-32C, for which processors have an instruction.
+- A table entry is the function itself, not a wrapper that jumps to it.
+- The main module's instance lies right in front of its linear memory, and its function table in
+  front of that (fuse_instance_and_memory): the pointer that every function gets is then the base
+  of memory too, and no access has to load it.
 - A second way to instantiate, wasm2c_NAME_instantiate_bare, sets up imports, globals and the table
   but neither data segments nor start function: the memory comes from a snapshot.
 """
@@ -23,6 +27,7 @@ import argparse
 import json
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 
@@ -67,29 +72,44 @@ LARGE_FILL = 256 * 1024  # bytes; below it a plain memset is as good
 FILL = "  memset(MEM_ADDR(mem, d, n), val, n);\n"
 
 
+def include_host_header(directory: pathlib.Path, name: str) -> None:
+    header = directory / f"{name}.h"
+    header.write_text(header.read_text().replace('#include "wasm-rt.h"',
+                                                 '#include "wasm/guest_module.h"', 1))
+
+
 def send_large_fills_to_host(files: list[pathlib.Path]) -> None:
     for file in files:
         text = file.read_text()
         if FILL in text:
             call = (f"  if (UNLIKELY(n >= {LARGE_FILL})) {{\n"
-                    "    void guest_large_fill(void*, u32, u64);\n"
+                    "    RANGE_CHECK(mem, d, n);\n"
                     "    guest_large_fill(MEM_ADDR(mem, d, n), val, n);\n"
                     f"  }} else\n  {FILL}")
-            file.write_text(text.replace(FILL, call))
+            text = text.replace(FILL, call)
+            # What is smaller ends in the guard region at the latest, like any access.
+            for check in ("  RANGE_CHECK(mem, d, n);\n  if", "  RANGE_CHECK(dest, dest_addr, n);\n"
+                          "  RANGE_CHECK(src, src_addr, n);\n  memmove"):
+                if check not in text:
+                    sys.exit(f"translate.py: memory.fill or memory.copy looks different in {file}")
+                text = text.replace(check, f"  {check.split()[-1]}")
+            file.write_text(text)
             return
     # A module that never fills memory has no such function.
 
 
 # Export -> the statement that is put at the start of its C function; `return` makes it the whole.
 HOOKS = {
-    "nanosleep": "{ u32 guest_nanosleep(struct w2c_env*, u32, u32);"
-                 " return guest_nanosleep(instance->w2c_env_instance, var_p0, var_p1); }",
+    # Emscripten's has the milliseconds of Date.now().
+    "gettimeofday": "{ u64 now = guest_wall_clock();"
+                    " i64_store_default32((uint8_t*)instance, 0, 0, (u64)var_p0, now / 1000000);"
+                    " i32_store_default32((uint8_t*)instance, 0, 0, (u64)var_p0 + 8, now % 1000000);"
+                    " return 0; }",
+    "nanosleep": "{ return guest_nanosleep(instance->w2c_env_instance, var_p0, var_p1); }",
     # What is left of the timeout when there is nothing to wait for any more. (PGlite's poll answers
     # at once, and the wait loop around it spins.)
-    "WaitLatch": "{ u32 guest_wait_latch(struct w2c_env*, u32, u32, u32);"
-                 " var_p2 = guest_wait_latch(instance->w2c_env_instance, var_p0, var_p1, var_p2); }",
-    "ProcessInterrupts": "{ void guest_before_interrupts(struct w2c_env*);"
-                         " guest_before_interrupts(instance->w2c_env_instance); }",
+    "WaitLatch": "{ var_p2 = guest_wait_latch(instance->w2c_env_instance, var_p0, var_p1, var_p2); }",
+    "ProcessInterrupts": "{ guest_before_interrupts(instance->w2c_env_instance); }",
 }
 
 
@@ -135,6 +155,103 @@ def add_bare_instantiation(directory: pathlib.Path, name: str, files: list[pathl
         header.write_text(h.replace(line, line + line.replace("_instantiate(", "_instantiate_bare(")))
         return
     sys.exit(f"translate.py: no instantiate function in the C of {name}")
+
+
+# How PostgreSQL's table for CRC-32C begins.
+CRC32C_TABLE = struct.pack("<4I", 0, 0xF26B8303, 0xE13B70F7, 0x1350F3F4)
+
+
+def use_processor_for_crc32c(name: str, files: list[pathlib.Path], module: wasm.Module) -> None:
+    """pg_comp_crc32c_sb8 has no name here, but nothing else uses its table."""
+    address = module.address_of(CRC32C_TABLE)
+    head = re.compile(rf"^u32 w2c_{name}_\w+\(w2c_{name}\* instance, u32 var_p0, u32 var_p1, "
+                      r"u32 var_p2\) \{\n", re.M)
+    places = []
+    for file in files:
+        text = file.read_text()
+        for use in re.finditer(rf" = {address}u;", text):
+            start = text.rindex("\n}\n", 0, use.start()) + 3
+            function = head.search(text, start, use.start())
+            places.append((file, function and function.end()))
+    if len(set(places)) != 1 or places[0][1] is None:
+        sys.exit(f"translate.py: {name}: the function that computes CRC-32C was not found")
+    file, at = places[0]
+    text = file.read_text()
+    file.write_text(text[:at] + "  { u32 crc = var_p0;"
+                    " if (guest_crc32c(&crc, (uint8_t*)instance + var_p1, var_p2)) return crc; }\n" +
+                    text[at:])
+
+
+WRAPPER = re.compile(r"^static \w+ wrap_(\w+)\(void \*instance.*\) \{\n.*\n\}\n", re.M)
+
+
+def unwrap_table_entries(files: list[pathlib.Path]) -> None:
+    """Wrappers differ from what they call in the type of their first parameter, a pointer."""
+    for file in files:
+        text = file.read_text()
+        text, count = WRAPPER.subn("", text)
+        if count:
+            file.write_text(text.replace("(wasm_rt_function_ptr_t)wrap_",
+                                         "(wasm_rt_function_ptr_t)"))
+
+
+# What a side module's function looks up at its start and after each call.
+LOCAL_BASE = "  uint8_t* const wasm_rt_local_memory_base = (instance->w2c_env_memory)->data;\n"
+LOCAL_SIZE = re.compile(r"^ *(?:uint64_t )?wasm_rt_local_memory_size = .*;\n"
+                        r"|^ *\(void\)wasm_rt_local_memory_(?:base|size);\n", re.M)
+
+
+def fuse_instance_and_memory(directory: pathlib.Path, name: str,
+                             files: list[pathlib.Path]) -> None:
+    """Makes the `instance` of every function the address where linear memory begins.
+
+        table: GUEST_TABLE_CAPACITY entries | instance, to a whole page | linear memory ...
+                                                                        ^ instance
+
+    The constants are in src/wasm/guest_module.h, the host lays the parts out (LinearMemory).
+    """
+    field = f"W2C_SELF_{name}(instance)->w2c_"
+    table = "0x5F_indirect_function_table"
+    for file in files:
+        text = file.read_text()
+        if LOCAL_BASE not in text and file.suffix == ".c":
+            sys.exit(f"translate.py: the start of functions looks different in {file}")
+        text = text.replace(LOCAL_BASE,
+                            "  uint8_t* const wasm_rt_local_memory_base = (uint8_t*)instance;\n")
+        text = LOCAL_SIZE.sub("", text)
+        text = text.replace("wasm_rt_local_memory_size, instance->w2c_env_memory, ", "0, 0, ")
+        text = text.replace(f"CALL_INDIRECT(instance->w2c_{table}, ", "CALL_INDIRECT(instance, ")
+        text = text.replace(f"instance->w2c_{table}.data[", "GUEST_TABLE(instance)[")
+        text = text.replace(f"wasm_rt_allocate_funcref_table(&instance->w2c_{table}, ",
+                            f"guest_place_table(instance, &instance->w2c_{table}, ")
+        text = re.sub(rf"^  wasm_rt_free_funcref_table\(&instance->w2c_{table}\);\n", "", text,
+                      flags=re.M)
+        text = text.replace("instance->w2c_", field)
+        start = text.find("#define CHECK_CALL_INDIRECT(")
+        if start >= 0:
+            end = text.index("DO_CALL_INDIRECT(table, t, x, __VA_ARGS__))\n", start)
+            end = text.index("\n", end) + 1
+            text = text[:start] + FUSED_CALL_INDIRECT.format(field=field, table=table) + text[end:]
+        file.write_text(text)
+    header = directory / f"{name}.h"
+    text = header.read_text()
+    end = text.index(f"}} w2c_{name};\n") + len(f"}} w2c_{name};\n")
+    header.write_text(
+        text[:end] +
+        f"\n#define W2C_SELF_{name}(instance) \\\n"
+        f"  ((w2c_{name}*)((uint8_t*)(instance) - GUEST_INSTANCE_SIZE))\n"
+        f'_Static_assert(sizeof(w2c_{name}) <= GUEST_INSTANCE_SIZE, "GUEST_INSTANCE_SIZE");\n' +
+        text[end:])
+
+
+FUSED_CALL_INDIRECT = """\
+#define CHECK_CALL_INDIRECT(instance, ft, x)                                              \\
+  (LIKELY((x) < GUEST_TABLE_CAPACITY && ft == GUEST_TABLE(instance)[x].func_type) ||      \\
+   func_types_eq_slowpath(&{field}{table}, ft, x))
+
+#define CALL_INDIRECT(instance, t, ft, x, ...) \\
+  (CHECK_CALL_INDIRECT(instance, ft, x), ((t)GUEST_TABLE(instance)[x].func)(__VA_ARGS__))
+"""
 
 
 def mutable_globals(header: str) -> list[str]:
@@ -189,7 +306,8 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--outputs", type=int, default=1)
     parser.add_argument("--directory", type=pathlib.Path, required=True)
-    parser.add_argument("--hooks", action="store_true", help="apply HOOKS: the main module")
+    parser.add_argument("--main", action="store_true",
+                        help="the main module: apply HOOKS, fuse instance and memory")
     parser.add_argument("wasm", type=pathlib.Path)
     arguments = parser.parse_args()
 
@@ -208,13 +326,18 @@ def main() -> None:
         sys.exit(f"translate.py: {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
     module = wasm.Module(arguments.wasm)
+    include_host_header(directory, name)
     hashes = share_function_types(files, module)
     send_large_fills_to_host(files)
+    unwrap_table_entries(files)
     add_bare_instantiation(directory, name, files)
-    if arguments.hooks:
+    if arguments.main:
         add_hooks(name, files, HOOKS)
+        use_processor_for_crc32c(name, files, module)
+        fuse_instance_and_memory(directory, name, files)
     header = (directory / f"{name}.h").read_text()
     manifest = describe(name, module, header, hashes)
+    manifest["fused"] = arguments.main
     (directory / f"{name}.json").write_text(json.dumps(manifest, indent=1))
 
 

@@ -94,6 +94,7 @@ class Module:
         self.functions: list[FuncType] = []  # imported ones first
         self.exports: list[Export] = []
         self.elements: dict[int, int] = {}  # function index -> offset from the segment's base
+        self.data: list[tuple[int, bytes]] = []  # address and content of what goes to a fixed address
         self.imported_memory: tuple[int, int | None] | None = None
         self.dylink = {"memory_size": 0, "memory_align": 0, "table_size": 0, "table_align": 0,
                        "needed": []}
@@ -117,6 +118,15 @@ class Module:
                     self.exports.append(Export(name, kind, content.leb()))
             elif section == 9:
                 self._elements(content)
+            elif section == 11:
+                self._data(content)
+
+    def address_of(self, content: bytes) -> int | None:
+        """Where in memory the module puts data that begins with or holds `content`; None: nowhere."""
+        for address, data in self.data:
+            if content in data:
+                return address + data.index(content)
+        return None
 
     def _types(self, r: Reader) -> None:
         for _ in range(r.leb()):
@@ -162,6 +172,22 @@ class Module:
             for offset in range(r.leb()):
                 # The first entry wins: it is the function's address for the guest itself.
                 self.elements.setdefault(r.leb(), offset)
+
+    def _data(self, r: Reader) -> None:
+        for _ in range(r.leb()):
+            flags = r.leb()
+            if flags > 1:
+                raise WasmError(f"data segment of kind {flags} is not supported")
+            address = None
+            if flags == 0:  # 1 is passive: without an address
+                opcode = r.byte()
+                value = r.signed_leb()  # of i32.const, or the index of a global
+                if opcode not in (0x41, 0x23) or r.byte() != 0x0B:
+                    raise WasmError(f"data offset opcode {opcode:#x} is not supported")
+                address = value if opcode == 0x41 else None
+            content = r.bytes(r.leb())
+            if address is not None:
+                self.data.append((address, content))
 
     def _dylink(self, r: Reader) -> None:
         while r.at < len(r.data):

@@ -10,8 +10,6 @@
 #ifndef PGLITE_EMSCRIPTEN_INVOKE_H_
 #define PGLITE_EMSCRIPTEN_INVOKE_H_
 
-#include <csetjmp>
-
 #include "emscripten/process.h"
 #include "wasm-rt.h"
 
@@ -31,10 +29,10 @@ R invoke(w2c_env* env, wasm_rt_func_type_t type, uint32_t index, Args... argumen
   const wasm_rt_funcref_t entry = table.data[index];
   wasm::Execution& execution = Process::of(env).execution();
   const uint32_t stack_pointer = *env->stack_pointer;
-  jmp_buf target;
-  jmp_buf* const outer = execution.invoke_target;
+  wasm::JumpTarget target;
+  wasm::JumpTarget* const outer = execution.invoke_target;
   execution.invoke_target = &target;
-  if (_setjmp(target) == 0) {
+  if (PGLITE_SET_JUMP_TARGET(target) == 0) {
     const auto function = reinterpret_cast<R (*)(void*, Args...)>(entry.func);
     if constexpr (std::is_void_v<R>) {
       function(entry.module_instance, arguments...);

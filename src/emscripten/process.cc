@@ -12,7 +12,7 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
     wasm::Outcome outcome;
     process->run([&] {
       outcome = process->execution_.protect(
-          [&] { process->main_->instantiate(process->instance_.get(), &process->env_); });
+          [&] { process->main_->instantiate(process->instance(), &process->env_); });
     });
     if (!outcome.returned()) {
       *error = std::string("the module cannot be instantiated: ") +
@@ -52,28 +52,29 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
 }
 
 bool Process::bind_main_module(std::string* error) {
-  void* instance = instance_.get();
-  env_.main = instance;
-  if (env_.memory == nullptr) env_.memory = main_->memory(instance);
-  env_.table = main_->table(instance);
+  env_.main = instance();
+  if (env_.memory == nullptr) env_.memory = main_->memory(env_.main);
+  env_.table = main_->table(env_.main);
   const guest_export* stack_pointer = find_export(*main_, "__stack_pointer");
   if (stack_pointer == nullptr || stack_pointer->global == nullptr) {
     *error = "the module exports no __stack_pointer";
     return false;
   }
-  env_.stack_pointer = stack_pointer->global(instance);
+  env_.stack_pointer = stack_pointer->global(env_.main);
   execution_.memory = env_.memory;
   return true;
 }
 
 Process::Process(ProcessConfig config) : config_(std::move(config)), main_(config_.main) {
-  instance_ =
-      std::make_unique<std::max_align_t[]>(main_->instance_size / sizeof(std::max_align_t) + 1);
   got_.resize(guest_got_symbol_count + 1);
   got_resolved_.resize(guest_got_symbol_count + 1);
   if (main_->memory_max_pages != 0) {
     memory_.emplace(main_->memory_min_pages, main_->memory_max_pages);
     env_.memory = memory_->get();
+  }
+  if (!main_->fused) {
+    instance_ =
+        std::make_unique<std::max_align_t[]>(main_->instance_size / sizeof(std::max_align_t) + 1);
   }
   env_.process = this;
   env_.got = got_.data();
@@ -83,7 +84,7 @@ Process::Process(ProcessConfig config) : config_(std::move(config)), main_(confi
 Process::~Process() {
   interrupt_timer.remove();  // it stores into the memory that goes now
   for (const auto& library : libraries_) library->module->release(library->instance.get());
-  if (instantiated_) main_->release(instance_.get());
+  if (instantiated_) main_->release(instance());
 }
 
 wasm::Outcome Process::call_main(const std::vector<std::string>& arguments) {

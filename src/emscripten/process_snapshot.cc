@@ -146,7 +146,7 @@ std::unique_ptr<Process> Process::restore(ProcessConfig config, std::string_view
       });
       return outcome.returned();
     };
-    if (!instantiate(*process->main_, process->instance_.get(), env)) return nullptr;
+    if (!instantiate(*process->main_, process->instance(), env)) return nullptr;
     process->instantiated_ = true;
     if (!process->bind_main_module(error)) return nullptr;
     load_globals(in, *process->main_, env.main);

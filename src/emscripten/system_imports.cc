@@ -233,7 +233,7 @@ void w2c_wasi__snapshot__preview1_proc_exit(w2c_wasi__snapshot__preview1* env, u
 void w2c_env_0x5Femscripten_throw_longjmp(w2c_env* env) {
   wasm::Execution& execution = Process::of(env).execution();
   if (execution.invoke_target == nullptr) execution.trap("longjmp without a setjmp");
-  _longjmp(*execution.invoke_target, 1);
+  PGLITE_JUMP(*execution.invoke_target);
 }
 
 void w2c_env_0x5Fabort_js(w2c_env* env) {
@@ -400,6 +400,12 @@ uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration)
 
 void guest_before_interrupts(w2c_env* env) {
   deliver_signals(Process::of(env));
+}
+
+uint64_t guest_wall_clock() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
 }
 
 uint32_t guest_nanosleep(w2c_env* env, uint32_t request, uint32_t remaining) {

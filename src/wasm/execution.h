@@ -22,7 +22,23 @@
 
 #include "wasm-rt.h"
 
+// The guest calls setjmp for every PG_TRY and every row of a query; where the compiler has a setjmp of
+// its own it takes three stores. AddressSanitizer must see the jump, which takes libc's.
+#if defined(__x86_64__) && !__has_feature(address_sanitizer)
+#define PGLITE_SET_JUMP_TARGET(target) __builtin_setjmp((target).words)
+#define PGLITE_JUMP(target) __builtin_longjmp((target).words, 1)
+#else
+#define PGLITE_SET_JUMP_TARGET(target) _setjmp((target).buffer)
+#define PGLITE_JUMP(target) _longjmp((target).buffer, 1)
+#endif
+
 namespace pglite::wasm {
+
+// Where PGLITE_SET_JUMP_TARGET stood; valid until the function around it returns.
+union JumpTarget {
+  jmp_buf buffer;
+  void* words[5];
+};
 
 // How a protected call into guest code ended.
 struct Outcome {
@@ -89,7 +105,7 @@ class Execution {
   // The innermost longjmp target of the guest's own setjmp (emscripten::invoke keeps it). It hangs
   // on the execution because it is part of the stack: protect() begins with none, and when it ends,
   // however it does, the one from before is there again.
-  jmp_buf* invoke_target = nullptr;
+  JumpTarget* invoke_target = nullptr;
 
   // Bytes of native stack left below the caller's frame; only on the guest stack.
   [[nodiscard]] size_t stack_left() const;
@@ -111,7 +127,7 @@ class Execution {
   struct RecoveryPoint {
     jmp_buf buffer;
     RecoveryPoint* outer;
-    jmp_buf* outer_target;
+    JumpTarget* outer_target;
   };
 
   void leave(const RecoveryPoint& point) {

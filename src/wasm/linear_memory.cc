@@ -17,8 +17,10 @@ namespace {
 
 // A table is mapped whole (8 MB; pages that are never touched cost nothing), so that it grows in
 // place and without a system call: generated code and side modules keep pointers into it.
-constexpr uint64_t kMaxTableElements = uint64_t{1} << 18;
-constexpr uint64_t kTableSize = kMaxTableElements * sizeof(wasm_rt_funcref_t);
+constexpr uint64_t kMaxTableElements = GUEST_TABLE_CAPACITY;
+constexpr uint64_t kTableSize = GUEST_TABLE_SIZE;
+
+constexpr uint64_t kInFront = GUEST_TABLE_SIZE + GUEST_INSTANCE_SIZE;
 
 void* reserve(uint64_t size) {
   void* memory = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -30,15 +32,15 @@ bool make_accessible(void* start, uint64_t size) {
 }
 
 bool allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) {
-  void* data = reserve(LinearMemory::kReservation);
+  void* data = reserve(kInFront + LinearMemory::kReservation);
   if (data == nullptr) return false;
   const uint64_t size = min_pages * WASM_DEFAULT_PAGE_SIZE;
-  if (!make_accessible(data, size)) {
-    munmap(data, LinearMemory::kReservation);
+  if (!make_accessible(data, kInFront + size)) {
+    munmap(data, kInFront + LinearMemory::kReservation);
     return false;
   }
   *memory = {};
-  memory->data = static_cast<uint8_t*>(data);
+  memory->data = static_cast<uint8_t*>(data) + kInFront;
   memory->data_end = memory->data + LinearMemory::kReservation;
   memory->page_size = WASM_DEFAULT_PAGE_SIZE;
   memory->pages = min_pages;
@@ -55,7 +57,7 @@ LinearMemory::LinearMemory(uint64_t min_pages, uint64_t max_pages) {
 }
 
 LinearMemory::~LinearMemory() {
-  munmap(memory_.data, kReservation);
+  wasm_rt_free_memory(&memory_);
 }
 
 }  // namespace pglite::wasm
@@ -145,7 +147,8 @@ uint64_t wasm_rt_grow_memory(wasm_rt_memory_t* memory, uint64_t delta) {
 }
 
 void wasm_rt_free_memory(wasm_rt_memory_t* memory) {
-  munmap(memory->data, pglite::wasm::LinearMemory::kReservation);
+  munmap(memory->data - pglite::wasm::kInFront,
+         pglite::wasm::kInFront + pglite::wasm::LinearMemory::kReservation);
 }
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t* table, uint32_t elements,
@@ -156,6 +159,17 @@ void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t* table, uint32_t ele
     Execution::current()->trap("no memory for the function table");
   }
   table->data = static_cast<wasm_rt_funcref_t*>(data);
+  table->size = elements;
+  table->max_size = max_elements;
+}
+
+void guest_place_table(void* base, wasm_rt_funcref_table_t* table, uint32_t elements,
+                       uint32_t max_elements) {
+  if (elements > GUEST_TABLE_CAPACITY) {
+    Execution::current()->trap("no memory for the function table");
+  }
+  table->data = reinterpret_cast<wasm_rt_funcref_t*>(static_cast<uint8_t*>(base) -
+                                                     pglite::wasm::kInFront);
   table->size = elements;
   table->max_size = max_elements;
 }

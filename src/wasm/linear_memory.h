@@ -1,6 +1,7 @@
 // A WebAssembly linear memory as wasm2c's code wants it: 4 GiB that an address can reach and 4 GiB
 // that address plus offset can reach are reserved, the pages that exist are accessible, the rest
-// faults. It grows in place and is never copied.
+// faults. It grows in place and is never copied. In front of it is room for the table and the
+// instance of a fused module (guest_module.h), zero at first.
 #ifndef PGLITE_WASM_LINEAR_MEMORY_H_
 #define PGLITE_WASM_LINEAR_MEMORY_H_
 

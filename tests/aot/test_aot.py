@@ -13,8 +13,9 @@ import tarfile
 import pytest
 
 AOT = pathlib.Path(__file__).resolve().parents[2] / "aot"
-sys.path.insert(0, str(AOT))
+sys.path[:0] = [str(AOT), str(AOT / "pgo")]
 
+import digest  # noqa: E402
 import glue  # noqa: E402
 import wasm  # noqa: E402
 
@@ -102,6 +103,32 @@ def test_the_first_place_of_a_function_in_the_table_counts(tmp_path):
     assert module_of(tmp_path, elements).elements == {7: 0, 9: 1}
     elements = section(9, vector([leb(0) + b"\x23\x02\x0b" + vector([leb(3)])]))
     assert module_of(tmp_path, elements).elements == {3: 0}
+
+
+def test_data_is_found_by_its_content(tmp_path):
+    def data(address: bytes, content: bytes) -> bytes:
+        return address + leb(len(content)) + content
+
+    module = module_of(tmp_path, section(11, vector([
+        data(leb(0) + b"\x41\xf0\x00\x0b", b"abcdef"),   # i32.const 112
+        data(leb(1), b"passive"),
+        data(leb(0) + b"\x23\x02\x0b", b"relative"),     # global.get 2
+        data(leb(0) + b"\x41\x80\x10\x0b", b"cde"),
+    ])))
+    assert module.address_of(b"cde") == 114
+    assert module.address_of(b"passive") is None
+    assert module.address_of(b"relative") is None
+    assert module.address_of(b"xyz") is None
+
+
+@pytest.mark.parametrize("segment", [
+    leb(2) + leb(0) + b"\x41\x00\x0b" + leb(0),  # with a memory index
+    leb(0) + b"\x42\x00\x0b" + leb(0),          # i64.const
+    leb(0) + b"\x41\x00\x6a" + leb(0),          # an expression
+])
+def test_other_data_segments_are_refused(tmp_path, segment):
+    with pytest.raises(wasm.WasmError):
+        module_of(tmp_path, section(11, vector([segment])))
 
 
 @pytest.mark.parametrize("segment", [
@@ -326,3 +353,14 @@ def test_an_unpinned_name_is_refused(sandbox):
     assert done.returncode != 0
     assert "@test/other is not in inputs.lock.json" in done.stderr
     assert not sandbox.calls.exists()
+
+
+# --- pgo ---
+
+
+def test_the_profile_is_of_this_translation():
+    """A profile of other C is ignored function by function, without a word; `make pgo` renews it."""
+    modules = pathlib.Path(os.environ["PGLITE_PORT"]).parent / "aot" / "modules"
+    if not modules.is_dir():
+        pytest.skip("the program was not built here")
+    assert digest.of(modules) == (AOT / "pgo" / "guest.digest").read_text().strip()

@@ -130,14 +130,14 @@ TEST(Execution, NestedProtectsEndOneByOne) {
 
 TEST(Execution, ProtectHidesTheLongjmpTargetOfOutside) {
   Execution execution;
-  jmp_buf target;
+  JumpTarget target;
   execution.run([&] {
     execution.invoke_target = &target;
     execution.protect([&] { EXPECT_EQ(execution.invoke_target, nullptr); });
     EXPECT_EQ(execution.invoke_target, &target);
     // Left by a jump: a target that lies in the dropped frames must be gone.
     const Outcome outcome = execution.protect([&] {
-      jmp_buf inner;
+      JumpTarget inner;
       execution.invoke_target = &inner;
       execution.exit(0);
     });

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "wasm/execution.h"
+#include "wasm/guest_module.h"
 
 namespace pglite::wasm {
 namespace {
@@ -75,6 +76,26 @@ TEST(LinearMemory, FaultsBeyondItsEnd) {
   wasm_rt_grow_memory(memory.get(), 1);
   EXPECT_TRUE(touch(kPage).returned());
   EXPECT_FALSE(touch(2 * kPage).returned());
+}
+
+// A fused module's parts, where translated code computes them to be.
+TEST(LinearMemory, HasAPlaceForTableAndInstanceInFront) {
+  LinearMemory memory(1, 1);
+  uint8_t* const base = memory.get()->data;
+  const auto* instance = reinterpret_cast<const uint64_t*>(base - GUEST_INSTANCE_SIZE);
+  for (size_t i = 0; i < GUEST_INSTANCE_SIZE / sizeof(uint64_t); ++i) ASSERT_EQ(instance[i], 0U);
+
+  wasm_rt_funcref_table_t table{};
+  guest_place_table(base, &table, 3, UINT32_MAX);
+  EXPECT_EQ(table.size, 3U);
+  EXPECT_EQ(reinterpret_cast<uint8_t*>(table.data + GUEST_TABLE_CAPACITY) + GUEST_INSTANCE_SIZE,
+            base);
+  wasm_rt_funcref_t entry{};
+  entry.module_instance = base;
+  EXPECT_EQ(wasm_rt_grow_funcref_table(&table, GUEST_TABLE_CAPACITY, entry), UINT32_MAX);
+  EXPECT_EQ(wasm_rt_grow_funcref_table(&table, GUEST_TABLE_CAPACITY - 3, entry), 3U);
+  EXPECT_EQ(table.data[GUEST_TABLE_CAPACITY - 1].module_instance, base);
+  EXPECT_EQ(instance[0], 0U);
 }
 
 class Table : public testing::Test {
