@@ -67,6 +67,17 @@ bench: setup-bench build
 setup-bench:
 	scripts/setup build bench
 
+## pgo: renew the profile that guest code is compiled with (aot/pgo); after a change of the translator
+.PHONY: pgo
+pgo:
+	scripts/setup build pgo
+	cmake --preset release -B build/pgo -DBUILD_TESTING=OFF -DPGLITE_PROFILE=generate
+	LLVM_PROFILE_FILE=/dev/null cmake --build build/pgo --target pglite-port
+	rm -rf build/pgo/profiles
+	LLVM_PROFILE_FILE=$(abspath build/pgo)/profiles/%p.profraw python3 aot/pgo/train.py build/pgo/pglite-port
+	llvm-profdata-22 merge --sparse -o aot/pgo/guest.profdata build/pgo/profiles/*.profraw
+	python3 aot/pgo/digest.py build/pgo/aot/modules > aot/pgo/guest.digest
+
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 
 ## format: rewrite our sources in the house style

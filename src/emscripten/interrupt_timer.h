@@ -24,8 +24,8 @@ class InterruptTimer {
   InterruptTimer& operator=(const InterruptTimer&) = delete;
 
   // Stores 1 to `*flag` `milliseconds` from now, if this thread still exists then. `flag` must stay
-  // valid until disarm(), remove() or the destructor. Does nothing where the system has no timer left: the
-  // guest is then interrupted when it next waits.
+  // valid until disarm(), remove() or the destructor. Does nothing where the system has no timer
+  // left: the guest is then interrupted when it next waits.
   void arm(double milliseconds, uint32_t* flag);
   void disarm();
   // As disarm(), and gives the system its timer back.

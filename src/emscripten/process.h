@@ -208,7 +208,9 @@ class Process {
 
   static const guest_export* find_export(const guest_module& module, std::string_view name);
   // The main module's instance, as its functions get it.
-  void* instance() { return main_->fused ? env_.memory->data : static_cast<void*>(instance_.get()); }
+  void* instance() {
+    return main_->fused ? env_.memory->data : static_cast<void*>(instance_.get());
+  }
   // Common to create() and restore(): what instantiating left to be found.
   bool bind_main_module(std::string* error);
   uint32_t grow_table(const wasm_rt_funcref_t& entry, uint32_t count, Growth growth);
@@ -224,7 +226,7 @@ class Process {
   ProcessConfig config_;
   const guest_module* main_;
   wasm::Execution execution_;
-  std::optional<wasm::LinearMemory> memory_;  // where the main module imports its memory
+  std::optional<wasm::LinearMemory> memory_;      // where the main module imports its memory
   std::unique_ptr<std::max_align_t[]> instance_;  // of a main module that is not fused
   w2c_env env_{};
   bool instantiated_ = false;

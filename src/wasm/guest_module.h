@@ -44,16 +44,16 @@ typedef struct guest_export {
  *   table | instance, to a whole page | linear memory
  *
  * and the base of memory is the instance pointer that its functions get. */
-#define GUEST_INSTANCE_SIZE 65536u   /* no system has larger pages */
-#define GUEST_TABLE_CAPACITY 262144u /* entries; a table of a module that is not fused has as many */
+#define GUEST_INSTANCE_SIZE 65536u   /* bytes; no system has larger pages */
+#define GUEST_TABLE_CAPACITY 262144u /* entries, in a table of any module */
 #define GUEST_TABLE_SIZE (GUEST_TABLE_CAPACITY * sizeof(wasm_rt_funcref_t))
 #define GUEST_TABLE(base) \
-  ((wasm_rt_funcref_t*)((uint8_t*)(base)-GUEST_INSTANCE_SIZE - GUEST_TABLE_SIZE))
+  ((wasm_rt_funcref_t*)((uint8_t*)(base) - GUEST_INSTANCE_SIZE - GUEST_TABLE_SIZE))
 
 typedef struct guest_module {
   const char* name;
   const char* sha256; /* of the wasm binary, 64 lower-case hex digits */
-  int fused; /* 1: `instance` below is where linear memory begins, see above */
+  int fused;          /* 1: `instance` below is where linear memory begins, see above */
   size_t instance_size;
   /* dylink.0: what a side module needs before it is instantiated. Alignments are log2. */
   uint32_t memory_size, memory_align, table_size, table_align;
@@ -89,8 +89,8 @@ extern const uint32_t guest_got_symbol_count;
 extern const guest_module* const guest_modules[];
 extern const uint32_t guest_module_count;
 
-/* Continues PostgreSQL's CRC-32C in `*crc` over `size` bytes; 0: this processor has no instruction for
- * it, and nothing was done. */
+/* Continues PostgreSQL's CRC-32C in `*crc` over `size` bytes; 0: this processor has no instruction
+ * for it, and nothing was done. */
 int guest_crc32c(uint32_t* crc, const uint8_t* bytes, uint32_t size);
 
 /* In place of wasm_rt_allocate_funcref_table in a fused module. */
@@ -100,8 +100,8 @@ void guest_place_table(void* base, wasm_rt_funcref_table_t* table, uint32_t elem
 /* memory.fill of a large range that lies in the memory. */
 void guest_large_fill(void* start, uint32_t value, uint64_t size);
 
-/* What translate.py puts into functions of the main module: the clock, waiting without spinning, and
- * a step before PostgreSQL acts on interrupts. */
+/* What translate.py puts into functions of the main module: the clock, waiting without spinning,
+ * and a step before PostgreSQL acts on interrupts. */
 uint64_t guest_wall_clock(void); /* microseconds since 1970 */
 uint32_t guest_nanosleep(struct w2c_env* env, uint32_t request, uint32_t remaining);
 /* In front of WaitLatch: waits until the latch is set or the timeout (ms) is over, and returns what

@@ -168,8 +168,8 @@ void guest_place_table(void* base, wasm_rt_funcref_table_t* table, uint32_t elem
   if (elements > GUEST_TABLE_CAPACITY) {
     Execution::current()->trap("no memory for the function table");
   }
-  table->data = reinterpret_cast<wasm_rt_funcref_t*>(static_cast<uint8_t*>(base) -
-                                                     pglite::wasm::kInFront);
+  table->data =
+      reinterpret_cast<wasm_rt_funcref_t*>(static_cast<uint8_t*>(base) - pglite::wasm::kInFront);
   table->size = elements;
   table->max_size = max_elements;
 }

@@ -126,7 +126,8 @@ TEST_F(DynamicLinkingTest, ALibraryThatCannotBeLinkedHarmsNoOther) {
   int called = 0;
   for (uint32_t i = first_element; i < end; ++i) {
     const wasm_rt_funcref_t& element = env()->table->data[i];
-    if (element.func == nullptr) continue;
+    // What the library looked up in the main module is there to stay.
+    if (element.func == nullptr || element.module_instance == env()->main) continue;
     // Reading its first word is what any of its functions would do first (the sanitizer watches).
     EXPECT_NE(*static_cast<void* volatile*>(element.module_instance), nullptr);
     ++called;
