@@ -148,6 +148,18 @@ declare r record; changed int; begin
   execute format('select count(*) from %I where stock < $1', 'products') into changed using lowest;
   raise notice 'left: %', changed;
 end $$;
+create function digits(rounds int) returns bigint language plpgsql as $$
+declare a bigint := 1; b bigint := 1; t bigint; x double precision := 0; n numeric := 1; begin
+  for i in 1 .. rounds loop
+    t := (a + b * 31) % 1000000007; a := b; b := t; x := x + a / (i + 1.5); n := n * 1.0001 + i;
+    if b > 500000000 then b := b - i; elsif b < 1000 then b := b + i; end if;
+    t := case i % 3 when 0 then a when 1 then b else t end;
+  end loop; return a + b; end $$;
+create function fill(rounds int) returns int language plpgsql as $$
+declare r record; s int := 0; begin
+  for i in 1 .. rounds loop select id, score into r from customers where id = i; s := s + length(r.id::text); end loop;
+  for r in select order_id, quantity from lines order by order_id loop s := s + r.quantity; end loop;
+  return s; end $$;
 create function reverse_words(t text) returns text language plpgsql immutable as $$
 declare out text := ''; w text; begin
   foreach w in array string_to_array(t, ' ') loop out := w || ' ' || out; end loop;
@@ -160,6 +172,8 @@ begin
 end $$;
 select sum(collatz(g)) from generate_series(1, 900) g;
 select sieve(30000);
+select digits(60000);
+select fill(1400);
 select tolerant(array_agg(case when g % 3 = 0 then 'x' || g else g::text end)) from generate_series(1, 900) g;
 select count(*) from restock(40);
 select count(reverse_words(description)) from products where description is not null;
@@ -208,6 +222,30 @@ select c.relname, a.attname, format_type(a.atttypid, a.atttypmod) from pg_class 
 select table_name, column_name, data_type from information_schema.columns where table_schema = 'public' order by 1, ordinal_position;
 explain (costs off) select * from orders o join lines l on l.order_id = o.id where o.customer_id = 7;
 explain analyze select count(*) from lines where sku like 'SKU-1%';
+"""
+
+LEDGER = """
+create table accounts (id int primary key, holder char(24), branch char(12), opened date, credit numeric(14, 2));
+create table entries (
+  account int, entry int, day date, due date, settled date, kind char(1), flag char(1), amount numeric(12, 2),
+  fee numeric(6, 4), units numeric(10, 2), memo varchar(60), place char(14), big bigint, ratio double precision,
+  primary key (account, entry));
+insert into accounts select g, 'Holder ' || g, 'Branch ' || g % 40, date '2001-01-01' + g % 3000, (g * 37 % 90000) / 7.0
+  from generate_series(1, 6000) g;
+insert into entries select g / 12 + 1, g, date '2010-01-01' + g % 2500, date '2010-01-10' + g % 2500, date '2010-01-05' +
+  g * 7 % 2500, substr('ARNX', g % 4 + 1, 1), substr('OF', g % 2 + 1, 1), (g * 7919 % 1000003) / 100.0, (g % 11) / 100.0,
+  g % 50 + 1, case when g % 9 = 0 then 'urgent ' else '' end || md5(g::text), 'Place ' || g % 25, g::bigint * 1000003, g * 0.01
+  from generate_series(1, 70000) g;
+analyze accounts;
+analyze entries;
+select place, kind, sum(amount) filter (where flag = 'O') opened, sum(amount * fee) fees, avg(amount - units), variance(amount)::numeric(30, 4), max(settled - day) from entries group by rollup (place, kind) order by 1, 2;
+select account, day, sum(amount) over (partition by account order by day, entry) balance, amount - lag(amount, 1, 0.0) over (partition by account order by day, entry) change from entries order by balance desc, account, day limit 40;
+select width_bucket(amount, 0, 10000, 20) b, count(*), min(memo), max(place), sum(ratio), avg(big), stddev(ratio) from entries where day > date '2011-05-01' group by b order by b;
+select to_char(day, 'YYYY-MM') m, branch, count(*), sum(round(amount / nullif(units, 0), 3)) from entries join accounts on id = account where credit < 8000 group by 1, 2 order by 1, 2;
+select a.branch, count(*) filter (where e.memo ~ '^[a-d]'), sum(length(trim(e.place))), bool_or(e.due < e.settled), count(distinct e.place) from accounts a join entries e on e.account = a.id and e.day > a.opened + 3000 group by a.branch having count(*) > 100 order by 2 desc, 1;
+select holder, t.entry, t.amount from accounts a cross join lateral (select entry, amount from entries e where e.account = a.id order by amount desc limit 2) t where a.id % 3 = 0 order by t.amount desc, 2 limit 60;
+select e.account, f.entry - e.entry from entries e join entries f on f.account = e.account and f.day = e.day + 1 where e.units + f.units > 60 order by 1, 2 limit 100;
+select count(*) from accounts where credit > all (select avg(amount) from entries group by kind) or id in (select account from entries where flag = 'F' and units = 7);
 """
 
 ERRORS = ("select 1/0", "select * from nowhere", "insert into products (sku) values (null)",
@@ -361,6 +399,7 @@ def train(client: Client, seed: int, rounds: int) -> None:
     application(client, random_, rounds)
     for _ in range(2):
         client.each(REPORTS)
+    client.each(LEDGER)
     client.each(PLPGSQL)
     administration(client)
     application(client, random_, rounds // 4)
