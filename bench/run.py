@@ -270,8 +270,10 @@ def main() -> int:
             print(f"engine  {name:20} {engine.title}: {engine.where}")
         return 0
     if options.write:
-        (name,) = chosen(options.only, list(SUITES), "suite")
-        workload = SUITES[name].workload(options.scale or 1)
+        names = chosen(options.only, list(SUITES), "suite")
+        if len(names) != 1:
+            sys.exit("run.py: --write is for one suite: --only SUITE")
+        workload = SUITES[names[0]].workload(options.scale or 1)
         workload.keep(options.items)
         workload.write(options.write)
         return 0
