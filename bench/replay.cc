@@ -157,6 +157,7 @@ struct Seen {
   uLong checksum = crc32(0, nullptr, 0);
   size_t rows = 0;
   size_t bytes = 0;
+  std::string error;  // the first ErrorResponse, fit for JSON
 };
 
 // The rows, copied data and command tags of an answer. RowDescription holds object identifiers,
@@ -168,10 +169,10 @@ void look_at(std::string_view answer, Seen* seen) {
     last = answer[0];
     const size_t size = size_t{1} + bench::load_u32(&answer[1]);
     if (size > answer.size()) throw std::runtime_error("an answer that ends inside a message");
-    if (last == 'E') {
-      std::string fields(answer.substr(5, size - 5));
-      std::ranges::replace(fields, '\0', ' ');
-      throw std::runtime_error("ErrorResponse " + fields);
+    if (last == 'E' && seen->error.empty()) {
+      seen->error = answer.substr(5, size - 5);
+      std::ranges::replace_if(
+          seen->error, [](unsigned char c) { return c < ' ' || c == '"' || c == '\\'; }, ' ');
     }
     if (last == 'D' || last == 'C' || last == 'd') {
       seen->rows += last == 'C' ? 0 : 1;
@@ -214,9 +215,10 @@ void run_item(Reader& reader, bench::Peer& peer, bool look, Answer* answer, cons
   };
   std::printf(
       "%s{\"name\": \"%s\", \"timed\": %s, \"ms\": %.4f, \"requests\": %u, \"p50_us\": %.3f, "
-      "\"p99_us\": %.3f, \"rows\": %zu, \"bytes\": %zu, \"checksum\": \"%08lx\"}",
+      "\"p99_us\": %.3f, \"rows\": %zu, \"bytes\": %zu, \"checksum\": \"%08lx\", "
+      "\"error\": \"%s\"}",
       separator, name.c_str(), timed ? "true" : "false", total / 1000, requests, quantile(0.5),
-      quantile(0.99), seen.rows, seen.bytes, seen.checksum);
+      quantile(0.99), seen.rows, seen.bytes, seen.checksum, seen.error.c_str());
 }
 
 std::string contents(const char* name) {

@@ -47,7 +47,7 @@ function lookAt(answer, seen) {
     last = answer[position]
     const next = position + 1 + answer.readUInt32BE(position + 1)
     if (next > answer.length) throw new Error('an answer that ends inside a message')
-    if (last === 69) throw new Error('ErrorResponse ' + answer.toString('utf8', position + 5, next))
+    if (last === 69) seen.error ||= answer.toString('utf8', position + 5, next).replaceAll('\0', ' ')
     if (last === 68 || last === 100) {
       seen.rows++
     } else if (last !== 67) {
@@ -67,7 +67,7 @@ for (let left = number(); left > 0; left--) {
   const name = take(number()).toString()
   const timed = number() !== 0
   const requests = number()
-  const seen = { checksum: 0, rows: 0, bytes: 0 }
+  const seen = { checksum: 0, rows: 0, bytes: 0, error: '' }
   const samples = new Float64Array(requests)
   let total = 0
   for (let i = 0; i < requests; i++) {
@@ -96,6 +96,7 @@ for (let left = number(); left > 0; left--) {
     rows: seen.rows,
     bytes: seen.bytes,
     checksum: seen.checksum.toString(16).padStart(8, '0'),
+    error: seen.error,
   })
 }
 process.stdout.write(JSON.stringify({ items }) + '\n', () => process.exit(0))

@@ -58,6 +58,7 @@ def as_json(times: Times) -> dict:
         ],
         "not_run": times.absent,
         "other_rows": times.wrong,
+        "failed": times.failed,
     }
 
 
@@ -107,6 +108,9 @@ def as_markdown(times: Times) -> str:
     for engine, items in times.wrong.items():
         out += ["", f"Other rows than the reference's, so no time: {ENGINES[engine].title}: "
                 + "; ".join(items)]
+    for engine, errors in times.failed.items():
+        out += ["", f"Errors, so no time: {ENGINES[engine].title}:", ""]
+        out += [f"- {item}: {' '.join(error.split())}" for item, error in errors.items()]
     if times.charted:
         out += ["", f"![{suite.title}]({times.charted})"]
     rounds = max((len(s) for item in times.items for s in times.samples["ms"][item].values()),

@@ -53,6 +53,7 @@ class Times:
     charted: str = ""  # the file name of its chart
     absent: dict[str, str] = field(default_factory=dict)  # engine: why it has no times here
     wrong: dict[str, list[str]] = field(default_factory=dict)  # engine: items with other rows
+    failed: dict[str, dict[str, str]] = field(default_factory=dict)  # engine: item: its error
     _expected: dict[str, tuple] = field(default_factory=dict)
 
     def add(self, engine: str, result: dict) -> None:
@@ -60,6 +61,9 @@ class Times:
         for item in result["items"]:
             name = item["name"]
             rows = (item["checksum"], item["rows"])
+            if item["error"]:
+                self.failed.setdefault(engine, {})[name] = item["error"]
+                continue
             if not floor and self._expected.setdefault(name, rows) != rows:
                 if name not in self.wrong.setdefault(engine, []):
                     self.wrong[engine].append(name)

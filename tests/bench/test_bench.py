@@ -40,6 +40,7 @@ def test_suite_runs_with_equal_rows(result, name):
     (suite,) = (suite for suite in result[0]["suites"] if suite["suite"] == name)
     assert suite["not_run"] == {}
     assert suite["other_rows"] == {}
+    assert suite["failed"] == {}
     assert suite["items"]
     for item in suite["items"]:
         assert set(item["engines"]) == {"ours", "port", "floor-pipes", "floor-memcpy"}, item["name"]
@@ -61,7 +62,7 @@ def test_workload_is_the_same_each_time(tmp_path, name):
 
 def item(name, ms, checksum="00000001"):
     return {"name": name, "timed": True, "ms": ms, "requests": 1, "p50_us": ms * 1000,
-            "p99_us": ms * 1000, "rows": 1, "bytes": 10, "checksum": checksum}
+            "p99_us": ms * 1000, "rows": 1, "bytes": 10, "checksum": checksum, "error": ""}
 
 
 @pytest.fixture
@@ -97,17 +98,27 @@ def test_an_engine_that_cannot_run_is_a_line_with_its_reason(times):
     assert "Not run: pglite-socket: there is no node" in tables.as_markdown(times)
 
 
-def test_replay_stops_at_an_error(tmp_path):
+def test_a_failed_item_has_no_time_and_says_why(times):
+    times.add("ours", {"items": [{**item("one", 1.0), "error": "SERROR C22012"}, item("two", 1.0)]})
+    assert times.median("one", "ours") is None
+    assert times.median("two", "ours") == 1.0
+    assert "- one: SERROR C22012\n" in tables.as_markdown(times)
+
+
+@pytest.mark.parametrize("engine", [["port", str(PROGRAM)], ["instance"]])
+def test_replay_names_the_item_with_an_error_and_goes_on(tmp_path, engine):
     from workload import Workload
 
     workload = Workload("broken")
-    workload.statements("divide", ["select 1", "select 1/0"])
+    workload.statements("divide", ["select 1", "select 1 / 0 as \"quo\\ted\"", "select 2"])
+    workload.statements("fine", ["select 3"])
     workload.write(tmp_path / "file")
-    done = subprocess.run([str(PROGRAM.parent / "bench" / "replay"), str(tmp_path / "file"), "port",
-                           str(PROGRAM)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "divide, request 2: ErrorResponse" in done.stderr
-    assert "division by zero" in done.stderr
+    done = subprocess.run([str(PROGRAM.parent / "bench" / "replay"), str(tmp_path / "file"), *engine],
+                          capture_output=True, text=True, timeout=60, check=True)
+    divide, fine = json.loads(done.stdout)["items"]
+    assert "division by zero" in divide["error"]
+    assert divide["rows"] == 2
+    assert fine["error"] == ""
 
 
 def test_one_item_can_be_written_for_a_profiler(tmp_path):

@@ -31,6 +31,7 @@ struct Seen {
     checksum: crc32fast::Hasher,
     rows: usize,
     bytes: usize,
+    error: String, // the first ErrorResponse, fit for JSON
 }
 
 /// As look_at() in replay.cc.
@@ -45,9 +46,9 @@ fn look_at(mut answer: &[u8], seen: &mut Seen) -> Result<(), Failure> {
         }
         let (message, rest) = answer.split_at(size);
         match last {
-            b'E' => {
-                let text = String::from_utf8_lossy(&message[5..]).into_owned();
-                return Err(format!("ErrorResponse {text}").into());
+            b'E' if seen.error.is_empty() => {
+                let unfit = |c: char| c < ' ' || c == '"' || c == '\\';
+                seen.error = String::from_utf8_lossy(&message[5..]).replace(unfit, " ");
             }
             b'D' | b'd' => {
                 seen.rows += 1;
@@ -100,7 +101,7 @@ fn main() -> Result<(), Failure> {
             out,
             "{}{{\"name\": \"{name}\", \"timed\": {timed}, \"ms\": {:.4}, \"requests\": {requests}, \
              \"p50_us\": {:.3}, \"p99_us\": {:.3}, \"rows\": {}, \"bytes\": {}, \"checksum\": \
-             \"{:08x}\"}}",
+             \"{:08x}\", \"error\": \"{}\"}}",
             if i == 0 { "" } else { ", " },
             total / 1000.0,
             quantile(0.5),
@@ -108,6 +109,7 @@ fn main() -> Result<(), Failure> {
             seen.rows,
             seen.bytes,
             seen.checksum.finalize(),
+            seen.error,
         )?;
     }
     println!("{out}]}}");
