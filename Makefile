@@ -55,6 +55,12 @@ asan: setup-test
 power-cut-test: build-tests
 	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/power_cut_test
 
+## soak-test: MINUTES of mixed load; memory and disk must be flat
+MINUTES = 30
+.PHONY: soak-test
+soak-test: build
+	nice python3 tests/durability/soak.py $(MINUTES) $(abspath $(PORT)) $(BUILD)
+
 ## fault-test: every file operation of a workload failed with every fault (an hour)
 .PHONY: fault-test
 fault-test: build-tests

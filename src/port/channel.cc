@@ -20,20 +20,19 @@ constexpr size_t kPartsPerCall = 1024;
 
 std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
   while (true) {
-    timespec timeout{};
     const std::optional<TimePoint> until = deadline();
-    if (until) {
+    timespec timeout{};
+    if (until && block) {
       const auto left = std::max(*until - TimePoint::clock::now(), TimePoint::duration::zero());
-      if (left == left.zero()) return Event::kDeadline;
       const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
       timeout.tv_sec = seconds.count();
       timeout.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
     }
-    if (!block) timeout = {};
     // No events are asked of `out`: an error or hang-up is reported anyway.
     pollfd fds[] = {{in_, POLLIN, 0}, {out_, 0, 0}, {signals_, POLLIN, 0}};
     const int ready = ::ppoll(fds, 3, until || !block ? &timeout : nullptr, nullptr);
     if (ready < 0) {
+      if (errno == EINTR && ticker_.running()) return std::nullopt;
       if (errno == EINTR || errno == EAGAIN) continue;
       *count = static_cast<size_t>(errno);
       return Event::kError;
@@ -46,25 +45,26 @@ std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
       }
     }
     if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return Event::kOutputClosed;
-    if (fds[0].revents != 0 || !block) return std::nullopt;
+    // When it can wait for input, input goes first; when there always is some, the deadline does.
+    if (fds[0].revents != 0 && block) return std::nullopt;
+    if (until && *until <= TimePoint::clock::now()) return Event::kDeadline;
+    if (!block) return std::nullopt;
   }
 }
 
 Channel::Event Channel::read(std::span<char> room, size_t* count) {
   while (true) {
-    if (!ticker_.running()) {
-      if (const auto event = wait(true, count)) return *event;
-    } else if (ticker_.take()) {
+    if (ticker_.take()) {
       if (const auto event = wait(false, count)) return *event;
-      if (!read_since_tick_) {
-        ticker_.stop();
-        continue;
-      }
+      if (!read_since_tick_) ticker_.stop();
       read_since_tick_ = false;
+    }
+    if (!ticker_.running() || non_blocking_) {
+      if (const auto event = wait(true, count)) return *event;
     }
     const ssize_t got = ::read(in_, room.data(), room.size());
     if (got > 0) {
-      if (!ticker_.running() && !non_blocking_) ticker_.start();
+      keep_ticking();
       read_since_tick_ = true;
       *count = static_cast<size_t>(got);
       return Event::kBytes;
@@ -73,12 +73,20 @@ Channel::Event Channel::read(std::span<char> room, size_t* count) {
     if (errno == EAGAIN) {
       // Or a descriptor that we share was emptied by somebody else.
       non_blocking_ = true;
-      ticker_.stop();
     } else if (errno != EINTR) {
       *count = static_cast<size_t>(errno);
       return Event::kError;
     }
   }
+}
+
+bool Channel::readable() const {
+  pollfd fd = {in_, POLLIN, 0};
+  return ::poll(&fd, 1, 0) > 0;
+}
+
+ssize_t Channel::read_at_hand(std::span<char> room) const {
+  return ::read(in_, room.data(), room.size());
 }
 
 Status Channel::write(std::span<iovec> parts) {

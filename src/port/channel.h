@@ -43,12 +43,26 @@ class Channel {
   // input all the time, and at once when there has been none for a while.
   Event read(std::span<char> room, size_t* count);
 
+  // Called every Ticker::kInterval while the ticker runs: from a request on, also while it is run,
+  // until none comes for an interval. In a signal handler.
+  void on_tick(void (*function)(void* context), void* context) {
+    ticker_.on_tick(function, context);
+  }
+  // Makes the ticker run until no request has come for an interval.
+  void keep_ticking() {
+    if (!ticker_.running()) ticker_.start();
+  }
+  // Whether there is input, or its end. Async-signal-safe.
+  [[nodiscard]] bool readable() const;
+  // Reads what is there, where readable(): its size, or as read(2). Async-signal-safe.
+  [[nodiscard]] ssize_t read_at_hand(std::span<char> room) const;
+
   // Writes everything, waiting for the reader as long as it takes. Consumes `parts`.
   // kDisconnected: the reader is gone. kIoError: anything else.
   Status write(std::span<iovec> parts);
 
  private:
-  // Waits until there is input or anything else: nullopt is input.
+  // Waits until there is input or anything else: nullopt where a read should be tried.
   std::optional<Event> wait(bool block, size_t* count);
   [[nodiscard]] std::optional<TimePoint> deadline() const {
     return deadline_ ? deadline_() : std::nullopt;

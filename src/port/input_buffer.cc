@@ -13,7 +13,7 @@ std::span<char> InputBuffer::room(size_t wanted) {
   }
   if (end_ == capacity_) {
     size_t grown = kInitialCapacity;
-    if (capacity_ > 0) grown = std::max(capacity_ + 1, std::min(2 * capacity_, wanted));
+    if (capacity_ > 0) grown = std::max(capacity_, std::min(2 * capacity_, wanted)) + kSpare;
     char* old = data_.release();
     data_.reset(static_cast<char*>(std::realloc(old, grown)));
     if (data_ == nullptr) {

@@ -18,6 +18,8 @@ class InputBuffer {
  public:
   // A pipe holds 64 KiB by default, so one read(2) empties it.
   static constexpr size_t kInitialCapacity = size_t{64} << 10;
+  // When it grows for a large request, this much stays for what comes behind it.
+  static constexpr size_t kSpare = size_t{4} << 10;
   // More than this is given back once it is empty.
   static constexpr size_t kKeptCapacity = size_t{1} << 20;
 
@@ -28,6 +30,8 @@ class InputBuffer {
   // Room behind the bytes, never empty; `wanted` is how many bytes() the caller hopes to have.
   // Moves what bytes() returned before. Empty: there is no memory.
   std::span<char> room(size_t wanted);
+  // The room there is without moving anything; may be empty. Async-signal-safe.
+  [[nodiscard]] std::span<char> room_at_hand() { return {data_.get() + end_, capacity_ - end_}; }
   // The first `count` bytes of the room have been filled.
   void filled(size_t count) { end_ += count; }
   // The first `count` bytes() are used up.

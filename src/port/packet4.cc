@@ -85,6 +85,7 @@ void serve_packet4(Session& session) {
       }
       return;
     }
+    session.watch_for_cancel(Framing::kPacket4, kHeaderSize + length);
     if (!handle_frame(session, input.bytes().substr(kHeaderSize, length), &packets)) return;
     input.consume(kHeaderSize + length);
   }

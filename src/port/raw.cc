@@ -125,6 +125,7 @@ class Raw {
 
   bool run_pending() {
     if (pending_ == 0) return true;
+    session_.watch_for_cancel(Framing::kRaw, pending_);
     const bool go_on = session_.run(input_.bytes().substr(0, pending_));
     consume(pending_);
     pending_ = 0;

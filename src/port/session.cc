@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "port/read_ahead.h"
 #include "wire/hex_dump.h"
 
 namespace pglite::port {
@@ -26,10 +27,35 @@ Session::Session(Instance& instance, const PortOptions& options)
       channel_(options.in, options.out, options.signals,
                [this] { return instance_.idle_deadline(); }),
       answer_(options.max_answer),
-      sink_([this](std::string_view bytes) { receive(bytes); }) {}
+      sink_([this](std::string_view bytes) { receive(bytes); }) {
+  channel_.on_tick([](void* session) { static_cast<Session*>(session)->tick(); }, this);
+}
+
+// Idle work gives way to whatever comes. A request gives way to a CancelRequest behind it.
+void Session::tick() {
+  const Running running = running_.load(std::memory_order_relaxed);
+  if (running == Running::kIdleWork && channel_.readable()) return instance_.cancel();
+  if (running != Running::kRequest || watched_ == Framing::kAuto) return;
+  // Nobody else uses the buffer while a request runs, and the request's own bytes stay in place.
+  const std::span<char> room = input_.room_at_hand();
+  if (!room.empty() && !end_was_read_ && channel_.readable()) {
+    const ssize_t got = channel_.read_at_hand(room);
+    if (got == 0) end_was_read_ = true;
+    if (got > 0) input_.filled(static_cast<size_t>(got));
+  }
+  size_t seen = 0;
+  const bool found = has_cancel_request(watched_, input_.bytes().substr(next_), &seen);
+  next_ += seen;
+  if (found) instance_.cancel();
+}
 
 bool Session::fill(size_t wanted) {
   if (closed_ || at_end_) return false;
+  if (end_was_read_) {
+    log(1, "port: end of input");
+    at_end_ = true;
+    return false;
+  }
   const std::span<char> room = input_.room(wanted);
   if (room.empty()) {
     return fail_data("there is no memory for a request of more than " +
@@ -66,7 +92,10 @@ bool Session::fill(size_t wanted) {
 }
 
 bool Session::idle() {
+  channel_.keep_ticking();  // to notice a request
+  running_ = Running::kIdleWork;
   const Status status = instance_.idle(sink_);
+  running_ = Running::kNothing;
   return status.ok() || refuse(status);
 }
 
@@ -119,7 +148,9 @@ bool Session::run(std::string_view messages) {
     wire::split_frame(messages, &packets);
     for (const wire::FrontendPacket& packet : packets) note_packet(packet);
   }
+  running_ = Running::kRequest;
   const Status status = instance_.exec_protocol(messages, sink_);
+  running_ = Running::kNothing;
   if (status.ok()) return !closed_;
   return refuse(status);
 }

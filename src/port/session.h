@@ -4,6 +4,7 @@
 
 #include <pglite/instance.h>
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,6 +43,12 @@ class Session {
   // Runs whole messages; what they answer is added to the answer. If that fails the answer is
   // replaced by an ERROR frame, which is sent.
   bool run(std::string_view messages);
+  // Where in the input the next frame or message begins, behind the request that runs next: what
+  // comes there meanwhile is read, and a CancelRequest in it interrupts the request.
+  void watch_for_cancel(Framing framing, size_t next) {
+    watched_ = framing;
+    next_ = next;
+  }
   // Sends the answer as one frame and begins the next.
   bool send();
   // Drops the answer and sends an ERROR frame in its place.
@@ -76,6 +83,8 @@ class Session {
   bool idle();
   // After a failure that is not ok(): what there is to say is sent. Returns whether to go on.
   bool refuse(const Status& status);
+  // In the ticker's signal handler.
+  void tick();
   void dump(char direction, char type, std::string_view bytes) const;
 
   Instance& instance_;
@@ -86,6 +95,12 @@ class Session {
   wire::BackendScanner scanner_;
   wire::BackendReader reader_;  // for the dump
   ResponseSink sink_;
+  // What runs, for tick().
+  enum class Running { kNothing, kRequest, kIdleWork };
+  std::atomic<Running> running_ = Running::kNothing;
+  Framing watched_ = Framing::kAuto;  // kAuto: nothing is watched
+  size_t next_ = 0;
+  bool end_was_read_ = false;
   bool at_end_ = false;
   bool closed_ = false;
   bool in_batch_ = false;

@@ -154,6 +154,8 @@ uint32_t Backend::write_output(void* context, uint32_t buffer, uint32_t size) {
 
 // The sink is the caller's code and must not unwind through the guest.
 void Backend::deliver(std::string_view bytes) {
+  constexpr std::string_view kReady("Z\0\0\0\5I", 6);
+  ready_ = bytes.ends_with(kReady);
   try {
     if (collected_ != nullptr) {
       collected_->append(bytes);
@@ -264,6 +266,7 @@ Status Backend::run_to_pause(bool resume) {
     process_->execution().run(work_task_);
   }
   sink_ = nullptr;
+  process_->pending_signal = 0;  // a cancel that came too late is not for the next request
   return failure();
 }
 
@@ -290,7 +293,7 @@ Status Backend::deliver_timers(const ResponseSink& sink) {
   process.run([&] {
     // The hook in front of it runs the handlers of what is due (emscripten/interrupt_timer.h).
     wasm::Outcome outcome = process.call([&] { process_interrupts_(); });
-    if (outcome.exited(kExitLongJump)) outcome = process.call([&] { main_long_jump_(); });
+    while (outcome.exited(kExitLongJump)) outcome = process.call([&] { main_long_jump_(); });
     if (!outcome.returned()) return fail(outcome, "an idle moment");
     outcome = process.call([&] { flush_output_(); });
     if (!outcome.returned()) fail(outcome, "an idle moment");

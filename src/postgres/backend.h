@@ -66,6 +66,10 @@ class Backend {
   // True while COPY FROM STDIN waits for the client's data.
   [[nodiscard]] bool waiting_for_input() const { return process_->execution().suspended(); }
 
+  // True where the last answer ended in a ReadyForQuery outside of a transaction: the backend would
+  // do nothing but wait for a request.
+  [[nodiscard]] bool at_rest() const { return ready_ && failure_.empty() && !waiting_for_input(); }
+
  private:
   Backend() = default;
 
@@ -105,6 +109,7 @@ class Backend {
   const ResponseSink* sink_ = nullptr;
   std::string* collected_ = nullptr;  // where set, answers go here instead of to the sink
   uint32_t cancel_key_ = 0;           // random, for the client to quote
+  bool ready_ = false;                // what was sent last is ReadyForQuery(idle)
   bool trapped_ = false;              // the guest's memory cannot be relied on any more
   bool session_ended_ = false;        // by a FATAL error, in order
   std::string failure_;               // non-empty: the engine is gone, and why

@@ -16,6 +16,7 @@
 #include "postgres/guest_tree.h"
 #include "postgres/identity.h"
 #include "postgres/images.h"
+#include "postgres/maintenance.h"
 #include "postgres/session_sql.h"
 #include "postgres/snapshot_file.h"
 #include "postgres/start_failure.h"
@@ -68,7 +69,8 @@ class PostgresInstance final : public Instance {
   Status start();
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override;
   void cancel() override {
-    if (backend_ != nullptr) backend_->cancel();
+    if (backend_ != nullptr && !(maintenance_ != nullptr && maintenance_->insists()))
+      backend_->cancel();
   }
   std::optional<Clock::time_point> idle_deadline() override;
   Status idle(const ResponseSink& sink) override;
@@ -122,6 +124,7 @@ class PostgresInstance final : public Instance {
   std::shared_ptr<const SnapshotFile> last_snapshot_;
   GuestTree tree_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<postgres::Maintenance> maintenance_;  // goes before the backend
 };
 
 // PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
@@ -340,8 +343,10 @@ Status PostgresInstance::start() {
   }
   starting_ = false;
   start_log_ = {};
-  if (status.ok()) log(1, "ready");
-  return status;
+  if (!status.ok()) return status;
+  maintenance_ = std::make_unique<postgres::Maintenance>(*backend_, in_memory_);
+  log(1, "ready");
+  return {};
 }
 
 Status PostgresInstance::exec_protocol(std::string_view request, const ResponseSink& sink) {
@@ -358,6 +363,9 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
   }
   last_snapshot_.reset();
   const Busy busy(&busy_);
+  if (maintenance_->overdue()) {
+    if (status = maintenance_->step(Clock::now()); !status.ok()) return status;
+  }
   // PostgreSQL gets messages in runs as long as possible, startup packets one by one. The rest is
   // not for it: it would end over a Terminate, and has no connection to encrypt or to cancel.
   size_t position = 0;
@@ -385,22 +393,31 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
       sink("N");
     }
   }
-  return execute_run();
+  status = execute_run();
+  maintenance_->request_done();
+  return status;
 }
 
 std::optional<Instance::Clock::time_point> PostgresInstance::idle_deadline() {
   if (busy_ || backend_ == nullptr) return std::nullopt;
-  return backend_->next_timer();
+  const auto timer = backend_->next_timer();
+  const auto work = maintenance_->deadline();
+  return !timer || (work && *work < *timer) ? work : timer;
 }
 
 Status PostgresInstance::idle(const ResponseSink& sink) {
   Status status = check_not_busy();
   if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  const Clock::time_point now = Clock::now();
   const auto deadline = idle_deadline();
-  if (!deadline || *deadline > Clock::now()) return {};
+  if (!deadline || *deadline > now) return {};
   const Busy busy(&busy_);
-  return backend_->deliver_timers(sink);
+  if (const auto timer = backend_->next_timer(); timer && *timer <= now) {
+    return backend_->deliver_timers(sink);
+  }
+  last_snapshot_.reset();
+  return maintenance_->step(now);
 }
 
 Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
@@ -452,6 +469,7 @@ Status PostgresInstance::close() {
   if (backend_ == nullptr) return {};
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   Status status = in_memory_ ? Status() : backend_->stop();
+  maintenance_.reset();
   backend_.reset();
   directory_.reset();
   tree_ = {};

@@ -25,6 +25,10 @@ std::string quote_literal(std::string_view text) {
 }
 
 Status run_sql(Backend& backend, const std::string& sql, SqlResult* result) {
+  return run_messages(backend, wire::query(sql), result);
+}
+
+Status run_messages(Backend& backend, std::string_view messages, SqlResult* result) {
   Status error;
   wire::BackendReader reader;
   const ResponseSink sink = [&](std::string_view bytes) {
@@ -44,7 +48,7 @@ Status run_sql(Backend& backend, const std::string& sql, SqlResult* result) {
       }
     });
   };
-  const Status status = backend.exec(wire::query(sql), sink);
+  const Status status = backend.exec(messages, sink);
   return status.ok() ? error : status;
 }
 

@@ -22,6 +22,8 @@ struct SqlResult {
   char transaction_status = 'I';  // of ReadyForQuery: I, T, E
 };
 
+// Runs whole messages. PostgreSQL's error message is the status (kInvalidArgument).
+Status run_messages(Backend& backend, std::string_view messages, SqlResult* result = nullptr);
 // Runs one simple query. PostgreSQL's error message is the status (kInvalidArgument).
 Status run_sql(Backend& backend, const std::string& sql, SqlResult* result = nullptr);
 

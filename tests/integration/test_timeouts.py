@@ -6,6 +6,7 @@ import pgwire
 import pytest
 
 CANCELED = "57014"
+RUNS = ["select pg_sleep(60)", "select count(*) from generate_series(1, 1000000000000)"]
 
 
 @pytest.mark.parametrize(
@@ -79,18 +80,18 @@ def test_waiting_takes_no_processor_time():
 
 
 ENDED = [
-    ("idle_in_transaction_session_timeout", "begin", "25P03"),
-    ("idle_in_transaction_session_timeout", "begin; select 1/0", "25P03"),
-    ("idle_session_timeout", "select 1", "57P05"),
-    ("transaction_timeout", "begin", "25P04"),
+    (["set idle_in_transaction_session_timeout = '50ms'", "begin"], "25P03"),
+    (["set idle_in_transaction_session_timeout = '50ms'", "begin; select 1/0"], "25P03"),
+    (["set idle_session_timeout = '50ms'"], "57P05"),
+    (["set transaction_timeout = '50ms'", "begin"], "25P04"),
 ]
 
 
 @pytest.mark.parametrize("framing", ["packet4", "raw", "line"])
-@pytest.mark.parametrize("setting, sql, sqlstate", ENDED)
-def test_an_idle_session_is_ended(setting, sql, sqlstate, framing):
+@pytest.mark.parametrize("queries, sqlstate", ENDED)
+def test_an_idle_session_is_ended(queries, sqlstate, framing):
     with pgwire.PortProcess("--framing", framing) as port:
-        for text in (f"set {setting} = '50ms'", sql):
+        for text in queries:
             request = {"packet4": pgwire.frame(pgwire.query(text)), "raw": pgwire.query(text)}
             port.send(request.get(framing, text.encode() + b"\n"))
             assert pgwire.Result(port.read_frame()).kinds.endswith("Z")
@@ -127,10 +128,13 @@ def test_sessions_that_are_not_idle_go_on(clean):
 
 
 def test_copy_from_stdin_is_not_idle(clean):
-    clean.query("create table t (a int); set idle_in_transaction_session_timeout = '50ms'").ok()
-    clean.query("set idle_session_timeout = '50ms'").ok()
     port = clean
-    assert pgwire.Result(port.exchange(pgwire.query("copy t from stdin"))).kinds == "G"
+    port.query("create table t (a int)").ok()
+    copy = (
+        "set idle_in_transaction_session_timeout = '50ms'; set idle_session_timeout = '50ms';"
+        " copy t from stdin"
+    )
+    assert pgwire.Result(port.exchange(pgwire.query(copy))).kinds == "CCG"
     assert not port.has_frame(within=0.3)
     port.exchange(pgwire.copy_data("1\n"))
     port.request(pgwire.copy_done() + pgwire.query("reset all")).ok()
@@ -161,3 +165,33 @@ def test_lock_timeout_ends_a_wait_for_a_prepared_transaction(tmp_path):
         port.query("rollback prepared 'p'").ok()
         assert port.value("select count(*) from t") == "0"
         assert port.finish() == 0
+
+
+@pytest.mark.parametrize("framing", ["packet4", "raw"])
+@pytest.mark.parametrize("sql", RUNS)
+def test_a_cancel_request_interrupts_the_query(sql, framing):
+    def wrap(message):
+        return pgwire.frame(message) if framing == "packet4" else message
+
+    with pgwire.PortProcess("--framing", framing) as port:
+        for _ in range(3):
+            port.send(wrap(pgwire.query(sql)))
+            assert not port.has_frame(within=0.1)
+            port.send(wrap(pgwire.cancel_request(0, 0)))
+            assert pgwire.Result(port.read_frame(timeout=30)).sqlstate == CANCELED
+            if framing == "packet4":
+                assert port.read_frame() == b""
+        # One that comes too late, and one in a pause, hit nobody.
+        port.send(wrap(pgwire.query("select 1")) + wrap(pgwire.cancel_request(0, 0)))
+        port.send(wrap(pgwire.query("select pg_sleep(0.2)")))
+        answers = [port.read_frame() for _ in range(3 if framing == "packet4" else 2)]
+        assert pgwire.Result(answers[-1]).kinds == "TDCZ"
+
+
+def test_a_cancel_request_behind_a_large_query():
+    with pgwire.PortProcess() as port:
+        port.query("select 1").ok()
+        port.send_frame(pgwire.query("select pg_sleep(60) /* " + "x" * 3_000_000 + " */"))
+        assert not port.has_frame(within=0.2)
+        port.send_frame(pgwire.cancel_request(0, 0))
+        assert pgwire.Result(port.read_frame(timeout=30)).sqlstate == CANCELED

@@ -11,6 +11,7 @@
 
 #include <pglite/instance.h>
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ class FakeInstance : public Instance {
     return {};
   }
 
+  void cancel() override { cancelled = true; }
   std::optional<Clock::time_point> idle_deadline() override { return deadline; }
   Status idle(const ResponseSink& sink) override {
     ++idle_count;
@@ -62,6 +64,7 @@ class FakeInstance : public Instance {
   std::optional<Clock::time_point> deadline;
   std::function<Status(const ResponseSink&)> on_idle;
   int idle_count = 0;
+  std::atomic<bool> cancelled = false;
   Status close_status;
   int close_count = 0;
 

@@ -17,6 +17,7 @@
 
 #include "fake_instance.h"
 #include "port/port.h"
+#include "port/read_ahead.h"
 #include "port/shutdown_signals.h"
 #include "port/ticker.h"
 #include "wire/byte_order.h"
@@ -437,6 +438,100 @@ TEST_F(PortIoTest, ASessionThatEndsInARequestAnswersIt) {
   EXPECT_EQ(serve(instance, options), 70);
   close_fd(&out_[1]);
   EXPECT_THAT(read_frames(out_[0]), ElementsAre(FakeInstance::error("the end")));
+}
+
+struct CancelCase {
+  std::string name;
+  Framing framing;
+  bool non_blocking;
+  bool at_once;  // the CancelRequest is there before the request runs
+};
+
+class CancelTest : public PortIoTest, public ::testing::WithParamInterface<CancelCase> {};
+
+TEST_P(CancelTest, ACancelRequestInterruptsTheRequestThatRuns) {
+  const CancelCase& here = GetParam();
+  options.framing = here.framing;
+  if (here.non_blocking) ::fcntl(in_[0], F_SETFL, O_NONBLOCK);
+  const auto wrap = [&](const std::string& message) {
+    return here.framing == Framing::kPacket4 ? framed(message) : message;
+  };
+  const std::string cancel = wrap(wire::cancel_request(1, 2));
+  std::atomic<bool> runs = false;
+  // As a query that goes on until it is cancelled.
+  instance.on_call = [&] {
+    runs = true;
+    while (!instance.cancelled) std::this_thread::yield();
+  };
+  std::vector<std::string> frames;
+  const int exit_code = serve_with([&] {
+    write_all(in_[1], wrap(query("select 1")) + (here.at_once ? cancel : ""));
+    while (!runs) std::this_thread::yield();
+    if (!here.at_once) write_all(in_[1], cancel);
+    end_input();
+    frames = read_frames(out_[0]);
+  });
+  EXPECT_EQ(exit_code, 0);
+  std::vector<std::string> expected = {done()};
+  if (here.framing == Framing::kPacket4) expected.emplace_back();
+  EXPECT_EQ(frames, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, CancelTest,
+                         ::testing::Values(CancelCase{"Packet4", Framing::kPacket4, false, false},
+                                           CancelCase{"Raw", Framing::kRaw, false, false},
+                                           CancelCase{"NonBlocking", Framing::kPacket4, true,
+                                                      false},
+                                           CancelCase{"Behind", Framing::kPacket4, false, true},
+                                           CancelCase{"BehindRaw", Framing::kRaw, false, true}),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_F(PortIoTest, IdleWorkGivesWayToARequest) {
+  instance.deadline = Instance::Clock::now() + 100ms;  // while the port waits without a ticker
+  instance.on_idle = [&](const ResponseSink&) {
+    instance.deadline.reset();
+    write_all(in_[1], framed(query("select 1")));
+    while (!instance.cancelled) std::this_thread::yield();
+    return Status();
+  };
+  const int exit_code = serve_with([&] {
+    EXPECT_EQ(read_frame(out_[0]), done());
+    end_input();
+  });
+  EXPECT_EQ(exit_code, 0);
+}
+
+std::string cancel_frames(size_t count) {
+  std::string frames;
+  for (size_t i = 0; i < count; ++i) frames += framed(wire::sync());
+  return frames + framed(wire::cancel_request(1, 2));
+}
+
+TEST(ReadAhead, FindsACancelRequestAtABoundary) {
+  size_t seen = 0;
+  for (size_t before : {0, 1, 7}) {
+    const std::string frames = cancel_frames(before);
+    EXPECT_TRUE(has_cancel_request(Framing::kPacket4, frames, &seen));
+    EXPECT_EQ(seen, frames.size());
+    EXPECT_FALSE(has_cancel_request(Framing::kPacket4, frames.substr(0, frames.size() - 1), &seen));
+    EXPECT_EQ(seen, frames.size() - 20);
+  }
+  const std::string raw = query("x") + "\n" + wire::sync() + wire::cancel_request(1, 2);
+  EXPECT_TRUE(has_cancel_request(Framing::kRaw, raw, &seen));
+  EXPECT_FALSE(has_cancel_request(Framing::kRaw, raw.substr(0, raw.size() - 1), &seen));
+}
+
+TEST(ReadAhead, ContentIsNoCancelRequest) {
+  size_t seen = 0;
+  const std::string inside = query(wire::cancel_request(1, 2));
+  EXPECT_FALSE(has_cancel_request(Framing::kRaw, inside, &seen));
+  EXPECT_FALSE(has_cancel_request(Framing::kPacket4, framed(inside), &seen));
+  EXPECT_FALSE(has_cancel_request(Framing::kLine, wire::cancel_request(1, 2), &seen));
+  // A length that makes no sense, and one beyond everything.
+  EXPECT_FALSE(has_cancel_request(Framing::kRaw, std::string(100, '\0'), &seen));
+  EXPECT_FALSE(has_cancel_request(Framing::kRaw, std::string(100, '\xff'), &seen));
+  EXPECT_FALSE(has_cancel_request(Framing::kPacket4, std::string(100, '\xff'), &seen));
+  EXPECT_FALSE(has_cancel_request(Framing::kPacket4, "", &seen));
 }
 
 TEST(Ticker, PutsTheSignalBack) {

@@ -1,0 +1,172 @@
+"""House-keeping between requests (docs/maintenance.md), and that the session does not notice."""
+
+import time
+
+import pgwire as w
+import pytest
+
+QUICK = ("-o", "-c autovacuum_naptime=1s")
+
+
+def until(condition, seconds: float = 60, pause: float = 0.1) -> None:
+    """The waiting is the pause in which it is done."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(pause)
+
+
+def counts(port, table: str = "t"):
+    return port.query(
+        "select autovacuum_count, autoanalyze_count, vacuum_count, analyze_count"
+        f" from pg_stat_user_tables where relname = '{table}'"
+    ).ok().rows[0]  # fmt: skip
+
+
+def fill(port, table: str = "t", options: str = "") -> None:
+    port.query(f"create table {table} (a int primary key, b text) {options}").ok()
+    port.query(f"insert into {table} select g, 'x' from generate_series(1, 5000) g").ok()
+    port.query(f"delete from {table} where a % 2 = 0").ok()
+
+
+def test_vacuum_and_analyze_by_need():
+    with w.PortProcess(*QUICK) as port:
+        fill(port)
+        fill(port, "off", "with (autovacuum_enabled = false)")
+        until(lambda: int(counts(port)[0]) > 0 and int(counts(port)[1]) > 0, pause=1)
+        assert counts(port)[2:] == ("0", "0")
+        assert port.value("select n_dead_tup from pg_stat_user_tables where relname = 't'") == "0"
+        assert counts(port, "off") == ("0", "0", "0", "0")
+        assert port.value("select count(*) from t") == "2500"
+
+
+def test_autovacuum_can_be_switched_off():
+    with w.PortProcess("-o", "-c autovacuum=off -c autovacuum_naptime=1s") as port:
+        fill(port)
+        time.sleep(7)
+        assert counts(port) == ("0", "0", "0", "0")
+
+
+def test_the_session_does_not_notice():
+    with w.PortProcess(*QUICK) as port:
+        fill(port)
+        port.query("create role joe; create schema s; create table s.seen (a int)").ok()
+        port.query("declare held cursor with hold for select g from generate_series(1, 9) g").ok()
+        port.query("listen c; set role joe; set search_path = s, pg_catalog").ok()
+        port.query("set statement_timeout = '1ms'; set lock_timeout = '1ms'").ok()
+        port.query("set default_transaction_read_only = on; set idle_session_timeout = '40s'").ok()
+        # In reach of a path like this: an operator that must never run as superuser.
+        port.exchange(w.parse("select 43") + w.sync())
+        time.sleep(8)
+        assert not port.has_frame()
+        unnamed = w.Result(port.exchange(w.bind() + w.execute() + w.sync()))
+        assert unnamed.rows == [("43",)]
+        assert port.query("fetch 2 from held").rows == [("1",), ("2",)]
+        settings = ("role", "search_path", "statement_timeout", "lock_timeout", "idle_session_timeout")
+        assert [port.value(f"show {name}") for name in settings] == [
+            "joe", "s, pg_catalog", "1ms", "1ms", "40s",
+        ]  # fmt: skip
+        assert port.value("select current_user") == "joe"
+        assert port.query("select * from pg_prepared_statements").rows == []
+        port.query("reset role; reset all").ok()
+        assert int(counts(port)[0]) > 0
+
+
+def test_an_idle_session_is_ended_all_the_same():
+    with w.PortProcess(*QUICK) as port:
+        fill(port)
+        port.query("set idle_session_timeout = '9s'").ok()
+        error = w.Result(port.read_frame(timeout=60))
+        assert error.sqlstate == "57P05"
+        assert port.wait() == 70
+
+
+def test_nothing_is_done_in_a_transaction_or_a_batch():
+    with w.PortProcess(*QUICK) as port:
+        fill(port)
+        port.query("begin").ok()
+        time.sleep(7)
+        assert counts(port) == ("0", "0", "0", "0")
+        port.query("commit").ok()
+        # A failed batch: all is skipped until its Sync.
+        port.exchange(w.parse("select nonsense") + w.flush())
+        time.sleep(2)
+        assert w.Result(port.exchange(w.parse("select 1"))).kinds == ""
+        assert w.Result(port.exchange(w.sync())).kinds == "Z"
+        until(lambda: int(counts(port)[0]) > 0, pause=1)
+
+
+def wal_size(port) -> int:
+    return int(port.value("select sum(size) from pg_ls_waldir()"))
+
+
+LOAD = "insert into load select g, repeat('y', 500) from generate_series(1, 20000) g; truncate load"
+
+
+def test_wal_in_memory_stays_short_under_constant_load():
+    with w.PortProcess() as port:
+        port.query("create table load (a int, b text)").ok()
+        for _ in range(20):  # 12 MB each
+            port.query(LOAD).ok()
+            assert wal_size(port) <= 160 << 20
+        assert int(port.value("select num_done from pg_stat_checkpointer")) >= 0
+
+
+def test_wal_of_a_directory_stays_within_max_wal_size(tmp_path):
+    with w.PortProcess(
+        "-D", str(tmp_path / "data"), "--durability", "relaxed", "-o", "-c max_wal_size=64MB"
+    ) as port:
+        port.query("create table load (a int, b text)").ok()
+        for _ in range(20):
+            port.query(LOAD).ok()
+            assert wal_size(port) <= 112 << 20
+        assert port.finish() == 0
+
+
+def test_a_checkpoint_by_time(tmp_path):
+    with w.PortProcess("-D", str(tmp_path / "data"), "-o", "-c checkpoint_timeout=30s") as port:
+        redo = "select redo_lsn from pg_control_checkpoint()"
+        port.query("create table t (a int)").ok()
+        before = port.value(redo)
+        until(lambda: port.value(redo) != before, seconds=90, pause=5)
+        assert port.finish() == 0
+
+
+@pytest.mark.parametrize("durability", ["full", "relaxed"])
+def test_asynchronous_commits_reach_the_disk(tmp_path, durability):
+    data = str(tmp_path / "data")
+    with w.PortProcess("-D", data, "--durability", durability) as port:
+        port.query("create table t (a int); set synchronous_commit = off").ok()
+        for i in range(10):
+            port.query(f"insert into t values ({i})").ok()
+        # No request may tell: it could make PostgreSQL flush.
+        time.sleep(3)
+        port.kill()
+    with w.PortProcess("-D", data) as port:
+        assert port.value("select count(*) from t") == "10"
+        assert port.finish() == 0
+
+
+def burn(port, transactions: int) -> None:
+    port.query(
+        f"do $$ begin for i in 1..{transactions} loop"
+        " perform pg_current_xact_id(); commit; end loop; end $$"
+    ).ok()
+
+
+def test_old_transaction_ids_are_frozen_even_with_autovacuum_off():
+    with w.PortProcess("-o", "-c autovacuum_freeze_max_age=100000 -c autovacuum=off") as port:
+        fill(port)
+        burn(port, 110_000)
+        until(lambda: int(port.value("select age(datfrozenxid) from pg_database"
+                                     " where datname = 'postgres'")) < 100_000, pause=1)  # fmt: skip
+
+
+def test_a_session_that_is_never_idle_is_vacuumed_too():
+    with w.PortProcess(*QUICK) as port:
+        fill(port)
+        end = time.monotonic() + 60
+        while int(counts(port)[0]) == 0:
+            assert time.monotonic() < end
+            for _ in range(100):
+                port.query("insert into t values (0, '') on conflict (a) do update set b = ''").ok()
