@@ -19,7 +19,7 @@ namespace pglite::port {
 
 class Ticker {
  public:
-  static constexpr std::chrono::milliseconds kInterval{20};
+  static constexpr std::chrono::milliseconds kInterval{10};
 
   Ticker() = default;
   // Puts the signal's disposition back.

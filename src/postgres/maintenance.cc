@@ -291,14 +291,14 @@ Status Maintenance::flush() {
   if (*rest != '/') return {};
   const uint64_t position = high << 32 | std::strtoull(rest + 1, nullptr, 16);
   if (position <= flushed_wal()) return {};
-  emscripten::Process& process = backend_.process();
-  const auto flush_to = process.function<void(uint64_t)>("XLogFlush");
-  wasm::Outcome outcome;
-  process.run([&] { outcome = process.call([&] { flush_to(position); }); });
+  // Its last argument asks for the flush of all WAL up to the message. (Not XLogFlush(position): at
+  // the start of a page, the position is behind a page header that is not written yet.)
+  status =
+      run("SELECT pg_catalog.pg_logical_emit_message(false, 'pglite-port'::pg_catalog.text, "
+          "''::pg_catalog.text, true)",
+          nullptr);
   wal_ = flushed_wal();
-  // It fails by PANIC only; asking for a flush that is done already cannot fail.
-  if (!outcome.returned()) return Status::engine_gone("PostgreSQL ended while it flushed its WAL");
-  return {};
+  return status;
 }
 
 Status Maintenance::checkpoint(TimePoint now) {

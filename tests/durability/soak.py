@@ -147,9 +147,13 @@ def main() -> int:
         began = time.monotonic()
         next_sample = next_line = began
         while (now := time.monotonic()) < began + 60 * minutes:
-            for load in loads.values():
-                for _ in range(20):
-                    load.step()
+            for name, load in loads.items():
+                try:
+                    for _ in range(20):
+                        load.step()
+                except Exception:
+                    print(f"{name}, step {load.n}: the port says\n{load.port.stderr()}")
+                    raise
             if loads["memory"].chance.random() < 0.1:
                 time.sleep(1)
             if now < next_sample:

@@ -55,7 +55,6 @@ def test_the_session_does_not_notice():
         port.query("listen c; set role joe; set search_path = s, pg_catalog").ok()
         port.query("set statement_timeout = '1ms'; set lock_timeout = '1ms'").ok()
         port.query("set default_transaction_read_only = on; set idle_session_timeout = '40s'").ok()
-        # In reach of a path like this: an operator that must never run as superuser.
         port.exchange(w.parse("select 43") + w.sync())
         time.sleep(8)
         assert not port.has_frame()
@@ -144,6 +143,23 @@ def test_asynchronous_commits_reach_the_disk(tmp_path, durability):
         port.kill()
     with w.PortProcess("-D", data) as port:
         assert port.value("select count(*) from t") == "10"
+        assert port.finish() == 0
+
+
+def test_a_flush_up_to_the_start_of_a_page(tmp_path):
+    """There PostgreSQL's insert position is behind a page header that does not exist yet."""
+    with w.PortProcess("-D", str(tmp_path / "data"), "--durability", "relaxed") as port:
+        port.query("create table t (a int); set synchronous_commit = off").ok()
+        for _ in range(5):
+            port.query("insert into t values (1)").ok()
+            port.query(
+                "do $$ begin for i in 1..100000 loop"
+                " exit when (pg_current_wal_insert_lsn() - '0/0') % 8192 = 24;"
+                " perform pg_logical_emit_message(false, 'x', repeat('y', (random() * 100)::int));"
+                " end loop; end $$"
+            ).ok()
+            time.sleep(0.5)
+            assert port.value("select 1") == "1"
         assert port.finish() == 0
 
 

@@ -1,0 +1,100 @@
+// Instance::idle as an embedder calls it.
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "client.h"
+
+namespace pglite::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = Instance::Clock;
+
+// Waits for requests that never come, until `done`; the status of the last idle().
+template <class Done>
+Status idle_until(Instance& instance, Done done, std::string* said = nullptr) {
+  const Clock::time_point end = Clock::now() + 60s;
+  while (!done() && Clock::now() < end) {
+    std::this_thread::sleep_until(std::min(end, instance.idle_deadline().value_or(end)));
+    const Status status = instance.idle([&](std::string_view bytes) {
+      if (said != nullptr) *said += bytes;
+    });
+    if (!status.ok()) return status;
+  }
+  EXPECT_LT(Clock::now(), end);
+  return {};
+}
+
+TEST(Idle, NothingIsDueWhereNothingWasDone) {
+  auto instance = open_instance();
+  EXPECT_EQ(instance->idle_deadline(), std::nullopt);
+  EXPECT_TRUE(instance->idle([](std::string_view) {}).ok());
+}
+
+TEST(Idle, TreatsTablesAndSaysNothing) {
+  Options options;
+  options.settings = {"autovacuum_naptime=1s"};
+  auto instance = open_instance(options);
+  Client client(*instance);
+  client.query("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)");
+  client.query("DELETE FROM t");
+  std::string said;
+  const auto vacuumed = [&] {
+    return client.value("SELECT autovacuum_count > 0 FROM pg_stat_user_tables") == "t";
+  };
+  EXPECT_TRUE(idle_until(*instance, vacuumed, &said).ok());
+  EXPECT_EQ(said, "");
+  EXPECT_TRUE(instance->close().ok());
+}
+
+TEST(Idle, ATransactionIsLeftAlone) {
+  auto instance = open_instance();
+  Client client(*instance);
+  client.query("CREATE TABLE t (a int)");
+  EXPECT_NE(instance->idle_deadline(), std::nullopt);
+  client.query("BEGIN");
+  client.query("INSERT INTO t VALUES (1)");
+  EXPECT_EQ(instance->idle_deadline(), std::nullopt);
+  EXPECT_TRUE(instance->idle([](std::string_view) {}).ok());
+  client.query("COMMIT");
+  EXPECT_NE(instance->idle_deadline(), std::nullopt);
+}
+
+TEST(Idle, ASessionThatWaitsTooLongEnds) {
+  auto instance = open_instance();
+  Client client(*instance);
+  client.query("SET idle_session_timeout = '50ms'");
+  std::string said;
+  const Status status = idle_until(*instance, [] { return false; }, &said);
+  EXPECT_EQ(status.code(), StatusCode::kSessionEnded) << status.message();
+  EXPECT_THAT(said, ::testing::HasSubstr("57P05"));
+  EXPECT_EQ(client.query("SELECT 1").status.code(), StatusCode::kSessionEnded);
+  EXPECT_EQ(instance->idle_deadline(), std::nullopt);
+  EXPECT_TRUE(instance->close().ok());
+}
+
+TEST(Idle, WithoutItTheLogIsCutAllTheSame) {
+  auto instance = open_instance();
+  Client client(*instance);
+  client.query("CREATE TABLE t (a int, b text)");
+  for (int i = 0; i < 25; ++i) {
+    client.query("INSERT INTO t SELECT g, repeat('y', 500) FROM generate_series(1, 20000) g");
+    client.query("TRUNCATE t");
+  }
+  EXPECT_LT(std::stol(client.value("SELECT sum(size) FROM pg_ls_waldir()")), 200L << 20);
+}
+
+TEST(Idle, NotFromWithinItself) {
+  auto instance = open_instance();
+  Status inner;
+  const Status status = instance->exec_protocol(wire::query("SELECT 1"), [&](std::string_view) {
+    inner = instance->idle([](std::string_view) {});
+    EXPECT_EQ(instance->idle_deadline(), std::nullopt);
+  });
+  EXPECT_TRUE(status.ok());
+  EXPECT_EQ(inner.code(), StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace pglite::postgres
