@@ -65,7 +65,8 @@ bool Process::bind_main_module(std::string* error) {
   return true;
 }
 
-Process::Process(ProcessConfig config) : config_(std::move(config)), main_(config_.main) {
+Process::Process(ProcessConfig config)
+    : config_(std::move(config)), main_(config_.main), descriptors_(config_.descriptor_limit) {
   got_.resize(guest_got_symbol_count + 1);
   got_resolved_.resize(guest_got_symbol_count + 1);
   if (main_->memory_max_pages != 0) {

@@ -76,6 +76,7 @@ struct ProcessConfig {
   std::string program;                   // argv[0]
   std::vector<std::string> environment;  // "NAME=value"
   std::shared_ptr<vfs::FileSystem> filesystem;
+  int descriptor_limit = vfs::DescriptorTable::kDefaultLimit;
   // Called when the guest calls a function that no module defines, on the guest stack. If it
   // returns, the guest traps.
   std::function<void(Process&, const char* name)> on_missing_function;

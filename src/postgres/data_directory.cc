@@ -15,7 +15,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 #include <sstream>
 
 #include "postgres/guest_tree.h"
@@ -65,16 +64,21 @@ int lock_owner(const struct stat& file) {
   return 0;
 }
 
-// The beginning of a file that lies in the directory itself. Nothing where it is missing or is no
-// file: a FIFO would keep us waiting, and a link leads elsewhere.
-std::optional<std::string> read_own_file(const fs::path& directory, std::string_view name) {
+// The beginning of a file that lies in the directory itself. EPERM when it is no file: a FIFO would
+// keep us waiting, and a link leads elsewhere.
+vfs::Result<std::string> read_own_file(const fs::path& directory, std::string_view name) {
   const vfs::UniqueFd file(
       ::open((directory / name).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat status{};
-  if (file.get() < 0 || fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  if (file.get() < 0 || fstat(file.get(), &status) != 0) {
+    return vfs::error(errno == ELOOP ? std::errc::operation_not_permitted
+                                     : static_cast<std::errc>(errno));
+  }
+  if (!S_ISREG(status.st_mode)) return vfs::error(std::errc::operation_not_permitted);
   std::string content(4096, '\0');
   const ssize_t size = ::read(file.get(), content.data(), content.size());
-  content.resize(size > 0 ? static_cast<size_t>(size) : 0);
+  if (size < 0) return vfs::error(static_cast<std::errc>(errno));
+  content.resize(static_cast<size_t>(size));
   return content;
 }
 
@@ -86,7 +90,7 @@ struct PidFile {
   int process = 0;
 };
 PidFile read_pid_file(const fs::path& directory) {
-  const std::optional<std::string> content = read_own_file(directory, kPidFile);
+  const auto content = read_own_file(directory, kPidFile);
   PidFile found;
   found.exists = content.has_value();
   std::istringstream file(content.value_or(""));
@@ -118,7 +122,12 @@ Status fill_from_image(std::span<const std::byte> cluster_image, StagedCluster& 
 
 // The way out for a cluster of another version: only its own PostgreSQL can read it.
 Status check_version(const fs::path& directory, const std::string& what) {
-  std::string version = read_own_file(directory, kVersionFile).value_or("");
+  const auto content = read_own_file(directory, kVersionFile);
+  if (!content && content.error() != std::errc::operation_not_permitted) {
+    return Status::io_error(what + " cannot be read: " + std::string(kVersionFile) + ": " +
+                            std::strerror(static_cast<int>(content.error())));
+  }
+  std::string version = content.value_or("");
   version.resize(std::min(version.find('\n'), version.size()));
   if (version == kMajorVersion) return {};
   const bool readable = !version.empty() && version.size() < 20 &&

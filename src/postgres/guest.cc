@@ -1,5 +1,9 @@
 #include "postgres/guest.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+
 #include "emscripten/import_result.h"
 #include "postgres/guest_tree.h"
 #include "wasm/module_registry.h"
@@ -71,6 +75,24 @@ uint32_t close_locale_list(void* context, uint32_t stream) {
   return fclose ? fclose(stream) : 0;
 }
 
+// How many descriptors the guest may have, so that those of the host last: PostgreSQL counts what
+// it can get and keeps that many files open. Some are for us: each operation on a name takes up to
+// three for its time. Fewer than PostgreSQL starts with (FD_MINFREE in fd.c, and its reserve) fail.
+Status descriptor_limit(int* out) {
+  constexpr rlim_t kOurs = 32;
+  constexpr rlim_t kFewest = 100;
+  constexpr auto kMost = static_cast<rlim_t>(vfs::DescriptorTable::kDefaultLimit);
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = RLIM_INFINITY;
+  if (limit.rlim_cur < kFewest) {
+    return Status::engine_gone("PostgreSQL cannot be started: this process may open " +
+                               std::to_string(limit.rlim_cur) + " files (ulimit -n), at least " +
+                               std::to_string(kFewest) + " are needed");
+  }
+  *out = static_cast<int>(std::min(limit.rlim_cur - kOurs, kMost));
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string> postgres_environment(std::string_view username,
@@ -122,9 +144,11 @@ Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
                              std::function<void(std::string_view)> log,
                              std::unique_ptr<Process>* out) {
   std::string error;
-  *out = Process::create(
-      postgres_process_config(std::move(filesystem), std::move(environment), std::move(log)),
-      &error);
+  emscripten::ProcessConfig config =
+      postgres_process_config(std::move(filesystem), std::move(environment), std::move(log));
+  Status status = descriptor_limit(&config.descriptor_limit);
+  if (!status.ok()) return status;
+  *out = Process::create(std::move(config), &error);
   if (*out == nullptr) return Status::engine_gone("PostgreSQL cannot be started: " + error);
   Process& process = **out;
   wasm::Outcome outcome;
