@@ -1,7 +1,7 @@
 import pytest
 
 import corpus  # noqa: F401  (puts pgwire on the path)
-import engines
+import engine_pair
 
 SUMMARY = {"files": 0, "requests": 0, "listed": 0, "errors": 0}
 
@@ -9,9 +9,9 @@ SUMMARY = {"files": 0, "requests": 0, "listed": 0, "errors": 0}
 @pytest.fixture(scope="session")
 def pair():
     """Both engines. A test that finds them unequal closes them; the next opens fresh ones."""
-    engines_pair = engines.Pair()
-    yield engines_pair
-    engines_pair.close()
+    both = engine_pair.Pair()
+    yield both
+    both.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import compare
 import corpus
-import engines
+import engine_pair
 import pgwire
 import pytest
 
@@ -39,7 +39,7 @@ def test_same_answers(path, pair, summary):
     clean = False
     try:
         for request in requests + [
-            corpus.Request(f"(reset) {sql}", pgwire.query(sql)) for sql in engines.RESET
+            corpus.Request(f"(reset) {sql}", pgwire.query(sql)) for sql in engine_pair.RESET
         ]:
             try:
                 difference = listed.get(compare.squeeze(request.label))

@@ -5,7 +5,7 @@ are wrong or empty). Here we show that this is still so, and that ours does bett
 answer and a session that goes on, or an ERROR frame and a non-zero exit; never a wrong answer.
 """
 
-import engines
+import engine_pair
 import pgwire
 import pytest
 
@@ -26,7 +26,7 @@ FAILURES = {
 @pytest.fixture(scope="module")
 def answers():
     """Every statement on a Node of its own, all of them at once."""
-    running = {name: engines.reference() for name in FAILURES}
+    running = {name: engine_pair.reference() for name in FAILURES}
     found = {}
     try:
         for name, engine in running.items():
