@@ -1,10 +1,13 @@
 #include "postgres/data_directory.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -109,6 +112,23 @@ void sync_directory(const fs::path& path) {
   if (fd < 0) return;
   fsync(fd);
   close(fd);
+}
+
+// Whether syncfs(2) is what fsync of every file is: it reaches the disk, and failures of earlier
+// writes are reported (since Linux 5.8). Network and user-space file systems leave out either.
+bool syncfs_is_as_good(int fd) {
+  constexpr long kFileSystems[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+                                   F2FS_SUPER_MAGIC, TMPFS_MAGIC};
+  struct statfs type{};
+  utsname kernel{};
+  if (fstatfs(fd, &type) != 0 || uname(&kernel) != 0) return false;
+  std::istringstream release(kernel.release);
+  int major_number = 0;
+  int minor_number = 0;
+  char dot = 0;
+  release >> major_number >> dot >> minor_number;
+  const bool reports = major_number > 5 || (major_number == 5 && minor_number >= 8);
+  return reports && std::ranges::find(kFileSystems, type.f_type) != std::end(kFileSystems);
 }
 
 Status fill_from_image(std::span<const std::byte> cluster_image, StagedCluster& target) {
@@ -303,6 +323,18 @@ Status DataDirectory::make_cluster(std::string_view staging_name, vfs::Durabilit
   return status;
 }
 
+Status DataDirectory::sync_before_recovery(bool* synced) {
+  *synced = false;
+  bool shut_down = false;
+  // A damaged control file is PostgreSQL's to report.
+  const Status status = read_shut_down(*filesystem_, "", &shut_down);
+  if (!status.ok() || shut_down || durability_ != vfs::Durability::kSync) return {};
+  if (!syncfs_is_as_good(lock_fd_)) return {};
+  if (syncfs(lock_fd_) != 0) return io_error(path_, "cannot be made durable", errno);
+  *synced = true;
+  return {};
+}
+
 Status DataDirectory::finish() {
   is_new_ = false;
   const auto failed = [&](std::errc error) {
@@ -321,6 +353,7 @@ Status DataDirectory::open_files(vfs::Durability durability) {
   auto host = vfs::HostFileSystem::open(path_, durability);
   if (!host) return io_error(path_, "cannot be opened", static_cast<int>(host.error()));
   filesystem_ = std::move(*host);
+  durability_ = durability;
   // A guest's lock file names a process of the guest's, which says nothing on the host. The
   // directory is ours, so whoever wrote it is gone. One that names nobody is what a power cut may
   // leave (the file's name, not its contents); PostgreSQL would refuse to start over it.

@@ -61,6 +61,10 @@ class DataDirectory {
   // True when open() copied the cluster from the image, or finished that copy, or when it is
   // unfinished.
   [[nodiscard]] bool is_new() const { return is_new_; }
+  // Writes all of it to disk at once, where recovery will want it there. `*synced` is false where
+  // nothing was done: the cluster was shut down, durability does not ask for it, or the host's file
+  // system is not known to do that as reliably as fsync(2) of each file.
+  Status sync_before_recovery(bool* synced);
   // It is not new any more.
   Status finish();
 
@@ -82,6 +86,7 @@ class DataDirectory {
   bool was_made_ = false;  // by make()
   int lock_fd_ = -1;
   std::shared_ptr<vfs::HostFileSystem> filesystem_;
+  vfs::Durability durability_ = vfs::Durability::kSync;
   bool is_new_ = false;
 };
 

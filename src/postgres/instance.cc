@@ -20,6 +20,7 @@
 #include "postgres/session_sql.h"
 #include "postgres/snapshot_file.h"
 #include "postgres/start_failure.h"
+#include "postgres/synced_filesystem.h"
 #include "vfs/image.h"
 #include "wasm/module_registry.h"
 #include "wire/frontend.h"
@@ -122,6 +123,8 @@ class PostgresInstance final : public Instance {
   std::shared_ptr<const SnapshotFile> snapshot_;
   // Taken since the last request: it is still what the instance is.
   std::shared_ptr<const SnapshotFile> last_snapshot_;
+  // While PostgreSQL starts, where it recovers.
+  std::shared_ptr<postgres::SyncedFileSystem> synced_files_;
   GuestTree tree_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<postgres::Maintenance> maintenance_;  // goes before the backend
@@ -179,7 +182,15 @@ Status PostgresInstance::open_tree() {
                           postgres::data_directory_image(), has_own_names(), &directory_);
   if (!status.ok()) return status;
   is_new_ = directory_->is_new();
-  if (!tree_.root->mount(postgres::kDataDirectory, directory_->filesystem())) {
+  std::shared_ptr<vfs::FileSystem> files = directory_->filesystem();
+  bool synced = false;
+  status = directory_->sync_before_recovery(&synced);
+  if (!status.ok()) return status;
+  if (synced) {
+    synced_files_ = std::make_shared<postgres::SyncedFileSystem>(files);
+    files = synced_files_;
+  }
+  if (!tree_.root->mount(postgres::kDataDirectory, files)) {
     return Status::engine_gone("the data directory cannot be mounted");
   }
   return {};
@@ -243,6 +254,8 @@ BackendConfig PostgresInstance::backend_config(std::string_view database) {
 Status PostgresInstance::start_backend(std::string_view database) {
   start_log_.clear();
   Status status = Backend::start(backend_config(database), &backend_);
+  if (synced_files_ != nullptr) synced_files_->forget();
+  synced_files_.reset();
   if (status.ok() || directory_ == nullptr) return status;
   return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
 }
