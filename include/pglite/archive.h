@@ -8,6 +8,8 @@
 //                                          return pglite::Status();
 //                                        });
 //
+// Instance::dump() does it with a cluster that is open, memory:// included.
+//
 // An archive is a copy of a cluster, its system identifier included. It fits every PGlite of the
 // same PostgreSQL major version, and only those.
 #ifndef PGLITE_ARCHIVE_H_
@@ -22,12 +24,8 @@
 
 namespace pglite {
 
-// Receives bytes in order. A failure ends the operation, which returns it.
-using ByteSink = std::function<Status(std::string_view bytes)>;
 // Puts at most `size` bytes at `buffer` and their number into `*count`; 0 is the end.
 using ByteSource = std::function<Status(char* buffer, size_t size, size_t* count)>;
-
-enum class Compression { kNone, kGzip };
 
 // Writes the cluster in the directory `options.data_dir` to `sink`, holding the directory's lock.
 // A cluster that was not shut down is started first (with `options.durability`, `settings` and

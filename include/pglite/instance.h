@@ -59,6 +59,11 @@ struct Options {
 // call may end in the middle of a message; the concatenation of all calls is whole messages.
 using ResponseSink = std::function<void(std::string_view bytes)>;
 
+// Receives bytes in order. A failure ends the operation, which returns it.
+using ByteSink = std::function<Status(std::string_view bytes)>;
+
+enum class Compression { kNone, kGzip };
+
 class Instance {
  public:
   // Opens (and where needed creates) the cluster and starts PostgreSQL in it. On success `*out` is
@@ -117,6 +122,15 @@ class Instance {
   virtual Status clone(std::unique_ptr<Instance>* out) {
     (void)out;
     return Status::invalid_argument("this instance cannot be cloned");
+  }
+
+  // Checkpoints, and writes the cluster as it is now as an archive (archive.h): of a memory
+  // instance and of a directory. It is that of a server that runs: who opens what is made of it
+  // recovers first. kInvalidArgument while a transaction or a COPY is open, and where the session's
+  // role may not checkpoint.
+  virtual Status dump(Compression compression, const ByteSink& sink) {
+    (void)compression, (void)sink;
+    return Status::invalid_argument("this instance cannot be dumped");
   }
 
   // Checkpoints, stops PostgreSQL and releases the directory; a memory instance is dropped as it

@@ -1,18 +1,15 @@
 // pglite/archive.h: a data directory's files to and from a tar file.
 #include "pglite/archive.h"
 
-#include <sys/stat.h>
-
-#include <algorithm>
-#include <system_error>
-#include <vector>
+#include <memory>
+#include <string>
 
 #include "archive/gzip.h"
 #include "archive/tar.h"
+#include "postgres/archive_writer.h"
 #include "postgres/data_directory.h"
 #include "postgres/identity.h"
 #include "postgres/without_exceptions.h"
-#include "vfs/host_filesystem.h"
 
 namespace pglite {
 namespace {
@@ -50,77 +47,13 @@ Status open_at_rest(const Options& options, const std::string& path,
   }
 }
 
-Status unreadable(const std::string& name, std::errc error) {
-  return Status::io_error("\"" + name + "\" in the data directory cannot be read: " +
-                          std::make_error_code(error).message());
-}
-
-Status dump_file(vfs::HostFileSystem& files, const std::string& name, uint64_t size,
-                 archive::TarWriter& tar) {
-  auto file = files.open(name, {.read = true}, 0);
-  if (!file) return unreadable(name, file.error());
-  std::vector<std::byte> buffer(std::min<uint64_t>(size, uint64_t{1} << 20));
-  for (uint64_t offset = 0; offset < size;) {
-    const size_t wanted = std::min<uint64_t>(buffer.size(), size - offset);
-    const auto count = (*file)->read(std::span(buffer).first(wanted), offset);
-    if (!count) return unreadable(name, count.error());
-    if (*count == 0) return Status::io_error("\"" + name + "\" became shorter while it was read");
-    Status status = tar.write({reinterpret_cast<const char*>(buffer.data()), *count});
-    if (!status.ok()) return status;
-    offset += *count;
-  }
-  return {};
-}
-
-Status dump_tree(vfs::HostFileSystem& files, const std::string& directory,
-                 archive::TarWriter& tar) {
-  auto opened = files.open(directory, {.read = true, .directory = true}, 0);
-  if (!opened) return unreadable(directory, opened.error());
-  auto entries = (*opened)->entries();
-  if (!entries) return unreadable(directory, entries.error());
-  std::ranges::sort(*entries, {}, &vfs::DirectoryEntry::name);
-  for (const vfs::DirectoryEntry& entry : *entries) {
-    const std::string name = (directory == "/" ? directory : directory + "/") + entry.name;
-    // The archive is of a cluster that is there.
-    if (directory == "/" && (entry.name == kPidFile || entry.name == postgres::kUnfinishedFile)) {
-      continue;
-    }
-    const auto metadata = files.metadata(name, false);
-    if (!metadata) return unreadable(name, metadata.error());
-    const bool is_directory = S_ISDIR(metadata->mode);
-    if (!is_directory && !S_ISREG(metadata->mode)) {
-      return Status::incompatible("\"" + name +
-                                  "\" in the data directory is neither a file nor a directory");
-    }
-    const uint64_t size = is_directory ? 0 : metadata->size;
-    Status status = tar.begin({.name = name.substr(1),
-                               .is_directory = is_directory,
-                               .mode = metadata->mode & 0777,
-                               .size = size,
-                               .mtime = metadata->modification_time.tv_sec});
-    if (status.ok()) {
-      status = is_directory ? dump_tree(files, name, tar) : dump_file(files, name, size, tar);
-    }
-    if (!status.ok()) return status;
-  }
-  return {};
-}
-
 Status dump(const Options& options, Compression compression, const ByteSink& sink) {
   std::string path;
   std::unique_ptr<DataDirectory> directory;
   Status status = postgres::host_path(options.data_dir, &path);
   if (status.ok()) status = open_at_rest(options, path, &directory);
   if (!status.ok()) return status;
-  const auto write_tar = [&](const ByteSink& to) {
-    archive::TarWriter tar(to);
-    Status written = dump_tree(*directory->filesystem(), "/", tar);
-    return written.ok() ? tar.finish() : written;
-  };
-  if (compression == Compression::kNone) return write_tar(sink);
-  archive::GzipWriter gzip(sink);
-  status = write_tar([&](std::string_view bytes) { return gzip.write(bytes); });
-  return status.ok() ? gzip.finish() : status;
+  return postgres::write_archive(*directory->filesystem(), "", compression, sink);
 }
 
 Status restore_entry(const archive::TarEntry& entry, archive::TarReader& tar,

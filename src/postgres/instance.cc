@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "postgres/archive_writer.h"
 #include "postgres/backend.h"
 #include "postgres/data_directory.h"
 #include "postgres/guest_tree.h"
@@ -21,6 +22,7 @@
 #include "postgres/snapshot_file.h"
 #include "postgres/start_failure.h"
 #include "postgres/synced_filesystem.h"
+#include "postgres/without_exceptions.h"
 #include "vfs/image.h"
 #include "wasm/module_registry.h"
 #include "wire/frontend.h"
@@ -77,12 +79,15 @@ class PostgresInstance final : public Instance {
   Status idle(const ResponseSink& sink) override;
   Status snapshot(std::shared_ptr<const Snapshot>* out) override;
   Status clone(std::unique_ptr<Instance>* out) override;
+  Status dump(Compression compression, const ByteSink& sink) override;
   Status close() override;
 
  private:
   Status check_module() const;
   Status open_tree();
   Status open_memory();
+  // kInvalidArgument while a transaction or a COPY is open. `purpose` is for the message.
+  Status check_idle(const std::string& purpose);
   // The snapshot to start from: the options', or the linked-in one where it fits the options; null
   // where PostgreSQL has to be booted.
   Status choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const;
@@ -433,6 +438,34 @@ Status PostgresInstance::idle(const ResponseSink& sink) {
   return maintenance_->step(now);
 }
 
+Status PostgresInstance::check_idle(const std::string& purpose) {
+  if (backend_->waiting_for_input()) {
+    return Status::invalid_argument("no " + purpose + " can be taken while a COPY is under way");
+  }
+  // Our own query is one statement: it cannot run in a failed transaction, and in an open one it
+  // leaves the status at T.
+  postgres::SqlResult state;
+  Status status = run_sql(*backend_, "SELECT 1", &state);
+  if (status.code() == StatusCode::kEngineGone || state.transaction_status == 'I') return status;
+  return Status::invalid_argument("no " + purpose + " can be taken while a transaction is open");
+}
+
+Status PostgresInstance::dump(Compression compression, const ByteSink& sink) {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  const Busy busy(&busy_);
+  return postgres::without_exceptions([&] {
+    Status status = check_idle("dump");
+    if (status.ok()) status = run_sql(*backend_, "CHECKPOINT");
+    if (!status.ok()) return status;
+    if (!in_memory_) {
+      return postgres::write_archive(*directory_->filesystem(), "", compression, sink);
+    }
+    return postgres::write_archive(*tree_.memory, std::string(postgres::kDataDirectory),
+                                   compression, sink);
+  });
+}
+
 Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
   if (Status busy = check_not_busy(); !busy.ok()) return busy;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
@@ -441,17 +474,8 @@ Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
     return {};
   }
   if (!in_memory_) return Status::invalid_argument("only memory:// instances have snapshots");
-  if (backend_->waiting_for_input()) {
-    return Status::invalid_argument("no snapshot can be taken while a COPY is under way");
-  }
-  // Our own query is one statement: it cannot run in a failed transaction, and in an open one it
-  // leaves the status at T.
-  postgres::SqlResult state;
-  Status status = run_sql(*backend_, "SELECT 1", &state);
-  if (status.code() == StatusCode::kEngineGone) return status;
-  if (state.transaction_status != 'I') {
-    return Status::invalid_argument("no snapshot can be taken while a transaction is open");
-  }
+  Status status = check_idle("snapshot");
+  if (!status.ok()) return status;
   postgres::CaptureOptions capture;
   capture.origin = snapshot_.get();
   status = postgres::start_times(*backend_, &capture.start_times);

@@ -140,3 +140,21 @@ def test_a_dump_of_a_node_directory_loads_on_node(tmp_path, node_directory):
     data, look = copied(node_directory, tmp_path / "data")
     assert w.run_port("dump", "-D", str(data), "-o", str(tmp_path / "a.tar")).returncode == 0
     assert node_value("load", tmp_path / "a.tar", LOOK) == look
+
+
+@pytest.mark.parametrize("form", ["Plain", "Gzip"])
+def test_an_archive_of_a_live_memory_instance(tmp_path, form):
+    """The library's Instance::dump(), by way of its unit test."""
+    test = Path(w.port_command()[0]).parent / "tests/unit/postgres/postgres_test"
+    if not test.exists():
+        pytest.skip("the unit tests are not built beside the program")
+    file = tmp_path / "archive"
+    subprocess.run(
+        [test, f"--gtest_filter=*/DumpTest.AMemoryInstanceBecomesADirectory/{form}"],
+        env=os.environ | {"PGLITE_TEST_ARCHIVE": str(file)}, check=True, timeout=300, capture_output=True,
+    )  # fmt: skip
+    done = subprocess.run(
+        ["node", SCRIPT, os.environ["PGLITE_NPM_DIR"], "load", file, "select count(*), max(g) from t"],
+        check=True, timeout=300, capture_output=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1]) == [[5000, 5000]]
