@@ -20,7 +20,7 @@ constexpr std::string_view kName = "pglite maintenance";
 // The first look at the tables; later ones are autovacuum_naptime apart.
 constexpr auto kFirstLook = 5s;
 constexpr auto kAfterFailure = 60s;
-constexpr auto kAfterCut = 5s;
+constexpr auto kAfterCut = 1s;
 // What can wait until a pause waits for one as long as this.
 constexpr auto kPause = 500ms;
 // How long a table may take; twice as long each time it was not enough. From the fifth time on
@@ -216,12 +216,14 @@ Status Maintenance::step(TimePoint now) {
   const bool half = written >= wal_limit() / 2 && now - last_request_ >= kPause;
   if (flush_at_ && *flush_at_ <= now) {
     status = flush();
+    if (!status.ok()) flush_at_ = now + kAfterCut;
   } else if (wrote_ && (full || old || half) && now >= checkpoint_at_.value_or(now)) {
     status = checkpoint(now);
   } else if (!tables_.empty()) {
     if (treat_at_ && *treat_at_ <= now) status = treat_table(now);
   } else if (look_at_ && *look_at_ <= now) {
     status = look_for_tables(now);
+    if (!status.ok()) look_at_ = now + kAfterCut;
   }
   insists_ = false;
   process.pending_signal = 0;  // what was meant to cut this short must not hit what comes next
