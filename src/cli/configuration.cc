@@ -25,6 +25,7 @@ struct Texts {
   std::string database = "postgres";
   std::string debug = "0";
   std::string durability;
+  std::string autovacuum = "on";
   std::string framing = "auto";
   std::string settings;
   std::string snapshot;
@@ -104,6 +105,10 @@ Status convert(const CLI::App& app, const Texts& texts, Configuration* configura
   } else if (!texts.durability.empty()) {
     return bad(app, "--durability", texts.durability, "full, relaxed or off");
   }
+  if (texts.autovacuum != "on" && texts.autovacuum != "off") {
+    return bad(app, "--autovacuum", texts.autovacuum, "on or off");
+  }
+  engine.autovacuum = texts.autovacuum == "on";
   const auto framing = port::framing_named(texts.framing);
   if (!framing) return bad(app, "--framing", texts.framing, "auto, packet4, raw or line");
   configuration->framing = *framing;
@@ -250,6 +255,8 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   add(app, "--durability", texts.durability, "PGLITE_DURABILITY", "full|relaxed|off",
       "What a commit survives: power loss, our own death, neither; default full for directories, "
       "off for memory://");
+  add(app, "--autovacuum", texts.autovacuum, "PGLITE_AUTOVACUUM", "on|off",
+      "VACUUM and ANALYZE between requests where they are needed; default on");
   add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
   add(app, "--snapshot", texts.snapshot, "PGLITE_SNAPSHOT", "FILE",
       "Start memory:// from this snapshot");

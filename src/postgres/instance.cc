@@ -362,7 +362,8 @@ Status PostgresInstance::start() {
   starting_ = false;
   start_log_ = {};
   if (!status.ok()) return status;
-  maintenance_ = std::make_unique<postgres::Maintenance>(*backend_, in_memory_);
+  maintenance_ =
+      std::make_unique<postgres::Maintenance>(*backend_, in_memory_, options_.autovacuum);
   log(1, "ready");
   return {};
 }

@@ -70,8 +70,8 @@ class Replaced {
 
 }  // namespace
 
-Maintenance::Maintenance(Backend& backend, bool in_memory)
-    : backend_(backend), in_memory_(in_memory) {
+Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
+    : backend_(backend), in_memory_(in_memory), autovacuum_(autovacuum) {
   emscripten::Process& process = backend_.process();
   transam_ = process.memory()
                  .load(GuestPtr<uint32_t>{process.data_address("TransamVariables")})
@@ -143,7 +143,7 @@ void Maintenance::request_done() {
   wrote_ = true;
   const TimePoint unknown{};
   if (!in_memory_ && !flush_at_) flush_at_ = unknown;
-  if (!look_at_) look_at_ = unknown;
+  if (autovacuum_ && !look_at_) look_at_ = unknown;
   // Twice what step() is given time for.
   overdue_ = wal_ - checkpoint_wal_ >= 2 * wal_limit();
 }

@@ -31,7 +31,8 @@ class Maintenance {
   using TimePoint = Clock::time_point;
 
   // `in_memory`: the data directory is. The WAL is then kept short, and nothing needs flushing.
-  Maintenance(Backend& backend, bool in_memory);
+  // `autovacuum`: whether tables are treated.
+  Maintenance(Backend& backend, bool in_memory, bool autovacuum);
 
   // After each request; costs a few loads.
   void request_done();
@@ -78,6 +79,7 @@ class Maintenance {
 
   Backend& backend_;
   const bool in_memory_;
+  const bool autovacuum_;
   std::atomic<bool> insists_ = false;
   bool overdue_ = false;
 

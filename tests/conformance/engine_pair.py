@@ -60,7 +60,8 @@ class Pair:
         if self.ours is not None:
             return
         self.theirs = reference()
-        self.ours = pgwire.PortProcess()
+        # PGlite on Node has no autovacuum, which changes plans and uses up transaction ids.
+        self.ours = pgwire.PortProcess("--autovacuum", "off")
 
     def close(self) -> None:
         for engine in (self.ours, self.theirs):

@@ -40,8 +40,13 @@ def test_vacuum_and_analyze_by_need():
         assert port.value("select count(*) from t") == "2500"
 
 
-def test_autovacuum_can_be_switched_off():
-    with w.PortProcess("-o", "-c autovacuum=off -c autovacuum_naptime=1s") as port:
+@pytest.mark.parametrize(
+    "options",
+    [("-o", "-c autovacuum=off -c autovacuum_naptime=1s"), ("--autovacuum", "off", *QUICK)],
+    ids=["setting", "option"],
+)
+def test_autovacuum_can_be_switched_off(options):
+    with w.PortProcess(*options) as port:
         fill(port)
         time.sleep(7)
         assert counts(port) == ("0", "0", "0", "0")

@@ -50,10 +50,10 @@ class CommandLineTest : public ::testing::Test {
   }
 
   static constexpr const char* kVariables[] = {
-      "PGLITE_WASM_PATH",   "PGLITE_DATA_DIR",    "PGLITE_USERNAME",   "PGLITE_DATABASE",
-      "PGLITE_DEBUG",       "PGLITE_FRAMING",     "PGLITE_DURABILITY", "PGLITE_OPTIONS",
-      "PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE",    "PGLITE_SQL_FORMAT", "PGLITE_DUMP_FILE",
-      "PGLITE_DUMP_GZIP",   "PGLITE_RESTORE_FILE"};
+      "PGLITE_WASM_PATH",   "PGLITE_DATA_DIR",     "PGLITE_USERNAME",   "PGLITE_DATABASE",
+      "PGLITE_DEBUG",       "PGLITE_FRAMING",      "PGLITE_DURABILITY", "PGLITE_OPTIONS",
+      "PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE",     "PGLITE_SQL_FORMAT", "PGLITE_DUMP_FILE",
+      "PGLITE_DUMP_GZIP",   "PGLITE_RESTORE_FILE", "PGLITE_AUTOVACUUM"};
   std::string program_directory = "/nonexistent";
 };
 
@@ -181,6 +181,10 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({"--debug", "-1"}), HasSubstr("'-1'"));
   EXPECT_THAT(error({"--debug", "1x"}), HasSubstr("'1x'"));
   EXPECT_THAT(error({"--durability", "maybe"}), HasSubstr("accepted is full, relaxed or off"));
+  EXPECT_TRUE(good({}).engine.autovacuum);
+  EXPECT_FALSE(good({"--autovacuum", "off"}).engine.autovacuum);
+  EXPECT_EQ(error({"--autovacuum", "1"}),
+            "--autovacuum (PGLITE_AUTOVACUUM) is '1'; accepted is on or off");
   EXPECT_THAT(error({"--framing", "tcp"}), HasSubstr("accepted is auto, packet4, raw or line"));
   EXPECT_THAT(error({"-U", ""}), HasSubstr("--username (PGLITE_USERNAME) is ''"));
   EXPECT_THAT(error({"-d", std::string(64, 'x').c_str()}), HasSubstr("a name of 1 to 63 bytes"));
