@@ -547,6 +547,11 @@ uint32_t w2c_env_0x5F_syscall_renameat(w2c_env* env, uint32_t from_directory, ui
     Process& process = Process::of(env);
     PGLITE_TRY(old_name, guest_path(process, from_directory, from));
     PGLITE_TRY(new_name, guest_path(process, to_directory, to));
+    if (process.is_never_replaced(new_name)) {
+      const auto there = process.filesystem().metadata(new_name, false);
+      if (there) return error(std::errc::file_exists);
+      if (there.error() != std::errc::no_such_file_or_directory) return error(there.error());
+    }
     return done_as_zero(process.filesystem().rename(old_name, new_name));
   });
 }

@@ -77,6 +77,8 @@ struct ProcessConfig {
   std::vector<std::string> environment;  // "NAME=value"
   std::shared_ptr<vfs::FileSystem> filesystem;
   int descriptor_limit = vfs::DescriptorTable::kDefaultLimit;
+  // Whether a file of this path must not be replaced by a rename, which then fails with EEXIST.
+  bool (*is_never_replaced)(std::string_view path) = nullptr;
   // Called when the guest calls a function that no module defines, on the guest stack. If it
   // returns, the guest traps.
   std::function<void(Process&, const char* name)> on_missing_function;
@@ -156,6 +158,9 @@ class Process {
   [[nodiscard]] wasm_rt_memory_t* linear_memory() const { return env_.memory; }
   [[nodiscard]] w2c_env& env() { return env_; }
   vfs::FileSystem& filesystem() { return *config_.filesystem; }
+  [[nodiscard]] bool is_never_replaced(std::string_view path) const {
+    return config_.is_never_replaced != nullptr && config_.is_never_replaced(path);
+  }
   vfs::DescriptorTable& descriptors() { return descriptors_; }
   [[nodiscard]] const std::vector<std::string>& environment() const { return config_.environment; }
   std::string working_directory = "/";

@@ -75,6 +75,18 @@ uint32_t close_locale_list(void* context, uint32_t stream) {
   return fclose ? fclose(stream) : 0;
 }
 
+// WAL segments. PostgreSQL gives a segment it no longer needs the name of a later one that is free,
+// and takes a name for free when stat() fails, whatever the reason (InstallXLogFileSegment): an I/O
+// error there would replace the WAL it is writing. Refused, it removes the old segment instead.
+bool is_wal_segment(std::string_view path) {
+  constexpr std::string_view kWal = "/pg_wal/";
+  constexpr size_t kNameSize = 24;
+  if (!path.starts_with(kDataDirectory)) return false;
+  path.remove_prefix(kDataDirectory.size());
+  return path.starts_with(kWal) && path.size() == kWal.size() + kNameSize &&
+         path.find_first_not_of("0123456789ABCDEF", kWal.size()) == std::string_view::npos;
+}
+
 // How many descriptors the guest may have, so that those of the host last: PostgreSQL counts what
 // it can get and keeps that many files open. Some are for us: each operation on a name takes up to
 // three for its time. Fewer than PostgreSQL starts with (FD_MINFREE in fd.c, and its reserve) fail.
@@ -124,6 +136,7 @@ emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSyste
   config.program = "/pglite/bin/postgres";
   config.environment = std::move(environment);
   config.filesystem = std::move(filesystem);
+  config.is_never_replaced = is_wal_segment;
   config.on_missing_function = raise_missing_function;
   config.log = std::move(log);
   return config;

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <sstream>
 
 #include "faulty_filesystem.h"
 #include "postgres/session_sql.h"
@@ -306,6 +307,51 @@ TEST(FaultInjection, BrokenForAWhile) {
     for (size_t n = 0; n < count; n += 7) cases.push_back({fault, n});
   }
   run_cases(cases, [&](const Case& fault) { return run_broken(prepared, fault); });
+}
+
+// A checkpoint that cannot look at a file's name for once: it may not take the name of the WAL it
+// writes for a free one.
+TEST(FaultInjection, LookingAtNamesInACheckpoint) {
+  Prepared prepared;
+  prepare(&prepared);
+  postgres::Backend& backend = prepared.server.backend();
+  FaultyFileSystem& files = *prepared.files;
+  std::vector<Outcome> outcomes;
+  for (const Step& step : prepared.steps) {
+    // The last one is the checkpoint.
+    std::string wrong;
+    outcomes.push_back(Outcome::kCommitted);
+    if (outcomes.size() == prepared.steps.size()) break;
+    const Status status = run_step(backend, step, &wrong);
+    ASSERT_TRUE(status.ok()) << status.message();
+  }
+  const size_t before = files.calls().size();
+  const std::string list = in_child(60, [&] {
+    (void)postgres::run_sql(backend, "CHECKPOINT");
+    std::string numbers;
+    size_t n = 0;
+    for (size_t i = before; i < files.calls().size(); ++i, ++n) {
+      if (files.calls()[i] == Call::kMetadata) numbers += std::to_string(n) + " ";
+    }
+    return numbers;
+  });
+  std::vector<size_t> numbers;
+  std::istringstream text(list);
+  for (size_t n = 0; text >> n;) numbers.push_back(n);
+  ASSERT_GT(numbers.size(), 0u) << list;
+  in_children(
+      numbers.size(), 2, 300,
+      [&](size_t i) -> std::string {
+        files.arm(Fault::kIoError, numbers[i]);
+        const Status status = postgres::run_sql(backend, "CHECKPOINT");
+        if (!status.ok() && status.code() == StatusCode::kEngineGone && !ended_honestly(status)) {
+          return "ended without a word: " + status.message();
+        }
+        return check_restart(prepared.files, prepared.steps, outcomes);
+      },
+      [&](size_t i, const std::string& failure) {
+        EXPECT_EQ(failure, "") << "call " << numbers[i];
+      });
 }
 
 // PostgreSQL is started over the files that a crash left, and shut down: both meet faults.

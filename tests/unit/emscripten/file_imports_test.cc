@@ -243,6 +243,19 @@ TEST_F(FileImportsTest, Fcntl) {
   EXPECT_EQ(fcntl(fd, 13), 0U);
 }
 
+TEST_F(FileImportsTest, SomeFilesAreNeverReplaced) {
+  const auto make = [&](std::string_view path) {
+    ASSERT_TRUE(filesystem->open(path, {.write = true, .create = true}, 0644));
+  };
+  make("/tmp/a");
+  EXPECT_EQ(rename("/tmp/a", "/tmp/kept"), 0U);  // nothing is there yet
+  make("/tmp/a");
+  EXPECT_EQ(rename("/tmp/a", "/tmp/../tmp/kept"), failed(kExists));
+  EXPECT_TRUE(filesystem->metadata("/tmp/a", false));
+  EXPECT_EQ(rename("/tmp/kept", "/tmp/b"), 0U);
+  EXPECT_EQ(rename("/tmp/a", "/tmp/kept"), 0U);
+}
+
 TEST_F(FileImportsTest, ARenamedOrRemovedFileStaysOpen) {
   const uint32_t a = open("/tmp/a", kReadWrite | kCreate);
   write(a, "old a");

@@ -54,6 +54,7 @@ class ProcessTest : public testing::Test {
     config.program = "/test";
     config.environment = {"A=1", "LONGER=value"};
     config.filesystem = filesystem;
+    config.is_never_replaced = [](std::string_view path) { return path == "/tmp/kept"; };
     config.log = [this](std::string_view line) { log.emplace_back(line); };
     std::string error;
     auto made = Process::create(std::move(config), &error);
