@@ -15,7 +15,7 @@ SUITES = {suite.name: suite for suite in [
     Suite("speed", "Speed suite",
           "18 scripts in the manner of SQLite's speedtest, as PGlite publishes it. Each script is "
           "one Query message.",
-          speed, rounds=5, targets={"ours": 0.50, "port": 0.52}),
+          speed, rounds=3, targets={"ours": 0.50, "port": 0.52}),
     Suite("speed-statements", "Speed suite, a statement at a time",
           "The same scripts; each statement is a Query message, sent when the last is answered."
           + _TOGETHER,
@@ -23,10 +23,10 @@ SUITES = {suite.name: suite for suite in [
     Suite("crud", "Small statements",
           "Twelve small statements, 1,000 times each, as simple queries (Query) and prepared (Bind, "
           "Execute, Sync)." + _TOGETHER,
-          crud, rounds=5, together=True, metric="p50_us", without=(SERIAL,)),
+          crud, rounds=3, together=True, metric="p50_us", without=(SERIAL,)),
     Suite("pgbench", "pgbench, one client",
           "The TPC-B-like and the select-only script at scale factor 1, from our own client." + _TOGETHER,
-          pgbench, rounds=5, together=True, targets={"port": 0.8}, target_items="TPC-B-like", without=(SERIAL,)),
+          pgbench, rounds=3, together=True, targets={"port": 0.8}, target_items="TPC-B-like", without=(SERIAL,)),
     Suite("analytical", "Analytical queries",
           "In the style of TPC-H, 300,000 lines in the largest table, analysed; each query three times "
           "in a run. Native PostgreSQL may use parallel workers.",
