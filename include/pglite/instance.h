@@ -41,8 +41,9 @@ struct Options {
   // The database to open. In a new data directory it is created when it is not there.
   std::string database = "postgres";
   Durability durability = Durability::kDefault;
-  // Whether idle() runs VACUUM and ANALYZE where they are needed (docs/maintenance.md). PostgreSQL's
-  // own setting autovacuum=off does the same but for tables with too old transaction ids.
+  // Whether idle() runs VACUUM and ANALYZE where they are needed (docs/maintenance.md).
+  // PostgreSQL's own setting autovacuum=off does the same but for tables with too old transaction
+  // ids.
   bool autovacuum = true;
   // 0 to 5. 3 to 5 are handed to PostgreSQL as its own debug levels 1 to 3 (-d).
   int debug = 0;
