@@ -90,6 +90,7 @@ void Backend::find_functions() {
   flush_output_ = process_->function<void()>("pgl_pq_flush");
   remaining_data_ = process_->function<uint32_t()>("pq_buffer_remaining_data");
   process_interrupts_ = process_->function<void()>("ProcessInterrupts");
+  query_cancel_pending_ = process_->data_address("QueryCancelPending");
 }
 
 Status Backend::boot(const BackendConfig& config) {
@@ -266,7 +267,6 @@ Status Backend::run_to_pause(bool resume) {
     process_->execution().run(work_task_);
   }
   sink_ = nullptr;
-  process_->pending_signal = 0;  // a cancel that came too late is not for the next request
   return failure();
 }
 
@@ -288,17 +288,28 @@ std::optional<Instance::Clock::time_point> Backend::next_timer() const {
 
 Status Backend::deliver_timers(const ResponseSink& sink) {
   if (!failure_.empty() || waiting_for_input()) return failure();
-  sink_ = &sink;
+  forget_cancel();
+  std::string said;
+  collected_ = &said;
   emscripten::Process& process = *process_;
   process.run([&] {
     // The hook in front of it runs the handlers of what is due (emscripten/interrupt_timer.h).
     wasm::Outcome outcome = process.call([&] { process_interrupts_(); });
     while (outcome.exited(kExitLongJump)) outcome = process.call([&] { main_long_jump_(); });
     if (!outcome.returned()) return fail(outcome, "an idle moment");
-    outcome = process.call([&] { flush_output_(); });
+    outcome = process.call([&] {
+      send_ready_for_query_();
+      flush_output_();
+    });
     if (!outcome.returned()) fail(outcome, "an idle moment");
   });
-  sink_ = nullptr;
+  collected_ = nullptr;
+  // Nobody has asked: of an error, and the ReadyForQuery after it, only the session's end is told.
+  if (session_ended_) {
+    sink_ = &sink;
+    deliver(said);
+    sink_ = nullptr;
+  }
   return failure();
 }
 
@@ -313,6 +324,12 @@ Status Backend::exec(std::string_view request, const ResponseSink& sink) {
 void Backend::cancel() {
   constexpr int kInterruptSignal = 2;  // SIGINT: StatementCancelHandler
   process_->send_signal(kInterruptSignal);
+}
+
+void Backend::forget_cancel() {
+  if (waiting_for_input()) return;
+  process_->pending_signal = 0;
+  (void)process_->memory().store(wasm::GuestPtr<uint32_t>{query_cancel_pending_}, 0);
 }
 
 Status Backend::stop() {

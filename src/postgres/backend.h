@@ -52,6 +52,8 @@ class Backend {
 
   // As Instance::cancel.
   void cancel();
+  // Drops a cancel that came too late for what ran. Not in the middle of a COPY, which goes on.
+  void forget_cancel();
 
   // When the first of PostgreSQL's own timers is due that may interrupt an idle session. None while
   // COPY FROM STDIN waits: PostgreSQL does not interrupt the reading of a message.
@@ -105,7 +107,8 @@ class Backend {
   emscripten::GuestFunction<void()> process_interrupts_;
   std::function<void()> work_task_;
 
-  std::string_view input_;  // what of the request is not read yet
+  uint32_t query_cancel_pending_ = 0;  // the guest's flag
+  std::string_view input_;             // what of the request is not read yet
   const ResponseSink* sink_ = nullptr;
   std::string* collected_ = nullptr;  // where set, answers go here instead of to the sink
   uint32_t cancel_key_ = 0;           // random, for the client to quote

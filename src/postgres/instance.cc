@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -64,6 +65,26 @@ class Busy {
   bool* flag_;
 };
 
+// Marks a span of time in which there is something to cancel. A cancel that comes before or after
+// it, or is not acted on within it, has no effect.
+class Cancellable {
+ public:
+  Cancellable(std::atomic<bool>* flag, Backend* backend) : flag_(flag), backend_(backend) {
+    backend_->forget_cancel();
+    *flag_ = true;
+  }
+  ~Cancellable() {
+    *flag_ = backend_->waiting_for_input();
+    backend_->forget_cancel();
+  }
+  Cancellable(const Cancellable&) = delete;
+  Cancellable& operator=(const Cancellable&) = delete;
+
+ private:
+  std::atomic<bool>* flag_;
+  Backend* backend_;
+};
+
 class PostgresInstance final : public Instance {
  public:
   explicit PostgresInstance(const Options& options) : options_(options) {}
@@ -72,8 +93,7 @@ class PostgresInstance final : public Instance {
   Status start();
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override;
   void cancel() override {
-    if (backend_ != nullptr && !(maintenance_ != nullptr && maintenance_->insists()))
-      backend_->cancel();
+    if (cancellable_ && !maintenance_->insists()) backend_->cancel();
   }
   std::optional<Clock::time_point> idle_deadline() override;
   Status idle(const ResponseSink& sink) override;
@@ -114,6 +134,7 @@ class PostgresInstance final : public Instance {
   void log_server_line(std::string_view line);
 
   Options options_;
+  std::atomic<bool> cancellable_ = false;
   bool busy_ = false;                          // a guest frame may be on the stack
   std::vector<wire::FrontendPacket> packets_;  // of the current request; kept for its memory
   bool in_memory_ = false;
@@ -385,6 +406,7 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
   if (maintenance_->overdue()) {
     if (status = maintenance_->step(Clock::now()); !status.ok()) return status;
   }
+  const Cancellable cancellable(&cancellable_, backend_.get());
   // PostgreSQL gets messages in runs as long as possible, startup packets one by one. The rest is
   // not for it: it would end over a Terminate, and has no connection to encrypt or to cancel.
   size_t position = 0;
@@ -436,6 +458,7 @@ Status PostgresInstance::idle(const ResponseSink& sink) {
     return backend_->deliver_timers(sink);
   }
   last_snapshot_.reset();
+  const Cancellable cancellable(&cancellable_, backend_.get());
   return maintenance_->step(now);
 }
 
@@ -507,6 +530,7 @@ Status PostgresInstance::close() {
   if (backend_ == nullptr) return {};
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   Status status = in_memory_ ? Status() : backend_->stop();
+  cancellable_ = false;
   maintenance_.reset();
   backend_.reset();
   directory_.reset();

@@ -226,7 +226,6 @@ Status Maintenance::step(TimePoint now) {
     if (!status.ok()) look_at_ = now + kAfterCut;
   }
   insists_ = false;
-  process.pending_signal = 0;  // what was meant to cut this short must not hit what comes next
   seen_xid_ = next_xid();
   return status.code() == StatusCode::kInvalidArgument ? Status() : status;
 }
