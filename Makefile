@@ -61,7 +61,7 @@ MINUTES = 30
 soak-test: build
 	nice python3 tests/durability/soak.py $(MINUTES) $(abspath $(PORT)) $(BUILD)
 
-## fault-test: every file operation of a workload failed with every fault (an hour)
+## fault-test: every file operation of a workload failed with every fault (half an hour)
 .PHONY: fault-test
 fault-test: build-tests
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
