@@ -19,6 +19,7 @@ What is changed in wasm2c's output:
 - The main module's instance lies right in front of its linear memory, and its function table in
   front of that (fuse_instance_and_memory): the pointer that every function gets is then the base
   of memory too, and no access has to load it.
+- An import that has a result in a newer Emscripten is declared with it (NEWER_RESULTS).
 - A second way to instantiate, wasm2c_NAME_instantiate_bare, sets up imports, globals and the table
   but neither data segments nor start function: the memory comes from a snapshot.
 """
@@ -155,6 +156,25 @@ def add_bare_instantiation(directory: pathlib.Path, name: str, files: list[pathl
         header.write_text(h.replace(line, line + line.replace("_instantiate(", "_instantiate_bare(")))
         return
     sys.exit(f"translate.py: no instantiate function in the C of {name}")
+
+
+# What some imports of an older Emscripten's modules return by now. One C function serves all modules,
+# and C lets a caller ignore its result.
+NEWER_RESULTS = {"_localtime_js": "i"}
+
+
+def declare_newer_results(directory: pathlib.Path, name: str, module: wasm.Module) -> None:
+    header = directory / f"{name}.h"
+    for entry in module.imports:
+        results = NEWER_RESULTS.get(entry.name)
+        if results is None or entry.type.results:
+            continue
+        text, count = re.subn(rf"(/\* import: '{entry.module}' '{entry.name}' \*/\n)void ",
+                              r"\1u32 ", header.read_text())
+        if count != 1:
+            sys.exit(f"translate.py: {name}.h declares {entry.name} in another way")
+        header.write_text(text)
+        entry.type = wasm.FuncType(entry.type.params, results)
 
 
 # How PostgreSQL's table for CRC-32C begins.
@@ -328,6 +348,7 @@ def main() -> None:
     module = wasm.Module(arguments.wasm)
     include_host_header(directory, name)
     hashes = share_function_types(files, module)
+    declare_newer_results(directory, name, module)
     send_large_fills_to_host(files)
     unwrap_table_entries(files)
     add_bare_instantiation(directory, name, files)

@@ -265,6 +265,10 @@ uint32_t w2c_env_0x5F_syscall_pipe2(w2c_env* env, uint32_t descriptors_out, uint
   });
 }
 
+uint32_t w2c_env_0x5F_syscall_pipe(w2c_env* env, uint32_t descriptors_out) {
+  return w2c_env_0x5F_syscall_pipe2(env, descriptors_out, 0);
+}
+
 // --- Reading and writing ---
 
 uint32_t w2c_wasi__snapshot__preview1_fd_read(w2c_wasi__snapshot__preview1* env, uint32_t fd,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <string_view>
 
 namespace pglite::emscripten {
 
@@ -11,8 +12,10 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
     std::unique_ptr<Process> process(new Process(std::move(config)));
     wasm::Outcome outcome;
     process->run([&] {
-      outcome = process->execution_.protect(
-          [&] { process->main_->instantiate(process->instance(), &process->env_); });
+      outcome = process->execution_.protect([&] {
+        process->place_main_module();
+        process->main_->instantiate(process->instance(), &process->env_);
+      });
     });
     if (!outcome.returned()) {
       *error = std::string("the module cannot be instantiated: ") +
@@ -36,8 +39,14 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
       }
       ++fd;
     }
+    const auto relocations = process->function<void()>("__wasm_apply_data_relocs");
     const auto constructors = process->function<void()>("__wasm_call_ctors");
-    process->run([&] { outcome = process->call([&] { constructors(); }); });
+    process->run([&] {
+      outcome = process->call([&] {
+        if (relocations) relocations();
+        constructors();
+      });
+    });
     if (!outcome.returned()) {
       *error = "the module's constructors failed";
       return nullptr;
@@ -51,9 +60,37 @@ std::unique_ptr<Process> Process::create(ProcessConfig config, std::string* erro
   }
 }
 
+// As Emscripten's JavaScript lays it out: data, stack, heap, and the first table entry left free
+// for the null function. A stack of 64 KiB, as there, would grow into the data unnoticed.
+void Process::place_main_module() {
+  constexpr uint32_t kDataStart = 1024;
+  constexpr uint32_t kStackSize = uint32_t{1} << 20;
+  constexpr uint32_t kTableStart = 1;
+  if (main_->table != nullptr) return;
+  const uint32_t alignment = std::max(uint32_t{1} << main_->memory_align, uint32_t{16});
+  const uint32_t data_end =
+      (kDataStart + main_->memory_size + alignment - 1) / alignment * alignment;
+  stack_pointer_ = data_end + kStackSize;
+  env_.memory_base = kDataStart;
+  env_.table_base = kTableStart;
+  env_.stack_pointer = &stack_pointer_;
+  wasm_rt_allocate_funcref_table(&table_, kTableStart + main_->table_size, GUEST_TABLE_CAPACITY);
+  env_.table = &table_;
+  for (uint32_t i = 0; i < main_->got_import_count; ++i) {
+    const uint16_t cell = main_->got_imports[i];
+    if (guest_got_symbols[cell].name != std::string_view("__heap_base")) {
+      execution_.trap("the module needs a symbol that nobody has");
+    }
+    got_[cell] = stack_pointer_;
+    got_resolved_[cell] = true;
+  }
+}
+
 bool Process::bind_main_module(std::string* error) {
   env_.main = instance();
   if (env_.memory == nullptr) env_.memory = main_->memory(env_.main);
+  execution_.memory = env_.memory;
+  if (env_.table == &table_) return true;
   env_.table = main_->table(env_.main);
   const guest_export* stack_pointer = find_export(*main_, "__stack_pointer");
   if (stack_pointer == nullptr || stack_pointer->global == nullptr) {
@@ -61,7 +98,6 @@ bool Process::bind_main_module(std::string* error) {
     return false;
   }
   env_.stack_pointer = stack_pointer->global(env_.main);
-  execution_.memory = env_.memory;
   return true;
 }
 
@@ -86,6 +122,7 @@ Process::~Process() {
   interrupt_timer.remove();  // it stores into the memory that goes now
   for (const auto& library : libraries_) library->module->release(library->instance.get());
   if (instantiated_) main_->release(instance());
+  if (table_.data != nullptr) wasm_rt_free_funcref_table(&table_);
 }
 
 wasm::Outcome Process::call_main(const std::vector<std::string>& arguments) {

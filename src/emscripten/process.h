@@ -77,6 +77,10 @@ struct ProcessConfig {
   std::vector<std::string> environment;  // "NAME=value"
   std::shared_ptr<vfs::FileSystem> filesystem;
   int descriptor_limit = vfs::DescriptorTable::kDefaultLimit;
+  // Whether socket() gives out Unix-domain sockets. They carry nothing: it is for a program whose C
+  // library hands what it sends to a callback, and asks another for what it receives
+  // (pgl_set_rw_cbs).
+  bool has_sockets = false;
   // Whether a file of this path must not be replaced by a rename, which then fails with EEXIST.
   bool (*is_never_replaced)(std::string_view path) = nullptr;
   // Called when the guest calls a function that no module defines, on the guest stack. If it
@@ -158,6 +162,7 @@ class Process {
   [[nodiscard]] wasm_rt_memory_t* linear_memory() const { return env_.memory; }
   [[nodiscard]] w2c_env& env() { return env_; }
   vfs::FileSystem& filesystem() { return *config_.filesystem; }
+  [[nodiscard]] bool has_sockets() const { return config_.has_sockets; }
   [[nodiscard]] bool is_never_replaced(std::string_view path) const {
     return config_.is_never_replaced != nullptr && config_.is_never_replaced(path);
   }
@@ -212,6 +217,10 @@ class Process {
 
   explicit Process(ProcessConfig config);
 
+  // Places a main module that is linked when it is loaded, as a side module is: Emscripten's
+  // JavaScript gives it memory, table and stack. Below a protected call.
+  void place_main_module();
+
   static const guest_export* find_export(const guest_module& module, std::string_view name);
   // The main module's instance, as its functions get it.
   void* instance() {
@@ -233,6 +242,8 @@ class Process {
   const guest_module* main_;
   wasm::Execution execution_;
   std::optional<wasm::LinearMemory> memory_;      // where the main module imports its memory
+  wasm_rt_funcref_table_t table_{};               // where it imports its table
+  uint32_t stack_pointer_ = 0;                    // and its stack pointer
   std::unique_ptr<std::max_align_t[]> instance_;  // of a main module that is not fused
   w2c_env env_{};
   bool instantiated_ = false;

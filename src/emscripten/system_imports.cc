@@ -255,6 +255,12 @@ void w2c_env_0x5F_assert_fail(w2c_env* env, uint32_t condition, uint32_t file, u
   process.execution().trap("an assertion failed");
 }
 
+// PGlite's C library calls it in a longjmp to where its host called it from, which pg_dump never
+// has.
+void w2c_env_emscripten_exit_with_live_runtime(w2c_env* env) {
+  Process::of(env).execution().trap("a longjmp out of a program that its host did not expect");
+}
+
 // We keep a process alive or not by what we call, not by Emscripten's counter.
 void w2c_env_0x5Femscripten_runtime_keepalive_clear(w2c_env*) {}
 
@@ -511,6 +517,12 @@ uint32_t w2c_env_0x5F_syscall_poll(w2c_env* env, uint32_t entries, uint32_t coun
   }
 }
 
+// pg_dump has it, to wait for its worker processes, of which there are none.
+uint32_t w2c_env_0x5F_syscall_0x5Fnewselect(w2c_env*, uint32_t, uint32_t, uint32_t, uint32_t,
+                                            uint32_t) {
+  return 0u - guest_errno(std::errc::function_not_supported);
+}
+
 // --- Environment, users, randomness ---
 
 uint32_t w2c_wasi__snapshot__preview1_environ_sizes_get(w2c_wasi__snapshot__preview1* env,
@@ -612,11 +624,27 @@ uint32_t w2c_env_getnameinfo(w2c_env* env, uint32_t address, uint32_t length, ui
   });
 }
 
-// A guest has no network. There are no sockets, so every other call has a bad descriptor.
-uint32_t w2c_env_0x5F_syscall_socket(w2c_env*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
-                                     uint32_t) {
-  return 0u - guest_errno(std::errc::address_family_not_supported);
+// A guest has no network. What a socket is given out for goes through callbacks, so all that its
+// descriptor can do is to be open.
+uint32_t w2c_env_0x5F_syscall_socket(w2c_env* env, uint32_t family, uint32_t, uint32_t, uint32_t,
+                                     uint32_t, uint32_t) {
+  constexpr uint32_t kUnix = 1;
+  return syscall_result([&]() -> Result<uint32_t> {
+    Process& process = Process::of(env);
+    if (family != kUnix || !process.has_sockets()) {
+      process.log("a network connection was asked for, and there is no network");
+      return error(std::errc::address_family_not_supported);
+    }
+    auto description = std::make_shared<vfs::OpenFile>();
+    description->file = make_pipe().first;  // nobody writes into it
+    description->path = "socket:";
+    description->readable = true;
+    PGLITE_TRY(descriptor, process.descriptors().open(std::move(description)));
+    return static_cast<uint32_t>(descriptor);
+  });
 }
+
+// Every other call has a bad descriptor.
 
 #define PGLITE_NO_SOCKET(name)                                                                     \
   uint32_t w2c_env_0x5F_syscall_##name(w2c_env*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, \

@@ -193,7 +193,7 @@ def exported(function: str, signature: str) -> dict:
 def test_an_import_is_forwarded_to_the_main_modules_export():
     main = manifest("main", exports=[exported("palloc", "i_i")])
     side = manifest("side", imports=[imported("palloc", "i", "i")])
-    text = glue.forward(main, [side], set())
+    text = glue.forward(main, [side], [], set())
     assert "return w2c_main_palloc(env->main, a0);" in text
     assert "guest_missing_function" not in text
 
@@ -201,13 +201,13 @@ def test_an_import_is_forwarded_to_the_main_modules_export():
 def test_an_alias_is_forwarded_to_what_it_stands_for():
     main = manifest("main", exports=[exported("_emscripten_tempret_set", "i_v")])
     side = manifest("side", imports=[imported("setTempRet0", "i")])
-    text = glue.forward(main, [side], set())
+    text = glue.forward(main, [side], [], set())
     assert "  w2c_main__emscripten_tempret_set(env->main, a0);" in text
 
 
 def test_a_function_that_no_module_has_is_missing():
     side = manifest("side", imports=[imported("gone", "ij", "f")])
-    text = glue.forward(manifest("main"), [side], set())
+    text = glue.forward(manifest("main"), [side], [], set())
     assert "float w2c_env_gone(struct w2c_env* env, uint32_t a0, uint64_t a1)" in text
     assert 'guest_missing_function(env, "gone");' in text
 
@@ -215,14 +215,26 @@ def test_a_function_that_no_module_has_is_missing():
 def test_an_export_of_another_type_is_no_match():
     main = manifest("main", exports=[exported("f", "ii_i")])
     side = manifest("side", imports=[imported("f", "i", "i")])
-    assert 'guest_missing_function(env, "f");' in glue.forward(main, [side], set())
+    assert 'guest_missing_function(env, "f");' in glue.forward(main, [side], [], set())
 
 
 def test_host_functions_and_invokes_are_not_forwarded():
     main = manifest("main", exports=[exported("exit", "i_v")])
     side = manifest("side", imports=[imported("exit", "i"), imported("invoke_vi", "ii")])
-    text = glue.forward(main, [side], {"exit"})
+    text = glue.forward(main, [side], [], {"exit"})
     assert "exit" not in text and "invoke" not in text
+
+
+def test_what_a_program_misses_is_missing_and_no_function_of_the_host():
+    program = manifest("pg_dump", imports=[imported("pg_encoding_to_char", "i", "i"),
+                                           imported("exit", "i")])
+    text = glue.forward(manifest("main"), [], [program], {"exit"})
+    assert 'guest_missing_function(env, "pg_encoding_to_char");' in text and "exit(" not in text
+    text = glue.host_imports([program])
+    assert "w2c_env_exit" in text and "pg_encoding_to_char" not in text
+    main = manifest("main", exports=[exported("pg_encoding_to_char", "i_i")])
+    with pytest.raises(SystemExit, match="no longer missing"):
+        glue.forward(main, [], [program], set())
 
 
 def test_one_name_has_one_type():

@@ -91,6 +91,7 @@ TEST_F(HostilePointersTest, Results) {
       {"getcwd", [&](uint32_t o) { return w2c_env_0x5F_syscall_getcwd(env(), o, 100); }},
       {"utimensat",
        [&](uint32_t o) { return w2c_env_0x5F_syscall_utimensat(env(), kCwd, path, o, 0); }},
+      {"pipe", [&](uint32_t o) { return w2c_env_0x5F_syscall_pipe(env(), o); }},
       {"pipe2", [&](uint32_t o) { return w2c_env_0x5F_syscall_pipe2(env(), o, 0); }},
       {"poll", [&](uint32_t o) { return w2c_env_0x5F_syscall_poll(env(), o, 1, 0); }},
       {"fcntl dup", [&](uint32_t o) { return w2c_env_0x5F_syscall_fcntl64(env(), fd, 0, o); }},
