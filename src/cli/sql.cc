@@ -54,7 +54,11 @@ class SqlRunner {
         case StatementReader::Result::kEnd:
           return source.status().ok() ? kExitOk : fail(source.status());
         case StatementReader::Result::kBackslash:
-          return refuse_backslash(statement_.text);
+          if (reader.in_statement() || !is_restriction(statement_.text)) {
+            return refuse_backslash(statement_.text);
+          }
+          if (const int code = restrict(statement_.text); code != kExitOk) return code;
+          continue;
       }
       int code = send_statement();
       if (code == kExitOk && copy_in_) code = send_copy_data(reader);
@@ -215,9 +219,42 @@ class SqlRunner {
     static_cast<void>(err_.flush());
   }
 
+  static std::string_view first_word(std::string_view text) {
+    return text.substr(0, text.find_first_of(" \t\r\n"));
+  }
+
+  static bool is_restriction(std::string_view text) {
+    return first_word(text) == "\\restrict" || first_word(text) == "\\unrestrict";
+  }
+
+  // Between \restrict KEY and \unrestrict KEY, which pg_dump puts around its dump, psql obeys no
+  // other command, so that what the dumped database had in it cannot bring its own. Here none is
+  // obeyed anywhere; what is left is that the two must match.
+  int restrict(std::string_view text) {
+    const std::string_view command = first_word(text);
+    const auto refuse_it = [&](const char* reason) {
+      return refuse(std::string(command) + ": " + reason);
+    };
+    const size_t begin = text.find_first_not_of(" \t", command.size());
+    if (begin == std::string_view::npos) return refuse_it("missing required argument");
+    const std::string_view key = text.substr(begin);
+    if (key.find_first_of(" \t\\'\"") != std::string_view::npos) {
+      return refuse_it("the key is not one word");
+    }
+    if (command == "\\restrict") {
+      if (!restrict_key_.empty()) return refuse_it("already in restricted mode");
+      restrict_key_ = key;
+      return kExitOk;
+    }
+    if (restrict_key_.empty()) return refuse_it("not currently in restricted mode");
+    if (restrict_key_ != key) return refuse_it("wrong key");
+    restrict_key_.clear();
+    return kExitOk;
+  }
+
   int refuse_backslash(std::string_view text) {
-    const std::string_view command = text.substr(0, text.find_first_of(" \t\r\n"));
-    return refuse("psql's command " + std::string(command) + " is not supported; only SQL is");
+    return refuse("psql's command " + std::string(first_word(text)) +
+                  " is not supported; only SQL is");
   }
 
   int refuse(const std::string& reason) {
@@ -253,6 +290,7 @@ class SqlRunner {
   bool failed_ = false;
   bool malformed_ = false;
   bool standard_strings_ = true;
+  std::string restrict_key_;  // of the \restrict that holds; empty: none does
 };
 
 }  // namespace

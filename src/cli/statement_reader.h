@@ -30,6 +30,8 @@ class StatementReader {
   // The next statement that consists of more than white space and comments. One that the script's
   // end leaves open is handed out as it is: PostgreSQL will say what is missing.
   Result next(Statement* statement);
+  // After kBackslash: whether a statement had begun before the command.
+  [[nodiscard]] bool in_statement() const { return has_token_; }
 
   // standard_conforming_strings: whether a backslash in '...' is an ordinary character. From here
   // on; the server reports changes.

@@ -10,6 +10,7 @@ namespace pglite::cli {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 std::string one() {
@@ -177,6 +178,27 @@ TEST_F(SqlTest, PsqlCommandsAreRefused) {
   run();
   EXPECT_EQ(exit_code, 1);
   EXPECT_EQ(err_text, "ERROR:  psql's command \\dt is not supported; only SQL is\n");
+}
+
+TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
+  run("--\n-- a dump\n--\n\n\\restrict aB3\n\none;\ntwo;\n\\unrestrict aB3\nthree;\\restrict x\n");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(err_text, "");
+  EXPECT_THAT(instance.queries, ElementsAre("one;", "two;", "three;"));
+  for (const auto& [script, message] : std::vector<std::pair<const char*, const char*>>{
+           {"\\restrict", "\\restrict: missing required argument"},
+           {"\\restrict a b", "\\restrict: the key is not one word"},
+           {"\\restrict a\n\\restrict a", "\\restrict: already in restricted mode"},
+           {"\\unrestrict a", "\\unrestrict: not currently in restricted mode"},
+           {"\\restrict a\n\\unrestrict", "\\unrestrict: missing required argument"},
+           {"\\restrict a\n\\unrestrict b", "\\unrestrict: wrong key"},
+           {"\\restricted a", "psql's command \\restricted is not supported; only SQL is"},
+           {"\\restrict a\n\\! ls", "psql's command \\! is not supported; only SQL is"},
+           {"select 1 \\restrict a", "psql's command \\restrict is not supported; only SQL is"}}) {
+    run(script);
+    EXPECT_EQ(exit_code, 1) << script;
+    EXPECT_THAT(err_text, EndsWith(std::string(": ERROR:  ") + message + "\n")) << script;
+  }
 }
 
 TEST_F(SqlTest, NulIsRefused) {
