@@ -36,6 +36,9 @@ struct Options {
   // Where the cluster lives: "memory://" (gone at close), or a directory: "./path", "/path",
   // "file://path". Other schemes are refused.
   std::string data_dir = "memory://";
+  // False: a directory that is missing (kIoError) or empty (kIncompatible) is refused, and not made
+  // into a cluster.
+  bool create = true;
   // The session's role. In a new data directory it is created, as superuser, when it is not there.
   std::string username = "postgres";
   // The database to open. In a new data directory it is created when it is not there.
@@ -134,6 +137,19 @@ class Instance {
   // role may not checkpoint.
   virtual Status dump(Compression compression, const ByteSink& sink) {
     (void)compression, (void)sink;
+    return Status::invalid_argument("this instance cannot be dumped");
+  }
+
+  // Writes the session's database as SQL: runs PostgreSQL's pg_dump in this session, with
+  // `arguments` as its command line (manual, "pg_dump") without its name. It judges them; what it
+  // has to say goes to the log, level 0. It sees no files of the host, so its output is its
+  // standard output, and `--format` takes what can be written there. Afterwards the session's
+  // settings and prepared statements are as before. kToolFailed: pg_dump refused its arguments or
+  // failed. kInvalidArgument: as dump(), and where pg_dump wrote its dump elsewhere. Whatever the
+  // failure, what `sink` got is no dump then.
+  virtual Status dump_sql(const std::vector<std::string>& arguments, Compression compression,
+                          const ByteSink& sink) {
+    (void)arguments, (void)compression, (void)sink;
     return Status::invalid_argument("this instance cannot be dumped");
   }
 

@@ -29,6 +29,9 @@ enum class StatusCode {
   kSessionEnded,
   // The peer (a pipe, a socket) went away.
   kDisconnected,
+  // A program of PostgreSQL's that was run (pg_dump) refused its arguments or failed, and has said
+  // why in the log.
+  kToolFailed,
 };
 
 class [[nodiscard]] Status {
@@ -51,7 +54,7 @@ class [[nodiscard]] Status {
   [[nodiscard]] const std::string& message() const { return message_; }
 
   // The exit code of the program for this status, after sysexits.h: 0 ok, 64 usage, 65 data
-  // (incompatible), 70 engine gone or session ended, 74 I/O, 75 in use.
+  // (incompatible), 70 engine gone or session ended, 74 I/O, 75 in use; 1 a tool failed.
   [[nodiscard]] int exit_code() const {
     switch (code_) {
       case StatusCode::kOk:
@@ -69,6 +72,8 @@ class [[nodiscard]] Status {
         return 75;
       case StatusCode::kDisconnected:
         return 74;
+      case StatusCode::kToolFailed:
+        return 1;
     }
     return 70;
   }

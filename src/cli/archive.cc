@@ -23,10 +23,9 @@ bool is_standard(const std::string& file) {
   return file.empty() || file == "-";
 }
 
-Status dump_to(int fd, const std::string& name, const DumpFunction& dump, const Options& options,
-               Compression compression) {
+Status dump_to(int fd, const std::string& name, const WriteDump& dump) {
   Output output(fd, name);
-  const Status status = dump(options, compression, [&](std::string_view bytes) {
+  const Status status = dump([&](std::string_view bytes) {
     output.write(bytes);
     return output.status();
   });
@@ -72,8 +71,7 @@ void remove_leftovers(const std::filesystem::path& file) {
 }
 
 // Without a name until it is complete, where the file system has that: then a kill leaves nothing.
-Status dump_to_new_file(const DumpFunction& dump, const Options& options,
-                        const ArchiveRequest& request) {
+Status dump_to_new_file(const WriteDump& dump, const ArchiveRequest& request) {
   const std::filesystem::path file(request.file);
   remove_leftovers(file);
   const std::string temporary = request.file + kNewFile + std::to_string(getpid());
@@ -88,7 +86,7 @@ Status dump_to_new_file(const DumpFunction& dump, const Options& options,
   const Descriptor fd(opened);
   if (fd.get() < 0) return cannot_write(request.file, errno);
   (void)::flock(fd.get(), LOCK_EX | LOCK_NB);
-  Status status = dump_to(fd.get(), request.file, dump, options, request.compression);
+  Status status = dump_to(fd.get(), request.file, dump);
   if (status.ok() && ::fsync(fd.get()) != 0) status = cannot_write(request.file, errno);
   if (status.ok() && !has_name) {
     const std::string unnamed = "/proc/self/fd/" + std::to_string(fd.get());
@@ -105,22 +103,22 @@ Status dump_to_new_file(const DumpFunction& dump, const Options& options,
 
 }  // namespace
 
-Status run_dump(const DumpFunction& dump, const Options& options, const ArchiveRequest& request,
-                int out) {
+Status run_dump(const WriteDump& dump, const ArchiveRequest& request, int out) {
   if (is_standard(request.file)) {
-    if (::isatty(out) == 1) {
+    const bool is_text = request.sql && request.compression == Compression::kNone;
+    if (!is_text && ::isatty(out) == 1) {
       return Status::invalid_argument(
           "dump does not write an archive to a terminal; accepted are -o FILE and a pipe");
     }
-    return dump_to(out, "stdout", dump, options, request.compression);
+    return dump_to(out, "stdout", dump);
   }
   struct stat there{};
   if (::stat(request.file.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
     const Descriptor fd(::open(request.file.c_str(), O_WRONLY | O_CLOEXEC));
     if (fd.get() < 0) return cannot_write(request.file, errno);
-    return dump_to(fd.get(), request.file, dump, options, request.compression);
+    return dump_to(fd.get(), request.file, dump);
   }
-  return dump_to_new_file(dump, options, request);
+  return dump_to_new_file(dump, request);
 }
 
 Status run_restore(const RestoreFunction& restore, const Options& options,

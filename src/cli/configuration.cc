@@ -32,6 +32,7 @@ struct Texts {
   std::string save_snapshot;
   std::string format = "table";
   std::string gzip;
+  std::string sql;
   std::string output;
   std::string input;
   std::string reset_wal;
@@ -181,9 +182,25 @@ Status convert_repair(const CLI::App& repair, const Texts& texts, RepairRequest*
 
 Status convert_dump(const CLI::App& dump, const Texts& texts, Configuration* configuration) {
   bool gzip = false;
+  ArchiveRequest& request = configuration->archive;
   Status status = convert_switch(dump, "--gzip", texts.gzip, &gzip);
+  if (status.ok()) status = convert_switch(dump, "--sql", texts.sql, &request.sql);
   if (!status.ok()) return status;
-  configuration->archive = {texts.output, gzip ? Compression::kGzip : Compression::kNone};
+  request.file = texts.output;
+  request.compression = gzip ? Compression::kGzip : Compression::kNone;
+  configuration->engine.create = !request.sql;
+  return {};
+}
+
+// What stands behind "--".
+Status convert_pg_dump_arguments(const std::vector<std::string>& arguments,
+                                 Configuration* configuration) {
+  ArchiveRequest& request = configuration->archive;
+  if (!request.sql && !arguments.empty()) {
+    return Status::invalid_argument("unexpected argument '" + arguments[0] +
+                                    "' behind --; accepted are options of pg_dump, for dump --sql");
+  }
+  request.arguments = arguments;
   return {};
 }
 
@@ -287,6 +304,10 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   add(*dump, "-o,--output", texts.output, "PGLITE_DUMP_FILE", "FILE",
       "Where to; - is stdout (the default)");
   dump->add_flag("--gzip", texts.gzip, "Compress the archive")->envname("PGLITE_DUMP_GZIP");
+  dump->add_flag("--sql", texts.sql,
+                 "Write the database as SQL, by pg_dump; its options stand behind --, as in: "
+                 "dump --sql -- --schema-only")
+      ->envname("PGLITE_DUMP_SQL");
   CLI::App* restore =
       app.add_subcommand("restore", "Make the data directory from such an archive, plain or gzip");
   add(*restore, "-f,--file", texts.input, "PGLITE_RESTORE_FILE", "FILE",
@@ -311,8 +332,14 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   }
   app.allow_extras();
 
+  // pg_dump's options are not ours to understand.
+  const char* const* const end = argv + argc;
+  const char* const* const marker =
+      std::find_if(argv, end, [](std::string_view word) { return word == "--"; });
+  const std::vector<std::string> behind_marker(marker == end ? end : marker + 1, end);
+
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(marker - argv), argv);
   } catch (const CLI::CallForHelp&) {
     result.text = app.help();
     return result;
@@ -346,16 +373,21 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   if (result.status.ok() && command == dump) {
     result.status = convert_dump(*dump, texts, &configuration);
   }
+  if (result.status.ok()) {
+    result.status = convert_pg_dump_arguments(behind_marker, &configuration);
+  }
   if (command == restore) configuration.archive.file = texts.input;
   if (result.status.ok() && command == repair) {
     result.status = convert_repair(*repair, texts, &configuration.repair);
   }
+  const bool from_snapshot = configuration.archive.sql && !configuration.snapshot.empty();
   if (result.status.ok() && command != nullptr && command != port && command != sql &&
-      configuration.engine.data_dir.starts_with("memory://")) {
+      !from_snapshot && configuration.engine.data_dir.starts_with("memory://")) {
     const bool creates = command == initdb || command == restore;
     result.status = Status::invalid_argument(command->get_name() + " needs a directory" +
                                              (creates ? " to create" : " to read") +
-                                             "; accepted are -D ./path, /path and file://path");
+                                             "; accepted are -D ./path, /path and file://path" +
+                                             (configuration.archive.sql ? ", or --snapshot" : ""));
   }
   if (configuration.engine.wasm_path.empty()) {
     configuration.engine.wasm_path = default_module(program_directory);

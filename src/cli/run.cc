@@ -134,11 +134,26 @@ int run_initdb(const Host& host, const Configuration& configuration) {
   return close_instance(host, *instance, 0);
 }
 
+Status dump_sql(const Host& host, const Configuration& configuration, const ByteSink& sink) {
+  std::unique_ptr<Instance> instance;
+  Status status = open_instance(host, configuration, &instance);
+  if (!status.ok()) return status;
+  const ArchiveRequest& request = configuration.archive;
+  status = instance->dump_sql(request.arguments, request.compression, sink);
+  const Status closed = instance->close();
+  return status.ok() ? closed : status;
+}
+
 int run_archive_command(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
   Status status = check_readable(configuration.engine.wasm_path);
   if (status.ok() && configuration.command == Command::kDump) {
-    status = run_dump(host.dump, configuration.engine, configuration.archive, host.out);
+    const ArchiveRequest& request = configuration.archive;
+    const auto dump = [&](const ByteSink& sink) {
+      return request.sql ? dump_sql(host, configuration, sink)
+                         : host.dump(configuration.engine, request.compression, sink);
+    };
+    status = run_dump(dump, request, host.out);
   } else if (status.ok()) {
     status = run_restore(host.restore, configuration.engine, configuration.archive, host.in);
   }

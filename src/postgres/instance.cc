@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "archive/gzip.h"
 #include "postgres/archive_writer.h"
 #include "postgres/backend.h"
 #include "postgres/data_directory.h"
@@ -19,7 +20,9 @@
 #include "postgres/identity.h"
 #include "postgres/images.h"
 #include "postgres/maintenance.h"
+#include "postgres/pg_dump.h"
 #include "postgres/session_sql.h"
+#include "postgres/session_state.h"
 #include "postgres/snapshot_file.h"
 #include "postgres/start_failure.h"
 #include "postgres/synced_filesystem.h"
@@ -100,9 +103,14 @@ class PostgresInstance final : public Instance {
   Status snapshot(std::shared_ptr<const Snapshot>* out) override;
   Status clone(std::unique_ptr<Instance>* out) override;
   Status dump(Compression compression, const ByteSink& sink) override;
+  Status dump_sql(const std::vector<std::string>& arguments, Compression compression,
+                  const ByteSink& sink) override;
   Status close() override;
 
  private:
+  // exec_protocol() of an instance that is open and not busy.
+  Status execute(std::string_view request, const ResponseSink& sink);
+  Status run_pg_dump(const std::vector<std::string>& arguments, const ByteSink& sink);
   Status check_module() const;
   Status open_tree();
   Status open_memory();
@@ -203,9 +211,12 @@ Status PostgresInstance::open_tree() {
         "data directory \"" + options_.data_dir +
         "\" has an unknown scheme: memory://, file://PATH or a path is accepted");
   }
-  Status status =
-      DataDirectory::open(std::string(location), postgres::host_durability(durability_),
-                          postgres::data_directory_image(), has_own_names(), &directory_);
+  const std::string path(location);
+  const vfs::Durability durability = postgres::host_durability(durability_);
+  Status status = options_.create
+                      ? DataDirectory::open(path, durability, postgres::data_directory_image(),
+                                            has_own_names(), &directory_)
+                      : DataDirectory::open_existing(path, durability, &directory_);
   if (!status.ok()) return status;
   is_new_ = directory_->is_new();
   std::shared_ptr<vfs::FileSystem> files = directory_->filesystem();
@@ -393,11 +404,10 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
   Status status = check_not_busy();
   if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
-  std::vector<wire::FrontendPacket>& packets = packets_;
-  if (std::string error = wire::split_frame(request, &packets); !error.empty()) {
+  if (std::string error = wire::split_frame(request, &packets_); !error.empty()) {
     return Status::invalid_argument(std::move(error));
   }
-  if (backend_->waiting_for_input() && !may_follow_copy(packets)) {
+  if (backend_->waiting_for_input() && !may_follow_copy(packets_)) {
     return Status::invalid_argument(
         "COPY FROM STDIN waits for CopyData, CopyDone or CopyFail, not for another message");
   }
@@ -407,6 +417,13 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
     if (status = maintenance_->step(Clock::now()); !status.ok()) return status;
   }
   const Cancellable cancellable(&cancellable_, backend_.get());
+  status = execute(request, sink);
+  maintenance_->request_done();
+  return status;
+}
+
+Status PostgresInstance::execute(std::string_view request, const ResponseSink& sink) {
+  Status status;
   // PostgreSQL gets messages in runs as long as possible, startup packets one by one. The rest is
   // not for it: it would end over a Terminate, and has no connection to encrypt or to cancel.
   size_t position = 0;
@@ -416,7 +433,7 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
     run = 0;
     return backend_->exec(messages, sink);
   };
-  for (const wire::FrontendPacket& packet : packets) {
+  for (const wire::FrontendPacket& packet : packets_) {
     if (packet.kind == wire::PacketKind::kMessage && packet.type != 'X') {
       run += packet.bytes.size();
       position += packet.bytes.size();
@@ -434,9 +451,7 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
       sink("N");
     }
   }
-  status = execute_run();
-  maintenance_->request_done();
-  return status;
+  return execute_run();
 }
 
 std::optional<Instance::Clock::time_point> PostgresInstance::idle_deadline() {
@@ -488,6 +503,52 @@ Status PostgresInstance::dump(Compression compression, const ByteSink& sink) {
     return postgres::write_archive(*tree_.memory, std::string(postgres::kDataDirectory),
                                    compression, sink);
   });
+}
+
+Status PostgresInstance::dump_sql(const std::vector<std::string>& arguments,
+                                  Compression compression, const ByteSink& sink) {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  const Busy busy(&busy_);
+  return postgres::without_exceptions([&] {
+    postgres::SessionState session;
+    Status status = check_idle("dump");
+    if (status.ok()) status = session.save(*backend_);
+    if (!status.ok()) return status;
+    last_snapshot_.reset();
+    if (compression == Compression::kNone) {
+      status = run_pg_dump(arguments, sink);
+    } else {
+      archive::GzipWriter gzip(sink);
+      status = run_pg_dump(arguments, [&](std::string_view bytes) { return gzip.write(bytes); });
+      if (status.ok()) status = gzip.finish();
+    }
+    const Status restored = session.restore(*backend_);
+    maintenance_->request_done();
+    return status.ok() ? restored : status;
+  });
+}
+
+Status PostgresInstance::run_pg_dump(const std::vector<std::string>& arguments,
+                                     const ByteSink& sink) {
+  postgres::SqlResult names;
+  Status status = run_sql(*backend_, "SELECT pg_catalog.current_database(), session_user", &names);
+  if (!status.ok()) return status;
+  const Cancellable cancellable(&cancellable_, backend_.get());
+  postgres::PgDumpConfig config;
+  config.arguments = arguments;
+  config.database = names.rows.at(0).at(0);
+  config.username = names.rows.at(0).at(1);
+  config.exec = [this](std::string_view request, const ResponseSink& answer) {
+    if (std::string error = wire::split_frame(request, &packets_); !error.empty()) {
+      return Status::invalid_argument("pg_dump sent what is no request: " + error);
+    }
+    return execute(request, answer);
+  };
+  config.cancel = [this] { backend_->cancel(); };
+  config.output = sink;
+  config.messages = [this](std::string_view line) { log(0, line); };
+  return postgres::run_pg_dump(config);
 }
 
 Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {

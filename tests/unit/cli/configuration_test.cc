@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -53,7 +54,7 @@ class CommandLineTest : public ::testing::Test {
       "PGLITE_WASM_PATH",   "PGLITE_DATA_DIR",     "PGLITE_USERNAME",   "PGLITE_DATABASE",
       "PGLITE_DEBUG",       "PGLITE_FRAMING",      "PGLITE_DURABILITY", "PGLITE_OPTIONS",
       "PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE",     "PGLITE_SQL_FORMAT", "PGLITE_DUMP_FILE",
-      "PGLITE_DUMP_GZIP",   "PGLITE_RESTORE_FILE", "PGLITE_AUTOVACUUM"};
+      "PGLITE_DUMP_GZIP",   "PGLITE_RESTORE_FILE", "PGLITE_AUTOVACUUM", "PGLITE_DUMP_SQL"};
   std::string program_directory = "/nonexistent";
 };
 
@@ -149,6 +150,27 @@ TEST_F(CommandLineTest, Dump) {
   EXPECT_THAT(error({"dump"}), StartsWith("--gzip"));
   ::setenv("PGLITE_DUMP_GZIP", "1", 1);
   EXPECT_THAT(error({"dump"}), StartsWith("dump needs a directory to read"));
+}
+
+TEST_F(CommandLineTest, DumpAsSql) {
+  Configuration configuration =
+      good({"dump", "--sql", "-D", "x", "-o", "y", "--", "-t", "-D", "--", "dump"});
+  EXPECT_TRUE(configuration.archive.sql);
+  EXPECT_THAT(configuration.archive.arguments, ElementsAre("-t", "-D", "--", "dump"));
+  EXPECT_EQ(configuration.archive.file, "y");
+  EXPECT_FALSE(configuration.engine.create);
+  EXPECT_THAT(good({"dump", "--sql", "-D", "x", "--"}).archive.arguments, IsEmpty());
+  EXPECT_EQ(good({"dump", "--sql", "--snapshot", "s"}).snapshot, "s");
+  EXPECT_THAT(error({"dump", "--sql"}), EndsWith("or --snapshot"));
+  EXPECT_THAT(error({"dump", "--snapshot", "s"}), StartsWith("dump needs a directory"));
+  EXPECT_EQ(error({"dump", "-D", "x", "--", "-s"}),
+            "unexpected argument '-s' behind --; accepted are options of pg_dump, for dump --sql");
+  EXPECT_THAT(error({"--", "sql"}), StartsWith("unexpected argument 'sql' behind --"));
+  EXPECT_THAT(error({"dump", "--sql", "-D", "x", "-s"}), StartsWith("unknown option '-s'"));
+  EXPECT_TRUE(good({"dump", "-D", "x"}).engine.create);
+  ::setenv("PGLITE_DUMP_SQL", "1", 1);
+  EXPECT_TRUE(good({"dump", "-D", "x"}).archive.sql);
+  EXPECT_FALSE(good({"sql"}).archive.sql);
 }
 
 TEST_F(CommandLineTest, Restore) {
