@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -94,21 +95,27 @@ def test_all_kinds_of_objects_are_in_it(rich_dump):
         assert statement in rich_dump, statement
 
 
+LOOK = '''
+    select (select md5(string_agg(t::text, ',' order by id)) from fruit t),
+           (select md5(string_agg(t::text, ',' order by at)) from measure t),
+           (select md5(lo_get(4711))), (select md5(string_agg(t::text, ',')) from "Odd ""name""" t),
+           (select nextval('counter')), twice(21), (select n from totals)
+'''
+
+
+def look(data: Path, copy: Path) -> str:
+    """A line that tells what is in it; the sequence moves, in a copy."""
+    shutil.copytree(data, copy)
+    done = run("sql", "-D", copy, "--format", "csv", "-c", LOOK)
+    assert done.returncode == 0, done
+    line = done.stdout.decode().splitlines()[1]
+    assert line.endswith(",42,4")
+    return line
+
+
 def test_values_come_back(tmp_path, rich, rich_dump):
     restore(tmp_path / "data", rich_dump)
-    look = '''
-        select (select md5(string_agg(t::text, ',' order by id)) from fruit t),
-               (select md5(string_agg(t::text, ',' order by at)) from measure t),
-               (select md5(lo_get(4711))), (select md5(string_agg(t::text, ',')) from "Odd ""name""" t),
-               (select nextval('counter')), (select twice(21)), (select n from totals)
-    '''
-    found = []
-    for data in (rich, tmp_path / "data"):
-        shutil.copytree(data, copy := tmp_path / f"look{len(found)}")
-        done = run("sql", "-D", copy, "--format", "csv", "-c", look)
-        assert done.returncode == 0, done
-        found.append(done.stdout)
-    assert found[0] == found[1] and b",42," in found[0]
+    assert look(rich, tmp_path / "old") == look(tmp_path / "data", tmp_path / "new")
 
 
 @pytest.mark.parametrize("form", ["--inserts", "--column-inserts", "--rows-per-insert=3"])
@@ -199,6 +206,7 @@ def test_what_pg_dump_refuses(rich):
         (["-j", "2"], "pg_dump: error: parallel backup only supported by the directory format"),
         (["--role", "nobody"], 'role "nobody" does not exist'),
         (["--filter=-"], "could not read from filter file"),
+        (["--filter=/etc/passwd"], 'could not open filter file "/etc/passwd": No such file'),
         (["-d", "other"], 'this session is role "postgres" in database "postgres", not "postgres" in "other"'),
         (["other"], 'not "postgres" in "other"'),
         (["-U", "reader"], 'not "reader" in "postgres"'),
@@ -394,3 +402,37 @@ def test_node_restores_it(tmp_path, rich, rich_dump):
     (tmp_path / "dump.sql").write_text("create role reader; create role writer login;\n" + text)
     node("restore", tmp_path / "data", tmp_path / "dump.sql")
     assert without_keys(dump(tmp_path / "data")) == without_keys(rich_dump)
+
+
+@pytest.fixture
+def native_server():
+    """A native PostgreSQL 18; gives what psql needs to reach it."""
+    sys.path.append(str(w.REPOSITORY / "bench"))
+    import engines
+
+    if not shutil.which("psql"):
+        pytest.skip("needs psql")
+    # Below /tmp itself: the server's user is not ours, and pytest's directories are.
+    with tempfile.TemporaryDirectory() as work:
+        os.chmod(work, 0o755)
+        try:
+            native = engines.Native(Path(work))
+            server = engines.NativeServer(native, native.initdb("data"))
+        except engines.Unavailable as reason:
+            pytest.skip(str(reason))
+        try:
+            server.connect()
+            yield ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", str(server.socket.parent)]
+        finally:
+            server.close()
+
+
+def test_a_native_server_restores_it(tmp_path, rich, rich_dump, native_server):
+    def psql(*arguments, stdin=""):
+        done = subprocess.run([*native_server, *arguments], input=stdin.encode(), capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    psql("-c", "create role reader; create role writer login", "-c", "create database restored")
+    psql("-d", "restored", stdin=rich_dump)
+    assert psql("-d", "restored", "--csv", "-t", "-c", LOOK).strip() == look(rich, tmp_path / "copy")

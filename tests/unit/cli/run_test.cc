@@ -32,6 +32,10 @@ class RunTest : public ::testing::Test {
         Status exec_protocol(std::string_view request, const ResponseSink& sink) override {
           return to_.exec_protocol(request, sink);
         }
+        Status dump_sql(const std::vector<std::string>& arguments, Compression compression,
+                        const ByteSink& sink) override {
+          return to_.dump_sql(arguments, compression, sink);
+        }
         Status close() override { return to_.close(); }
 
        private:
@@ -114,6 +118,28 @@ TEST_F(RunTest, SignalWhileTheEngineStarts) {
   EXPECT_EQ(run(1, arguments, host), 0);
   ::close(pipe_fds[0]);
   ::close(pipe_fds[1]);
+}
+
+TEST_F(RunTest, DumpAsSql) {
+  EXPECT_EQ(run_with({"dump", "--sql", "-D", "/x", "--", "-s", "-t", "fruit"}), 0);
+  EXPECT_EQ(out_text, "-- SQL\n");
+  EXPECT_THAT(scripted.dump_arguments, ElementsAre("-s", "-t", "fruit"));
+  ASSERT_EQ(opened.size(), 1U);
+  EXPECT_FALSE(opened[0].create);
+  EXPECT_EQ(scripted.close_count, 1);
+  EXPECT_EQ(run_with({"dump", "--sql", "--gzip", "-D", "/x"}), 0);
+  EXPECT_EQ(out_text, "gzip");
+}
+
+TEST_F(RunTest, DumpAsSqlThatFails) {
+  scripted.next_status = {StatusCode::kToolFailed, "pg_dump failed"};
+  EXPECT_EQ(run_with({"dump", "--sql", "-D", "/x"}), 1);
+  EXPECT_EQ(err_text, "pglite-port: pg_dump failed\n");
+  EXPECT_EQ(scripted.close_count, 1);
+  scripted.next_status = {};
+  scripted.close_status = Status::engine_gone("no checkpoint");
+  EXPECT_EQ(run_with({"dump", "--sql", "-D", "/x"}), 70);
+  EXPECT_EQ(err_text, "pglite-port: no checkpoint\n");
 }
 
 TEST_F(RunTest, Sql) {

@@ -103,6 +103,13 @@ class ScriptedInstance : public Instance {
     return {};
   }
 
+  Status dump_sql(const std::vector<std::string>& arguments, Compression compression,
+                  const ByteSink& sink) override {
+    dump_arguments = arguments;
+    const Status written = sink(compression == Compression::kNone ? "-- SQL\n" : "gzip");
+    return written.ok() ? next_status : written;
+  }
+
   Status close() override {
     ++close_count;
     return close_status;
@@ -111,6 +118,7 @@ class ScriptedInstance : public Instance {
   std::map<std::string, std::string> answers;
   std::vector<std::string> queries;
   std::string copied;
+  std::vector<std::string> dump_arguments;
   Status next_status;
   Status close_status;
   int close_count = 0;
