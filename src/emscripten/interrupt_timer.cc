@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 
@@ -51,6 +52,7 @@ void InterruptTimer::arm(double milliseconds, uint32_t* flag) {
     process_ = getpid();
     flag_ = flag;
   }
+  milliseconds = std::min(milliseconds, 1e12);  // what the guest says may be more than fits
   itimerspec time{};
   time.it_value.tv_sec = static_cast<time_t>(milliseconds / 1e3);
   time.it_value.tv_nsec =

@@ -23,8 +23,9 @@
 #include "wasm-rt.h"
 
 // The guest calls setjmp for every PG_TRY and every row of a query; where the compiler has a setjmp
-// of its own it takes three stores. AddressSanitizer must see the jump, which takes libc's.
-#if defined(__x86_64__) && !__has_feature(address_sanitizer)
+// of its own it takes three stores. AddressSanitizer must see the jump, which takes libc's; what is
+// compiled without it in that build has to be told (aot/CMakeLists.txt).
+#if defined(__x86_64__) && !__has_feature(address_sanitizer) && !defined(PGLITE_JUMPS_BY_LIBC)
 #define PGLITE_SET_JUMP_TARGET(target) __builtin_setjmp((target).words)
 #define PGLITE_JUMP(target) __builtin_longjmp((target).words, 1)
 #else
