@@ -100,7 +100,6 @@ class PgDump {
   const PgDumpConfig& config_;
   std::shared_ptr<OutputDevice> output_;
   std::unique_ptr<Process> process_;
-  std::function<void()> work_task_ = [this] { work(); };
   wasm::Outcome outcome_;
   bool ended_ = false;
   bool hung_up_ = false;  // nothing more will come
@@ -263,7 +262,8 @@ Status PgDump::result() const {
 Status PgDump::run() {
   Status status = make_process();
   if (!status.ok()) return status;
-  ended_ = process_->execution().run(work_task_);
+  const std::function<void()> task = [this] { work(); };
+  ended_ = process_->execution().run(task);
   while (!ended_) {
     if (received_.empty()) {
       // It waits. Where it has asked for nothing, or the answer is cut off, it waits in vain.

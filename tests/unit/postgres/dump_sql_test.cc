@@ -39,7 +39,6 @@ TEST_F(DumpSqlTest, OfAMemoryInstance) {
   EXPECT_THAT(text, StartsWith("--\n-- PostgreSQL database dump\n"));
   EXPECT_THAT(text, HasSubstr("COPY public.t (a) FROM stdin;\n7\n\\.\n"));
   EXPECT_THAT(messages, ElementsAre());
-  const std::string first = text;
   ASSERT_TRUE(dump({"-s"}).ok());
   EXPECT_THAT(text, Not(HasSubstr("COPY")));
 }
