@@ -12,6 +12,7 @@
 
 namespace pglite::postgres {
 
+// All of it must be set. Only `exec` and `output` may throw.
 struct PgDumpConfig {
   std::vector<std::string> arguments;  // of its command line, without its name
   // Whom and what the session behind `exec` is; connecting as or to another is refused.

@@ -1,5 +1,6 @@
 // SQL dumps of instances that are open.
 #include "client.h"
+#include "postgres/pg_dump.h"
 
 namespace pglite::postgres {
 namespace {
@@ -137,6 +138,42 @@ TEST_F(DumpSqlTest, AsTheInstancesRoleInItsDatabase) {
   EXPECT_THAT(text, HasSubstr("ALTER TABLE public.t OWNER TO alice;"));
   ASSERT_TRUE(dump({"-d", "shop", "-U", "alice"}).ok());
   EXPECT_EQ(dump({"-d", "postgres"}).code(), StatusCode::kToolFailed);
+}
+
+// pg_dump with a session that fails at the request of that number, or (`silent`) does not answer
+// it.
+Status dump_with_failure(size_t failing, bool silent, size_t* requests) {
+  auto memory = open_instance();
+  Client(*memory).query("CREATE TABLE t AS SELECT g FROM generate_series(1, 40000) g");
+  PgDumpConfig config;
+  config.username = config.database = "postgres";
+  *requests = 0;
+  config.exec = [&](std::string_view request, const ResponseSink& sink) {
+    if ((*requests)++ < failing) return memory->exec_protocol(request, sink);
+    return silent ? Status() : Status::engine_gone("it trapped");
+  };
+  config.cancel = [] {};
+  config.messages = [](std::string_view) {};
+  std::string text;
+  config.output = [&](std::string_view bytes) {
+    text += bytes;
+    return Status();
+  };
+  const Status status = run_pg_dump(config);
+  EXPECT_EQ(status.ok(), text.find("database dump complete") != std::string::npos) << failing;
+  return status;
+}
+
+TEST(DumpSql, ASessionThatEndsAtAnyRequestIsNoDump) {
+  size_t requests = 0;
+  ASSERT_TRUE(dump_with_failure(SIZE_MAX, false, &requests).ok());
+  const size_t all = requests;
+  ASSERT_GT(all, 20U);
+  for (size_t failing = 0; failing < all; ++failing) {
+    EXPECT_EQ(dump_with_failure(failing, false, &requests).message(), "it trapped");
+    EXPECT_EQ(requests, failing + 1);
+    EXPECT_EQ(dump_with_failure(failing, true, &requests).code(), StatusCode::kToolFailed);
+  }
 }
 
 TEST(DumpSql, OnlyOfAClusterThatIsThere) {
