@@ -21,6 +21,9 @@ constexpr std::string_view kName = "pglite maintenance";
 constexpr auto kFirstLook = 5s;
 constexpr auto kAfterFailure = 60s;
 constexpr auto kAfterCut = 1s;
+// Between two looks at the catalogue caches, unless they grow by as much before.
+constexpr auto kCachesLook = 60s;
+constexpr uint64_t kCachesGrowth = uint64_t{32} << 20;
 // What can wait until a pause waits for one as long as this.
 constexpr auto kPause = 500ms;
 // How long a table may take; twice as long each time it was not enough. From the fifth time on
@@ -71,7 +74,10 @@ class Replaced {
 }  // namespace
 
 Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
-    : backend_(backend), in_memory_(in_memory), autovacuum_(autovacuum) {
+    : backend_(backend),
+      in_memory_(in_memory),
+      autovacuum_(autovacuum),
+      caches_(backend.process()) {
   emscripten::Process& process = backend_.process();
   transam_ = process.memory()
                  .load(GuestPtr<uint32_t>{process.data_address("TransamVariables")})
@@ -160,6 +166,12 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
       look_at_ = std::max(next_look_, last_request_);
       if (xids_run_out()) look_at_ = std::min(*look_at_, last_request_ + 1s);
     }
+    if (const uint64_t allocated = caches_.allocated(); allocated > CacheLimit::kLeast) {
+      const bool much = allocated >= seen_caches_ + kCachesGrowth;
+      if (!caches_at_ || much) {
+        caches_at_ = much ? last_request_ : std::max(next_caches_look_, last_request_);
+      }
+    }
   }
   std::optional<TimePoint> next;
   const auto consider = [&](std::optional<TimePoint> time) {
@@ -175,6 +187,7 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
     if (written >= wal_limit()) at = last_request_;
     consider(std::max(at, checkpoint_at_.value_or(at)));
   }
+  consider(caches_at_);
   if (!tables_.empty()) {
     consider(treat_at_);
   } else {
@@ -219,6 +232,9 @@ Status Maintenance::step(TimePoint now) {
     if (!status.ok()) flush_at_ = now + kAfterCut;
   } else if (wrote_ && (full || old || half) && now >= checkpoint_at_.value_or(now)) {
     status = checkpoint(now);
+  } else if (caches_at_ && *caches_at_ <= now) {
+    status = look_at_caches(now);
+    if (!status.ok()) caches_at_ = now + kAfterCut;
   } else if (!tables_.empty()) {
     if (treat_at_ && *treat_at_ <= now) status = treat_table(now);
   } else if (look_at_ && *look_at_ <= now) {
@@ -241,7 +257,8 @@ Status Maintenance::run(const std::string& sql, SqlResult* result) {
   return closed.ok() ? status : closed;
 }
 
-Status Maintenance::run_privileged(const std::string& sql, milliseconds limit, bool as_autovacuum) {
+Status Maintenance::run_privileged(const std::string& sql, milliseconds limit, bool as_autovacuum,
+                                   SqlResult* result) {
   emscripten::Process& process = backend_.process();
   const auto get = process.function<void(uint32_t, uint32_t)>("GetUserIdAndSecContext");
   const auto set = process.function<void(uint32_t, uint32_t)>("SetUserIdAndSecContext");
@@ -272,7 +289,7 @@ Status Maintenance::run_privileged(const std::string& sql, milliseconds limit, b
     // The statistics count it as autovacuum's work.
     const Replaced<uint32_t> type(memory, as_autovacuum ? process.data_address("MyBackendType") : 0,
                                   kAutovacuumWorker);
-    status = run(sql, nullptr);
+    status = run(sql, result);
   }
   if (status.code() == StatusCode::kEngineGone || status.code() == StatusCode::kSessionEnded) {
     return status;
@@ -320,6 +337,29 @@ Status Maintenance::checkpoint(TimePoint now) {
   checkpoint_wal_ = wal_ = flushed_wal();
   checkpoint_time_ = now;
   return {};
+}
+
+Status Maintenance::look_at_caches(TimePoint now) {
+  caches_at_.reset();
+  next_caches_look_ = now + kCachesLook;
+  seen_caches_ = caches_.allocated();
+  const auto value_of = [](const char* column, const char* view, const char* name) {
+    return std::string("(SELECT pg_catalog.max(") + column + ") FROM pg_catalog." + view +
+           " WHERE name OPERATOR(pg_catalog.=) '" + name + "')";
+  };
+  SqlResult found;
+  Status status = run_privileged(
+      "SELECT " + value_of("used_bytes", "pg_backend_memory_contexts", CatalogCaches::kContext) +
+          ", " + value_of("size", "pg_shmem_allocations", CatalogCaches::kQueue),
+      milliseconds(0), false, &found);
+  if (!status.ok() || found.rows.empty()) return status;
+  const auto bytes = [&](size_t column) {
+    return std::strtoull(found.rows[0].at(column).c_str(), nullptr, 10);
+  };
+  if (!cache_limit_.exceeded(bytes(0))) return {};
+  if (!caches_.forget(static_cast<uint32_t>(bytes(1)))) return {};
+  // The transaction in which they go, so that no request has to wait for that.
+  return run("SELECT", nullptr);
 }
 
 Status Maintenance::look_for_tables(TimePoint now) {
@@ -392,6 +432,10 @@ Status Maintenance::look_for_tables(TimePoint now) {
     table.wraparound = need.wraparound;
     if (table.vacuum || table.analyze) tables_.push_back(std::move(table));
   }
+  // Of tables that are gone, or that something else has treated, nothing is kept.
+  std::erase_if(cut_short_, [&](const auto& entry) {
+    return std::ranges::find(tables_, entry.first, &Table::oid) == tables_.end();
+  });
   // From the end on: first what must not wait.
   std::ranges::partition(tables_, std::logical_not(), &Table::wraparound);
   treat_at_ = now;

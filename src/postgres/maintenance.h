@@ -1,5 +1,6 @@
 // What PostgreSQL's background processes do, in a server that has none: checkpoints (checkpointer),
-// flushing what was committed asynchronously (WAL writer), VACUUM and ANALYZE by need (autovacuum).
+// flushing what was committed asynchronously (WAL writer), VACUUM and ANALYZE by need (autovacuum);
+// and what a new connection does: it begins with empty catalogue caches (catalog_caches.h).
 // docs/maintenance.md says what is done when.
 //
 // It works between requests of a session that is at rest (no transaction, no COPY), in the
@@ -21,6 +22,7 @@
 #include "pglite/instance.h"
 #include "pglite/status.h"
 #include "postgres/backend.h"
+#include "postgres/catalog_caches.h"
 #include "postgres/session_sql.h"
 
 namespace pglite::postgres {
@@ -69,11 +71,12 @@ class Maintenance {
   // Runs one statement by the extended protocol. kInvalidArgument: PostgreSQL's error.
   Status run(const std::string& sql, SqlResult* result);
   // The same with the bootstrap superuser's permissions.
-  Status run_privileged(const std::string& sql, std::chrono::milliseconds limit,
-                        bool as_autovacuum);
+  Status run_privileged(const std::string& sql, std::chrono::milliseconds limit, bool as_autovacuum,
+                        SqlResult* result = nullptr);
 
   Status flush();
   Status checkpoint(TimePoint now);
+  Status look_at_caches(TimePoint now);
   Status look_for_tables(TimePoint now);
   Status treat_table(TimePoint now);
 
@@ -83,6 +86,8 @@ class Maintenance {
   std::atomic<bool> insists_ = false;
   bool overdue_ = false;
 
+  CatalogCaches caches_;
+  CacheLimit cache_limit_;
   uint32_t transam_ = 0;  // TransamVariables
   std::map<std::string, uint32_t> variables_;
 
@@ -95,6 +100,9 @@ class Maintenance {
   TimePoint checkpoint_time_{};
   std::optional<TimePoint> flush_at_;       // something may have been committed asynchronously
   std::optional<TimePoint> checkpoint_at_;  // not before, after a failure
+  std::optional<TimePoint> caches_at_;      // to be looked at
+  TimePoint next_caches_look_{};            // not before
+  uint64_t seen_caches_ = 0;                // bytes, at the last look
   std::optional<TimePoint> look_at_;        // for tables; set while there may be some
   TimePoint next_look_{};                   // not before
   std::vector<Table> tables_;               // to be treated, the last one first

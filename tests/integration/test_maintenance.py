@@ -191,3 +191,39 @@ def test_a_session_that_is_never_idle_is_vacuumed_too():
             assert time.monotonic() < end
             for _ in range(100):
                 port.query("insert into t values (0, '') on conflict (a) do update set b = ''").ok()
+
+
+CACHES = "select sum(used_bytes) from pg_backend_memory_contexts where name = 'CacheMemoryContext'"
+COLUMNS = [f"c{i}" for i in range(10)]
+# Each table leaves ten entries: these columns have no statistics.
+TABLES_COME_AND_GO = f"""do $$ begin for i in 1..4000 loop
+  create temp table scratch ({", ".join(f"{c} int" for c in COLUMNS)});
+  perform from scratch where {" and ".join(f"{c} = 1" for c in COLUMNS)};
+  drop table scratch;
+  commit;
+end loop; end $$"""
+# Each name leaves an entry.
+UNKNOWN_NAMES = "do $$ begin for i in 1..50000 loop perform to_regclass('{}' || i); end loop; end $$"
+
+
+def test_the_catalogue_caches_do_not_grow_with_tables_that_come_and_go():
+    with w.PortProcess() as port:
+        port.query("create temp table kept (a int); insert into kept values (7)").ok()
+        port.query("prepare p as select a from kept; create function f() returns int"
+                   " language plpgsql as 'begin return (select a from kept); end'").ok()  # fmt: skip
+        port.query("declare held cursor with hold for select g from generate_series(1, 9) g").ok()
+        port.query("create role joe; grant select on kept to joe").ok()
+        assert port.value("select f()") == "7"
+        port.query(TABLES_COME_AND_GO, timeout=300).ok()
+        until(lambda: int(port.value(CACHES)) < 2 << 20, seconds=10)
+        assert port.value("select f()") == "7"
+        # 32 MB each: more than can wait for the next look.
+        for letter in "abcd":
+            port.query(UNKNOWN_NAMES.format(letter), timeout=300).ok()
+            time.sleep(0.2)
+            assert int(port.value(CACHES)) < 80 << 20
+        port.query("set role joe").ok()
+        assert port.query("execute p").rows == [("7",)]
+        assert port.value("select f()") == "7"
+        assert port.query("fetch 2 from held").rows == [("1",), ("2",)]
+        assert port.value("select current_user") == "joe"
