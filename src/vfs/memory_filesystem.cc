@@ -211,10 +211,10 @@ struct MemoryFileSystem::Location {
 };
 
 MemoryFileSystem::MemoryFileSystem(Options options)
-    : budget_(
-          std::make_shared<MemoryBudget>(MemoryBudget{.capacity = options.capacity, .used = 0})),
+    : budget_(std::make_shared<MemoryBudget>()),
       device_id_(options.device_id),
       root_(make_node(S_IFDIR | 0755)) {
+  budget_->capacity = options.capacity;
   root_->directory()->parent = root_.get();
   root_->link_count = 2;
 }

@@ -46,7 +46,7 @@ PagedContent::Page& PagedContent::find_or_add(uint64_t index) {
 void PagedContent::release(Page& page) {
   if (page.data == nullptr) return;
   if (page.owned) {
-    delete[] page.data;
+    budget_->pages.give_back(page.data);
     budget_->used -= kPageSize;
   }
   page = Page{};
@@ -56,7 +56,7 @@ void PagedContent::release(Page& page) {
 bool PagedContent::make_owned(Page& page) {
   if (page.owned) return true;
   if (budget_->capacity - budget_->used < kPageSize) return false;
-  auto* bytes = new (std::nothrow) std::byte[kPageSize];
+  std::byte* bytes = budget_->pages.take();
   if (bytes == nullptr) return false;
   if (page.length > 0) std::memcpy(bytes, page.data, page.length);
   std::memset(bytes + page.length, 0, kPageSize - page.length);

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "vfs/file.h"
+#include "vfs/page_store.h"
 
 namespace pglite::vfs {
 
@@ -27,11 +28,12 @@ namespace pglite::vfs {
 struct MemoryBudget {
   uint64_t capacity = 0;
   uint64_t used = 0;
+  PageStore pages;
 };
 
 class PagedContent {
  public:
-  static constexpr size_t kPageSize = 8192;
+  static constexpr size_t kPageSize = PageStore::kPageSize;
   static constexpr uint64_t kMaximumSize = uint64_t{1} << 44;  // EFBIG beyond, as ext4 has it
 
   explicit PagedContent(std::shared_ptr<MemoryBudget> budget) : budget_(std::move(budget)) {}
@@ -62,7 +64,7 @@ class PagedContent {
 
  private:
   struct Page {
-    // Owned: kPageSize bytes from new[], of which those beyond size_ are zeros.
+    // Owned: kPageSize bytes of the budget's, of which those beyond size_ are zeros.
     // Borrowed: `length` bytes, none beyond size_; what follows them is zeros.
     const std::byte* data = nullptr;  // null: absent
     uint32_t length = 0;
