@@ -85,6 +85,10 @@ Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
   seen_xid_ = next_xid();
   checkpoint_time_ = Clock::now();
   next_look_ = checkpoint_time_ + kFirstLook;
+  // In memory, a segment that is kept for later is memory; after the session's own CHECKPOINT too.
+  if (const uint32_t recycle = in_memory_ ? variable_of("wal_recycle") : 0; recycle != 0) {
+    (void)process.memory().store(GuestPtr<uint8_t>{recycle}, 0);
+  }
 }
 
 uint32_t Maintenance::variable_of(const char* setting) {
@@ -321,13 +325,7 @@ Status Maintenance::flush() {
 
 Status Maintenance::checkpoint(TimePoint now) {
   overdue_ = false;
-  Status status;
-  {
-    // In memory, a segment that is kept for later is memory.
-    const Replaced<uint8_t> recycle(backend_.process().memory(),
-                                    in_memory_ ? variable_of("wal_recycle") : 0, 0);
-    status = run_privileged("CHECKPOINT", milliseconds(0), false);
-  }
+  Status status = run_privileged("CHECKPOINT", milliseconds(0), false);
   if (!status.ok()) {
     checkpoint_at_ = now + kAfterFailure;
     return status;

@@ -127,6 +127,17 @@ def test_wal_of_a_directory_stays_within_max_wal_size(tmp_path):
         assert port.finish() == 0
 
 
+def test_memory_gives_back_what_a_dropped_table_had():
+    with w.PortProcess() as port:
+        port.query("create table big (a int, b text)").ok()
+        port.query("insert into big select g, repeat('y', 500) from generate_series(1, 400000) g").ok()
+        port.query("create table small as select * from big limit 100").ok()
+        before = port.rss()
+        port.query("drop table big; checkpoint").ok()
+        assert port.rss() < before - 150_000_000
+        assert port.value("select count(*) from small") == "100"
+
+
 def test_a_checkpoint_by_time(tmp_path):
     with w.PortProcess("-D", str(tmp_path / "data"), "-o", "-c checkpoint_timeout=30s") as port:
         redo = "select redo_lsn from pg_control_checkpoint()"
