@@ -21,8 +21,10 @@ constexpr std::string_view kName = "pglite maintenance";
 constexpr auto kFirstLook = 5s;
 constexpr auto kAfterFailure = 60s;
 constexpr auto kAfterCut = 1s;
-// Between two looks at the catalogue caches, unless they grow by as much before.
+// Between two looks at the catalogue caches, unless they grow by as much before; and from when they
+// were emptied to a look at what is in use again: later, that would be much that never will be.
 constexpr auto kCachesLook = 60s;
+constexpr auto kCachesInUse = 10s;
 constexpr uint64_t kCachesGrowth = uint64_t{32} << 20;
 // What can wait until a pause waits for one as long as this.
 constexpr auto kPause = 500ms;
@@ -356,6 +358,7 @@ Status Maintenance::look_at_caches(TimePoint now) {
   };
   if (!cache_limit_.exceeded(bytes(0))) return {};
   if (!caches_.forget(static_cast<uint32_t>(bytes(1)))) return {};
+  next_caches_look_ = now + kCachesInUse;
   // The transaction in which they go, so that no request has to wait for that.
   return run("SELECT", nullptr);
 }
