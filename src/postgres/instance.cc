@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -112,6 +113,8 @@ class PostgresInstance final : public Instance {
   Status execute(std::string_view request, const ResponseSink& sink);
   Status run_pg_dump(const std::vector<std::string>& arguments, const ByteSink& sink);
   Status check_module() const;
+  Status check_archive_mode() const;
+  void warn_of_archive_mode();
   Status open_tree();
   Status open_memory();
   // kInvalidArgument while a transaction or a COPY is open. `purpose` is for the message.
@@ -275,6 +278,41 @@ Status PostgresInstance::open_memory() {
   return {};
 }
 
+// There is no archiver, and no archive_command could be run: PostgreSQL would keep all WAL for
+// ever. Who asks for it is told so; what a directory's configuration says is not followed.
+Status PostgresInstance::check_archive_mode() const {
+  for (const std::string& setting : options_.settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos) continue;
+    // As PostgreSQL reads names and values here.
+    std::string name = setting.substr(0, equals);
+    std::ranges::replace(name, '-', '_');
+    std::string value = setting.substr(equals + 1);
+    for (std::string* text : {&name, &value}) {
+      for (char& c : *text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    constexpr std::string_view kOff[] = {"off", "false", "no", "0"};
+    if (name != "archive_mode" || std::ranges::find(kOff, value) != std::end(kOff)) continue;
+    return Status::invalid_argument("the setting " + setting +
+                                    " cannot be followed: nothing here archives WAL, and all of it "
+                                    "would be kept; only off is accepted");
+  }
+  return {};
+}
+
+void PostgresInstance::warn_of_archive_mode() {
+  postgres::SqlResult found;
+  const Status status = run_sql(*backend_,
+                                "SELECT setting FROM pg_catalog.pg_file_settings WHERE "
+                                "pg_catalog.lower(name) = 'archive_mode' AND "
+                                "pg_catalog.lower(setting) NOT IN ('off', 'false', 'no', '0') "
+                                "ORDER BY seqno DESC LIMIT 1",
+                                &found);
+  if (!status.ok() || found.rows.empty()) return;
+  log(0, "archive_mode = " + found.rows[0].at(0) +
+             " in the data directory's configuration is not followed: nothing here archives WAL");
+}
+
 BackendConfig PostgresInstance::backend_config(std::string_view database) {
   BackendConfig config;
   config.filesystem = tree_.root;
@@ -282,7 +320,8 @@ BackendConfig PostgresInstance::backend_config(std::string_view database) {
   config.database = database;
   config.fsync = durability_ == Durability::kFull;
   config.debug_level = options_.debug > 2 ? options_.debug - 2 : 0;
-  config.settings = options_.settings;
+  if (!in_memory_) config.settings.emplace_back("archive_mode=off");
+  config.settings.insert(config.settings.end(), options_.settings.begin(), options_.settings.end());
   config.log = [this](std::string_view line) { log_server_line(line); };
   config.last_fatal = &last_fatal_;
   return config;
@@ -380,6 +419,7 @@ Status PostgresInstance::start() {
   log(1, "starting PGlite " + std::string(version().pglite) + " (PostgreSQL " + version().postgres +
              ") on " + options_.data_dir);
   Status status = check_module();
+  if (status.ok()) status = check_archive_mode();
   if (status.ok()) status = open_tree();
   if (status.ok()) {
     status = snapshot_ != nullptr ? start_from(*snapshot_)
@@ -387,6 +427,7 @@ Status PostgresInstance::start() {
   }
   if (status.ok() && is_new_ && options_.snapshot == nullptr) status = create_names();
   if (status.ok() && directory_ != nullptr && is_new_) status = directory_->finish();
+  if (status.ok() && directory_ != nullptr && !is_new_) warn_of_archive_mode();
   if (status.ok() && options_.username != kInitialName) {
     status = run_sql(*backend_,
                      "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));

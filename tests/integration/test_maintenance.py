@@ -138,6 +138,34 @@ def test_memory_gives_back_what_a_dropped_table_had():
         assert port.value("select count(*) from small") == "100"
 
 
+def test_no_wal_is_kept_for_an_archiver_that_is_not_there(tmp_path):
+    data = str(tmp_path / "data")
+    with w.PortProcess("-D", data, "--durability", "relaxed") as port:
+        port.query("alter system set archive_mode = on").ok()
+        port.query("alter system set archive_command = 'true'").ok()
+        assert port.finish() == 0
+        assert "archive_mode" not in port.stderr()
+    # As this program, too, left them before.
+    status = tmp_path / "data" / "pg_wal" / "archive_status"
+    (status / "000000010000000000000001.ready").touch()
+    with w.PortProcess("-D", data, "-o", "-c max_wal_size=32MB -c min_wal_size=32MB") as port:
+        assert port.value("show archive_mode") == "off"
+        port.query("create table t (a int)").ok()
+        for _ in range(8):
+            port.query("insert into t values (1); select pg_switch_wal(); checkpoint").ok()
+        assert wal_size(port) <= 64 << 20
+        assert port.finish() == 0
+        assert "archive_mode = on in the data directory's configuration is not followed" in port.stderr()
+    assert not list(status.iterdir())
+
+
+@pytest.mark.parametrize("name", ["archive_mode=on", "ARCHIVE-MODE=always"])
+def test_archiving_is_refused(name):
+    result = w.run_port("-o", f"-c {name}", stdin=w.frame(w.query("select 1")))
+    assert result.returncode == 64
+    assert b"nothing here archives WAL" in result.stderr
+
+
 def test_a_checkpoint_by_time(tmp_path):
     with w.PortProcess("-D", str(tmp_path / "data"), "-o", "-c checkpoint_timeout=30s") as port:
         redo = "select redo_lsn from pg_control_checkpoint()"
