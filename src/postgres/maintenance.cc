@@ -25,6 +25,8 @@ constexpr auto kAfterCut = 1s;
 // were emptied to a look at what is in use again: later, that would be much that never will be.
 constexpr auto kCachesLook = 60s;
 constexpr auto kCachesInUse = 10s;
+// Between two searches for what the session keeps of foreign keys, until there is something.
+constexpr auto kSearch = 10s;
 constexpr uint64_t kCachesGrowth = uint64_t{32} << 20;
 // What can wait until a pause waits for one as long as this.
 constexpr auto kPause = 500ms;
@@ -79,7 +81,8 @@ Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
     : backend_(backend),
       in_memory_(in_memory),
       autovacuum_(autovacuum),
-      caches_(backend.process()) {
+      caches_(backend.process()),
+      foreign_keys_(backend.process()) {
   emscripten::Process& process = backend_.process();
   transam_ = process.memory()
                  .load(GuestPtr<uint32_t>{process.data_address("TransamVariables")})
@@ -177,6 +180,13 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
       if (!caches_at_ || much) {
         caches_at_ = much ? last_request_ : std::max(next_caches_look_, last_request_);
       }
+    }
+    if (last_request_ >= next_search_) {
+      next_search_ = foreign_keys_.find() ? TimePoint::max() : last_request_ + kSearch;
+    }
+    if (!caches_at_ &&
+        foreign_keys_.most_plans() * ForeignKeyCache::kPlanSize > CacheLimit::kLeast) {
+      caches_at_ = std::max(next_caches_look_, last_request_);
     }
   }
   std::optional<TimePoint> next;
@@ -343,6 +353,10 @@ Status Maintenance::look_at_caches(TimePoint now) {
   caches_at_.reset();
   next_caches_look_ = now + kCachesLook;
   seen_caches_ = caches_.allocated();
+  if (foreign_key_limit_.exceeded(foreign_keys_.plans() * ForeignKeyCache::kPlanSize)) {
+    foreign_keys_.forget();
+    next_caches_look_ = now + kCachesInUse;
+  }
   const auto value_of = [](const char* column, const char* view, const char* name) {
     return std::string("(SELECT pg_catalog.max(") + column + ") FROM pg_catalog." + view +
            " WHERE name OPERATOR(pg_catalog.=) '" + name + "')";

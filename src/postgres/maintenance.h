@@ -23,6 +23,7 @@
 #include "pglite/status.h"
 #include "postgres/backend.h"
 #include "postgres/catalog_caches.h"
+#include "postgres/foreign_key_cache.h"
 #include "postgres/session_sql.h"
 
 namespace pglite::postgres {
@@ -88,6 +89,8 @@ class Maintenance {
 
   CatalogCaches caches_;
   CacheLimit cache_limit_;
+  ForeignKeyCache foreign_keys_;
+  CacheLimit foreign_key_limit_;
   uint32_t transam_ = 0;  // TransamVariables
   std::map<std::string, uint32_t> variables_;
 
@@ -102,6 +105,7 @@ class Maintenance {
   std::optional<TimePoint> checkpoint_at_;  // not before, after a failure
   std::optional<TimePoint> caches_at_;      // to be looked at
   TimePoint next_caches_look_{};            // not before
+  TimePoint next_search_{};                 // for foreign keys, not before
   uint64_t seen_caches_ = 0;                // bytes, at the last look
   std::optional<TimePoint> look_at_;        // for tables; set while there may be some
   TimePoint next_look_{};                   // not before

@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 MB = 1_000_000
 # Grain: a WAL segment is 16.8 MB, an index page split here or there.
 LIMITS = {"rss": 4 * MB, "contexts": MB, "data": 4 * MB, "wal": 34 * MB}
-# Short, so that there are many rounds of house-keeping to compare. (For the catalogue caches, which
-# have no setting, that is what wide() is for: it fills them about once a minute.)
+# Short, so that there are many rounds of house-keeping to compare. (For what has no setting, the
+# catalogue caches and the plans of foreign keys, there are wide() and foreign_keys(), which fill them
+# every few minutes.)
 SETTINGS = "-c max_wal_size=128MB -c min_wal_size=64MB -c checkpoint_timeout=60s -c autovacuum_naptime=10s"
 
 SETUP = """
@@ -45,7 +46,8 @@ class Load:
         port.query(SETUP).ok()
         port.exchange(w.parse("update account set amount = amount + $1 where id = $2", "up") + w.sync())
         self.kinds = [self.inserts, self.updates, self.prepared, self.aborted, self.temporary, self.large_object,
-                      self.copy, self.errors, self.ddl, self.documents, self.savepoints, self.plpgsql, self.wide]  # fmt: skip
+                      self.copy, self.errors, self.ddl, self.documents, self.savepoints, self.plpgsql, self.wide,
+                      self.foreign_keys]  # fmt: skip
 
     def step(self) -> None:
         self.n += 1
@@ -126,6 +128,10 @@ class Load:
         self.run(f"create temp table wide ({', '.join(f'{c} int' for c in columns)})")
         # Each leaves an entry that outlives the table: the column has no statistics.
         self.run(f"select from wide where {' and '.join(f'{c} = 1' for c in columns)}; drop table wide")
+
+    def foreign_keys(self):
+        self.run("create table parent (a int primary key); create table child (a int references parent)")
+        self.run("insert into parent values (1); insert into child values (1); drop table child, parent")
 
     def sample(self) -> dict[str, int]:
         wal = int(self.port.value("select sum(size) from pg_ls_waldir()"))

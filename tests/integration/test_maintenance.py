@@ -266,3 +266,27 @@ def test_the_catalogue_caches_do_not_grow_with_tables_that_come_and_go():
         assert port.value("select f()") == "7"
         assert port.query("fetch 2 from held").rows == [("1",), ("2",)]
         assert port.value("select current_user") == "joe"
+
+
+FOREIGN_KEYS_COME_AND_GO = """do $$ begin for i in 1..2000 loop
+  create table p (a int primary key);
+  create table c (a int references p);
+  insert into p values (1);
+  insert into c values (1);
+  drop table c, p;
+  commit;
+end loop; end $$"""
+
+
+def test_plans_of_foreign_keys_that_are_gone_are_dropped():
+    with w.PortProcess() as port:
+        port.query("create table parent (a int primary key); insert into parent values (1)").ok()
+        port.query("create table child (a int references parent on delete cascade)").ok()
+        plans = "select count(*) from pg_backend_memory_contexts where name = 'SPI Plan'"
+        port.query("insert into child values (1)").ok()
+        assert port.query("insert into child values (2)").sqlstate == "23503"
+        port.query(FOREIGN_KEYS_COME_AND_GO, timeout=300).ok()
+        until(lambda: int(port.value(plans)) < 20, seconds=30)
+        assert port.query("insert into child values (2)").sqlstate == "23503"
+        port.query("insert into child values (1); delete from parent").ok()
+        assert port.value("select count(*) from child") == "0"
