@@ -24,9 +24,8 @@ constexpr uint32_t kHasMessages = 10;
 
 uint64_t CatalogCaches::allocated() const {
   const wasm::GuestMemory memory = process_.memory();
-  const uint32_t address = process_.data_address(kContext);
-  const auto context = memory.load(GuestPtr<uint32_t>{address});
-  if (address == 0 || !context || *context == 0) return 0;
+  const auto context = memory.load(GuestPtr<uint32_t>{context_});
+  if (context_ == 0 || !context || *context == 0) return 0;
   return memory.load(GuestPtr<uint32_t>{*context + kMemoryAllocated}).value_or(0);
 }
 

@@ -41,7 +41,8 @@ class CatalogCaches {
   static constexpr const char* kContext = "CacheMemoryContext";
   static constexpr const char* kQueue = "shmInvalBuffer";
 
-  explicit CatalogCaches(emscripten::Process& process) : process_(process) {}
+  explicit CatalogCaches(emscripten::Process& process)
+      : process_(process), context_(process.data_address(kContext)) {}
 
   // The bytes that the context has taken; it gives none back, only uses them again. Two loads.
   [[nodiscard]] uint64_t allocated() const;
@@ -54,6 +55,7 @@ class CatalogCaches {
 
  private:
   emscripten::Process& process_;
+  uint32_t context_;  // the address of the pointer to it; 0 where there is none
 };
 
 }  // namespace pglite::postgres
