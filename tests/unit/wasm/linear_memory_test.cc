@@ -1,8 +1,11 @@
 #include "wasm/linear_memory.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "wasm/execution.h"
 #include "wasm/guest_module.h"
@@ -51,6 +54,27 @@ TEST(LinearMemory, DoesNotGrowBeyondItsMaximum) {
   EXPECT_EQ(wasm_rt_grow_memory(&raw, 2), 1U);
   EXPECT_EQ(wasm_rt_grow_memory(&raw, 1), UINT64_MAX);
   EXPECT_EQ(wasm_rt_grow_memory(&raw, 0), 3U);
+}
+
+// Huge pages must not make small use of a large memory expensive, nor change what is in it.
+TEST(LinearMemory, SequentialUseTakesLittleAtFirst) {
+  constexpr uint64_t kMany = 1024;  // 64 MB
+  LinearMemory memory(1, 1 + kMany);
+  wasm_rt_memory_t& raw = *memory.get();
+  ASSERT_EQ(wasm_rt_grow_memory(&raw, kMany), 1U);
+  uint8_t* const start = raw.data + kPage;
+  start[0] = 1;
+  start[(uint64_t{3} << 20) + 5] = 2;
+  std::vector<unsigned char> resident(4 << 20 >> 12);
+  ASSERT_EQ(mincore(start, 4 << 20, resident.data()), 0);
+  EXPECT_LT(std::count_if(resident.begin(), resident.end(), [](auto page) { return page & 1; }),
+            16);
+  for (uint64_t i = kPage; i < raw.size; i += 4096) raw.data[i + 7] = static_cast<uint8_t>(i >> 12);
+  for (uint64_t i = kPage; i < raw.size; i += 4096) {
+    ASSERT_EQ(raw.data[i + 7], static_cast<uint8_t>(i >> 12)) << i;
+    ASSERT_EQ(raw.data[i + 8], 0) << i;
+  }
+  EXPECT_EQ(start[0], 1);
 }
 
 // Where the guard region begins moves with the size.
