@@ -20,6 +20,9 @@ What is changed in wasm2c's output:
   front of that (fuse_instance_and_memory): the pointer that every function gets is then the base
   of memory too, and no access has to load it.
 - An import that has a result in a newer Emscripten is declared with it (NEWER_RESULTS).
+- A large switch at the head of a loop, each of whose cases has a place of its own, becomes a jump
+  through a table of labels (thread_interpreters). That is PostgreSQL's expression interpreter, as
+  it is compiled natively: clang then ends each operation with a jump of its own to the next.
 - A second way to instantiate, wasm2c_NAME_instantiate_bare, sets up imports, globals and the table
   but neither data segments nor start function: the memory comes from a snapshot.
 """
@@ -202,6 +205,46 @@ def use_processor_for_crc32c(name: str, files: list[pathlib.Path], module: wasm.
                     text[at:])
 
 
+SWITCH = re.compile(r"^ *switch \((\w+)\) \{\n((?: *case \d+: goto \w+;\n)+)"
+                    r" *default: goto (\w+);\n *\}\n", re.M)
+# A loop's label and what is computed before the switch, straight on.
+LOOP_HEAD = re.compile(r"^ *var_L\d+: \n(?: *var_\w+ (?:[-+&|]|)= .*;\n)*\Z", re.M)
+INTERPRETER_CASES = 64  # fewer are not worth a jump each
+
+
+def thread_interpreters(text: str) -> tuple[str, int]:
+    """The text with such switches replaced, and how many there were.
+
+    The default is an entry of the table: with a branch in front of it clang does not repeat the jump.
+    """
+    pieces = []
+    position = 0
+    for switch in SWITCH.finditer(text):
+        value, cases, default = switch.groups()
+        labels = re.findall(r"goto (\w+);", cases)
+        if len(labels) < INTERPRETER_CASES or len(set(labels)) < len(labels):
+            continue
+        if not LOOP_HEAD.search(text, max(position, switch.start() - 1000), switch.start()):
+            continue
+        targets = ", ".join(f"&&{label}" for label in labels)
+        pieces += [text[position:switch.start()],
+                   f"    {{ static const void* const targets[] = {{{targets}, &&{default}}};\n"
+                   f"      goto *targets[{value} < {len(labels)}u ? {value} : {len(labels)}u]; }}\n"]
+        position = switch.end()
+    return "".join(pieces) + text[position:], len(pieces) // 2
+
+
+def thread_interpreters_of(name: str, files: list[pathlib.Path]) -> None:
+    found = 0
+    for file in files:
+        text, count = thread_interpreters(file.read_text())
+        if count:
+            file.write_text(text)
+            found += count
+    if found == 0:
+        sys.exit(f"translate.py: {name}: the loop of the expression interpreter was not found")
+
+
 WRAPPER = re.compile(r"^static \w+ wrap_(\w+)\(void \*instance.*\) \{\n.*\n\}\n", re.M)
 
 
@@ -355,6 +398,7 @@ def main() -> None:
     if arguments.main:
         add_hooks(name, files, HOOKS)
         use_processor_for_crc32c(name, files, module)
+        thread_interpreters_of(name, files)
         fuse_instance_and_memory(directory, name, files)
     header = (directory / f"{name}.h").read_text()
     manifest = describe(name, module, header, hashes)

@@ -1,4 +1,4 @@
-"""The build-time pipeline: aot/wasm.py, glue.py and fetch.py. Needs neither network nor tools."""
+"""The build-time pipeline: aot/wasm.py, translate.py, glue.py and fetch.py. Needs neither network nor tools."""
 
 import base64
 import hashlib
@@ -17,6 +17,7 @@ sys.path[:0] = [str(AOT), str(AOT / "pgo")]
 
 import digest  # noqa: E402
 import glue  # noqa: E402
+import translate  # noqa: E402
 import wasm  # noqa: E402
 
 # --- wasm.py ---
@@ -365,6 +366,38 @@ def test_an_unpinned_name_is_refused(sandbox):
     assert done.returncode != 0
     assert "@test/other is not in inputs.lock.json" in done.stderr
     assert not sandbox.calls.exists()
+
+
+# --- translate.py ---
+
+
+def loop(labels: list[str], head: str = "    var_i0 = var_l4;\n    var_i1 = 2u;\n    var_i0 -= var_i1;\n") -> str:
+    cases = "".join(f"      case {i}: goto {label};\n" for i, label in enumerate(labels))
+    return f"  var_L3: \n{head}    switch (var_i0) {{\n{cases}      default: goto var_B9;\n    }}\n  var_B1:;\n"
+
+
+MANY = [f"var_B{i}" for i in range(100, 180)]
+
+
+def test_an_interpreters_switch_becomes_a_jump_through_a_table():
+    text, count = translate.thread_interpreters("before\n" + loop(MANY) + "between\n" + loop(MANY))
+    assert count == 2
+    assert text.startswith("before\n  var_L3: \n    var_i0 = var_l4;\n")
+    assert "switch" not in text and "between\n" in text and text.endswith("  var_B1:;\n")
+    labels = ", ".join(f"&&{label}" for label in MANY)
+    # The last entry is the default, for whatever lies beyond.
+    assert text.count(f"targets[] = {{{labels}, &&var_B9}};") == 2
+    assert text.count("goto *targets[var_i0 < 80u ? var_i0 : 80u];") == 2
+
+
+@pytest.mark.parametrize("text", [
+    loop(MANY[:20]),  # not worth it
+    loop([*MANY, MANY[0]]),  # cases that share a place: a table would be larger than clang's
+    loop(MANY, head="    if (var_i0) {\n    }\n"),  # not at a loop's head
+    loop(MANY).replace("  var_L3: \n", "  var_B3:;\n"),  # no loop
+])
+def test_other_switches_stay(text):
+    assert translate.thread_interpreters(text) == (text, 0)
 
 
 # --- pgo ---
