@@ -16,7 +16,6 @@
 #include "postgres/identity.h"
 #include "vfs/image.h"
 #include "wasm/byte_stream.h"
-#include "wasm/linear_memory.h"
 #include "wasm/module_registry.h"
 
 namespace pglite::postgres {
@@ -440,14 +439,9 @@ Status SnapshotFile::open_linked(std::span<const std::byte> bytes,
 
 bool SnapshotFile::fill(wasm_rt_memory_t& memory) const {
   const bool can_map = fd_ && sysconf(_SC_PAGESIZE) == kPage && fd_offset_ % kPage == 0;
-  uint64_t zeros = 0;  // where the zeros in front of a run begin
   for (const Run& run : runs_) {
     if (run.guest_offset > memory.size || run.size > memory.size - run.guest_offset) return false;
     uint8_t* target = memory.data + run.guest_offset;
-    if (run.guest_offset > zeros) {
-      wasm::expect_sequential_use(memory.data + zeros, run.guest_offset - zeros);
-    }
-    zeros = run.guest_offset + run.size;
     if (can_map &&
         mmap(target, run.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
              fd_.get(), static_cast<off_t>(fd_offset_ + run.file_offset)) != MAP_FAILED) {
@@ -455,7 +449,6 @@ bool SnapshotFile::fill(wasm_rt_memory_t& memory) const {
     }
     std::memcpy(target, bytes_.data() + run.file_offset, run.size);
   }
-  if (memory.size > zeros) wasm::expect_sequential_use(memory.data + zeros, memory.size - zeros);
   return true;
 }
 

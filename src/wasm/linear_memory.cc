@@ -20,8 +20,6 @@ namespace {
 constexpr uint64_t kMaxTableElements = GUEST_TABLE_CAPACITY;
 constexpr uint64_t kTableSize = GUEST_TABLE_SIZE;
 
-constexpr uintptr_t kLargestPage = 65536;  // bytes; no system has larger ordinary pages
-
 constexpr uint64_t kInFront = GUEST_TABLE_SIZE + GUEST_INSTANCE_SIZE;
 
 void* reserve(uint64_t size) {
@@ -41,7 +39,7 @@ bool allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) 
     munmap(data, kInFront + LinearMemory::kReservation);
     return false;
   }
-  // A system that gives huge pages to everybody would make an idle instance several times its size.
+  // A system that gives huge pages to everybody would make an idle instance twice its size.
   madvise(data, kInFront + LinearMemory::kReservation, MADV_NOHUGEPAGE);
   *memory = {};
   memory->data = static_cast<uint8_t*>(data) + kInFront;
@@ -55,17 +53,6 @@ bool allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) 
 }
 
 }  // namespace
-
-void expect_sequential_use(uint8_t* start, uint64_t size) {
-  constexpr uint64_t kInSmallPages = uint64_t{4} << 20;
-  constexpr uint64_t kWorthIt = uint64_t{16} << 20;
-  if (size < kWorthIt) return;
-  // From a page that begins one on any system. Where there are no huge pages nothing changes.
-  const uintptr_t address = reinterpret_cast<uintptr_t>(start) + kInSmallPages;
-  const uintptr_t misaligned = address % kLargestPage;
-  const uint64_t skipped = kInSmallPages + (misaligned == 0 ? 0 : kLargestPage - misaligned);
-  madvise(start + skipped, size - skipped, MADV_HUGEPAGE);
-}
 
 LinearMemory::LinearMemory(uint64_t min_pages, uint64_t max_pages) {
   if (!allocate(&memory_, min_pages, max_pages)) throw std::bad_alloc();
@@ -134,7 +121,7 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t* memory, uint64_t initial_pages, u
 // Clearing whole pages means taking fresh ones: a private anonymous page that nobody touches costs
 // nothing, and a page that was mapped from a file must not come back with the file's content.
 void guest_large_fill(void* start, uint32_t value, uint64_t size) {
-  constexpr uintptr_t kPageMask = pglite::wasm::kLargestPage - 1;
+  constexpr uintptr_t kPageMask = 65535;  // no system has larger pages
   auto* bytes = static_cast<std::byte*>(start);
   const uintptr_t misaligned = reinterpret_cast<uintptr_t>(bytes) & kPageMask;
   const uint64_t head = misaligned == 0 ? 0 : kPageMask + 1 - misaligned;
@@ -146,7 +133,6 @@ void guest_large_fill(void* start, uint32_t value, uint64_t size) {
       std::memset(bytes, 0, head);
       std::memset(bytes + head + whole, 0, size - head - whole);
       madvise(bytes + head, whole, MADV_NOHUGEPAGE);  // as it was
-      pglite::wasm::expect_sequential_use(reinterpret_cast<uint8_t*>(bytes) + head, whole);
       return;
     }
   }
@@ -158,7 +144,6 @@ uint64_t wasm_rt_grow_memory(wasm_rt_memory_t* memory, uint64_t delta) {
   if (delta > memory->max_pages || old_pages + delta > memory->max_pages) return UINT64_MAX;
   const uint64_t bytes = delta * WASM_DEFAULT_PAGE_SIZE;
   if (!pglite::wasm::make_accessible(memory->data + memory->size, bytes)) return UINT64_MAX;
-  pglite::wasm::expect_sequential_use(memory->data + memory->size, bytes);
   memory->pages += delta;
   memory->size += bytes;
   return old_pages;

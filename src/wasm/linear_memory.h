@@ -28,12 +28,6 @@ class LinearMemory {
   wasm_rt_memory_t memory_{};
 };
 
-// Says of `size` bytes of zeros in a linear memory that they will be used from the beginning on, as
-// PostgreSQL uses its buffer pool and the heap. The first few MB still take a page when it is
-// touched, so that an idle instance costs nothing more; what follows may come in transparent huge
-// pages: fewer faults, fewer misses in the TLB, and at most one huge page more than is used.
-void expect_sequential_use(uint8_t* start, uint64_t size);
-
 }  // namespace pglite::wasm
 
 #endif  // PGLITE_WASM_LINEAR_MEMORY_H_
