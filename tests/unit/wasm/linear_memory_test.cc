@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -63,10 +63,13 @@ std::string mapping_flags(const void* address) {
   std::ifstream maps("/proc/self/smaps");
   bool inside = false;
   for (std::string line; std::getline(maps, line);) {
+    // A mapping's line begins with its two addresses, its properties' lines with a name.
     uintptr_t begin = 0;
     uintptr_t end = 0;
-    // NOLINTNEXTLINE(cert-err34-c): a line of another kind does not match
-    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) {
+    const char* const last = line.data() + line.size();
+    const auto dash = std::from_chars(line.data(), last, begin, 16);
+    if (dash.ec == std::errc() && dash.ptr != last && *dash.ptr == '-' &&
+        std::from_chars(dash.ptr + 1, last, end, 16).ec == std::errc()) {
       inside = begin <= wanted && wanted < end;
     } else if (inside && line.starts_with("VmFlags:")) {
       return line;
