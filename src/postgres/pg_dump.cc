@@ -253,8 +253,7 @@ Status PgDump::result() const {
   if (output_->size() == 0) {
     return Status::invalid_argument(
         "pg_dump wrote to a file of its own, which is gone; accepted is what writes to its "
-        "standard "
-        "output, without -f");
+        "standard output, without -f");
   }
   return {};
 }
