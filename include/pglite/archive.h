@@ -15,17 +15,11 @@
 #ifndef PGLITE_ARCHIVE_H_
 #define PGLITE_ARCHIVE_H_
 
-#include <pglite/instance.h>
+#include <pglite/bytes.h>
+#include <pglite/options.h>
 #include <pglite/status.h>
 
-#include <cstddef>
-#include <functional>
-#include <string_view>
-
 namespace pglite {
-
-// Puts at most `size` bytes at `buffer` and their number into `*count`; 0 is the end.
-using ByteSource = std::function<Status(char* buffer, size_t size, size_t* count)>;
 
 // Writes the cluster in the directory `options.data_dir` to `sink`, holding the directory's lock.
 // A cluster that was not shut down is started first (with `options.durability`, `settings` and

@@ -2,7 +2,7 @@
 #ifndef PGLITE_REPAIR_H_
 #define PGLITE_REPAIR_H_
 
-#include <pglite/instance.h>
+#include <pglite/options.h>
 #include <pglite/status.h>
 
 #include <functional>

@@ -182,7 +182,7 @@ Status convert_repair(const CLI::App& repair, const Texts& texts, RepairRequest*
 
 Status convert_dump(const CLI::App& dump, const Texts& texts, Configuration* configuration) {
   bool gzip = false;
-  ArchiveRequest& request = configuration->archive;
+  BackupRequest& request = configuration->backup;
   Status status = convert_switch(dump, "--gzip", texts.gzip, &gzip);
   if (status.ok()) status = convert_switch(dump, "--sql", texts.sql, &request.sql);
   if (!status.ok()) return status;
@@ -195,7 +195,7 @@ Status convert_dump(const CLI::App& dump, const Texts& texts, Configuration* con
 // What stands behind "--".
 Status convert_pg_dump_arguments(const std::vector<std::string>& arguments,
                                  Configuration* configuration) {
-  ArchiveRequest& request = configuration->archive;
+  BackupRequest& request = configuration->backup;
   if (!request.sql && !arguments.empty()) {
     return Status::invalid_argument("unexpected argument '" + arguments[0] +
                                     "' behind --; accepted are options of pg_dump, for dump --sql");
@@ -376,18 +376,18 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   if (result.status.ok()) {
     result.status = convert_pg_dump_arguments(behind_marker, &configuration);
   }
-  if (command == restore) configuration.archive.file = texts.input;
+  if (command == restore) configuration.backup.file = texts.input;
   if (result.status.ok() && command == repair) {
     result.status = convert_repair(*repair, texts, &configuration.repair);
   }
-  const bool from_snapshot = configuration.archive.sql && !configuration.snapshot.empty();
+  const bool from_snapshot = configuration.backup.sql && !configuration.snapshot.empty();
   if (result.status.ok() && command != nullptr && command != port && command != sql &&
       !from_snapshot && configuration.engine.data_dir.starts_with("memory://")) {
     const bool creates = command == initdb || command == restore;
     result.status = Status::invalid_argument(command->get_name() + " needs a directory" +
                                              (creates ? " to create" : " to read") +
                                              "; accepted are -D ./path, /path and file://path" +
-                                             (configuration.archive.sql ? ", or --snapshot" : ""));
+                                             (configuration.backup.sql ? ", or --snapshot" : ""));
   }
   if (configuration.engine.wasm_path.empty()) {
     configuration.engine.wasm_path = default_module(program_directory);

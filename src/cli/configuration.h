@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "cli/archive.h"
+#include "cli/backup.h"
 #include "cli/sql.h"
 #include "port/framing.h"
 
@@ -24,7 +24,7 @@ struct Configuration {
   std::string save_snapshot;  // file to write when the session ends well; empty: none
   port::Framing framing = port::Framing::kAuto;
   SqlRequest sql;
-  ArchiveRequest archive;  // of dump and restore
+  BackupRequest backup;  // of dump and restore
   RepairRequest repair;
 };
 

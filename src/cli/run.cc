@@ -138,24 +138,24 @@ Status dump_sql(const Host& host, const Configuration& configuration, const Byte
   std::unique_ptr<Instance> instance;
   Status status = open_instance(host, configuration, &instance);
   if (!status.ok()) return status;
-  const ArchiveRequest& request = configuration.archive;
+  const BackupRequest& request = configuration.backup;
   status = instance->dump_sql(request.arguments, request.compression, sink);
   const Status closed = instance->close();
   return status.ok() ? closed : status;
 }
 
-int run_archive_command(const Host& host, const Configuration& configuration) {
+int run_backup_command(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
   Status status = check_readable(configuration.engine.wasm_path);
   if (status.ok() && configuration.command == Command::kDump) {
-    const ArchiveRequest& request = configuration.archive;
+    const BackupRequest& request = configuration.backup;
     const auto dump = [&](const ByteSink& sink) {
       return request.sql ? dump_sql(host, configuration, sink)
                          : host.dump(configuration.engine, request.compression, sink);
     };
     status = run_dump(dump, request, host.out);
   } else if (status.ok()) {
-    status = run_restore(host.restore, configuration.engine, configuration.archive, host.in);
+    status = run_restore(host.restore, configuration.engine, configuration.backup, host.in);
   }
   return status.ok() ? 0 : fail(host, status);
 }
@@ -195,7 +195,7 @@ int run(int argc, const char* const* argv, const Host& host) {
       return run_initdb(host, configuration);
     case Command::kDump:
     case Command::kRestore:
-      return run_archive_command(host, configuration);
+      return run_backup_command(host, configuration);
     case Command::kRepair:
       return run_repair(host, configuration);
   }

@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "cli/archive.h"
+#include "cli/backup.h"
 
 namespace pglite::cli {
 

@@ -11,15 +11,16 @@
 #include <cstdint>
 #include <string>
 
-#include "port/session.h"
+#include "port/conversation.h"
 
 namespace pglite::port {
 namespace {
 
 class Raw {
  public:
-  explicit Raw(Session& session) : session_(session), input_(session.input()) {
-    session.send_copy_in_response_early();
+  explicit Raw(Conversation& conversation)
+      : conversation_(conversation), input_(conversation.input()) {
+    conversation.send_copy_in_response_early();
   }
 
   void serve() {
@@ -42,18 +43,18 @@ class Raw {
       case wire::Split::Result::kNeedMore:
         return read_more(split.needed);
       case wire::Split::Result::kError:
-        return run_pending() && session_.fail_data(split.error);
+        return run_pending() && conversation_.fail_data(split.error);
     }
     return false;
   }
 
   bool read_more(size_t needed) {
     if (!run_pending()) return false;
-    if (session_.fill(needed)) return true;
-    if (!session_.at_end()) return false;
+    if (conversation_.fill(needed)) return true;
+    if (!conversation_.at_end()) return false;
     if (input_.size() > 0) {
       const char type = input_.bytes()[0];
-      return session_.fail_data(
+      return conversation_.fail_data(
           "input ended inside " +
           (type == 0 ? "a startup packet" : "message " + wire::type_name(type)) + " at offset " +
           std::to_string(offset_) + ": " + std::to_string(input_.size()) + " of " +
@@ -71,8 +72,8 @@ class Raw {
       case wire::PacketKind::kSslRequest:
       case wire::PacketKind::kGssEncRequest:
         if (!skip(packet)) return false;
-        session_.answer().append("N");
-        return session_.send();
+        conversation_.answer().append("N");
+        return conversation_.send();
       case wire::PacketKind::kCancelRequest:
         return skip(packet);
       case wire::PacketKind::kMessage:
@@ -90,20 +91,20 @@ class Raw {
       case 'E':
       case 'C':
         // What is pending belongs to an earlier request, whose end must not seem to end this batch.
-        if (!session_.in_batch() && !run_pending()) return false;
-        session_.begin_batch();
+        if (!conversation_.in_batch() && !run_pending()) return false;
+        conversation_.begin_batch();
         return append(packet);
       case 'H':
         return append(packet) && run_pending() && send_rest();
       case 'c':
       case 'f':
         // Inside a batch the Sync that must follow completes the request.
-        return append(packet) && (session_.in_batch() || finish());
+        return append(packet) && (conversation_.in_batch() || finish());
       case 'X':
         if (skip(packet)) send_rest();
         return false;
       case 'p':
-        return skip(packet) && session_.send_error(kNoPassword);
+        return skip(packet) && conversation_.send_error(kNoPassword);
       default:
         return append(packet);  // CopyData
     }
@@ -118,29 +119,29 @@ class Raw {
   bool skip(const wire::FrontendPacket& packet) {
     const size_t size = packet.bytes.size();
     if (!run_pending()) return false;
-    session_.note_packet({packet.kind, packet.type, input_.bytes().substr(0, size)});
+    conversation_.note_packet({packet.kind, packet.type, input_.bytes().substr(0, size)});
     consume(size);
     return true;
   }
 
   bool run_pending() {
     if (pending_ == 0) return true;
-    session_.watch_for_cancel(Framing::kRaw, pending_);
-    const bool go_on = session_.run(input_.bytes().substr(0, pending_));
+    conversation_.watch_for_cancel(Framing::kRaw, pending_);
+    const bool go_on = conversation_.run(input_.bytes().substr(0, pending_));
     consume(pending_);
     pending_ = 0;
     return go_on;
   }
 
-  bool finish() { return run_pending() && (session_.refused() || session_.send()); }
-  bool send_rest() { return session_.answer().empty() || session_.send(); }
+  bool finish() { return run_pending() && (conversation_.refused() || conversation_.send()); }
+  bool send_rest() { return conversation_.answer().empty() || conversation_.send(); }
 
   void consume(size_t count) {
     input_.consume(count);
     offset_ += count;
   }
 
-  Session& session_;
+  Conversation& conversation_;
   InputBuffer& input_;
   size_t pending_ = 0;   // whole messages at the front of the input that are still to be run
   uint64_t offset_ = 0;  // of the front of the input in the stream
@@ -148,8 +149,8 @@ class Raw {
 
 }  // namespace
 
-void serve_raw(Session& session) {
-  Raw(session).serve();
+void serve_raw(Conversation& conversation) {
+  Raw(conversation).serve();
 }
 
 }  // namespace pglite::port

@@ -59,9 +59,9 @@ Result<void> done(const Result<int>& result) {
   return {};
 }
 
-Result<UniqueFd> owned(const Result<int>& descriptor) {
+Result<os::UniqueFd> owned(const Result<int>& descriptor) {
   if (!descriptor) return error(descriptor.error());
-  return UniqueFd(*descriptor);
+  return os::UniqueFd(*descriptor);
 }
 
 Metadata to_metadata(const struct stat& from) {
@@ -90,7 +90,7 @@ Result<struct stat> stat_descriptor(int fd) {
 
 // Files and directories only: a FIFO or a device that somebody put into the directory would reach
 // out of it, and may have no end.
-Result<void> check_is_ours(const UniqueFd& fd) {
+Result<void> check_is_ours(const os::UniqueFd& fd) {
   const auto status = stat_descriptor(fd.get());
   if (!status) return error(status.error());
   if (S_ISREG(status->st_mode) || S_ISDIR(status->st_mode)) return {};
@@ -113,7 +113,7 @@ std::array<char, 32> proc_name(int fd) {
 
 class HostFile : public File {
  public:
-  HostFile(UniqueFd fd, Durability durability) : fd_(std::move(fd)), durability_(durability) {}
+  HostFile(os::UniqueFd fd, SyncPolicy durability) : fd_(std::move(fd)), durability_(durability) {}
 
   Result<size_t> read(std::span<std::byte> buffer, uint64_t offset) override {
     if (offset > kMaximumOffset) return error(std::errc::invalid_argument);
@@ -170,12 +170,12 @@ class HostFile : public File {
   }
 
   Result<void> sync() override {
-    if (durability_ == Durability::kIgnore) return {};
+    if (durability_ == SyncPolicy::kIgnore) return {};
     return done(retry([&] { return ::fsync(fd_.get()); }));
   }
 
   Result<void> sync_data() override {
-    if (durability_ == Durability::kIgnore) return {};
+    if (durability_ == SyncPolicy::kIgnore) return {};
     return done(retry([&] { return ::fdatasync(fd_.get()); }));
   }
 
@@ -226,8 +226,8 @@ class HostFile : public File {
     return result;
   }
 
-  UniqueFd fd_;
-  Durability durability_;
+  os::UniqueFd fd_;
+  SyncPolicy durability_;
 };
 
 int call_openat2(int root, const char* path, int flags, uint32_t mode) {
@@ -262,7 +262,7 @@ class Walk {
  public:
   explicit Walk(int root) : root_(root) {}
 
-  Result<UniqueFd> open(std::string_view path, int flags, uint32_t mode) {
+  Result<os::UniqueFd> open(std::string_view path, int flags, uint32_t mode) {
     std::string rest(path);
     while (true) {
       rest.erase(0, rest.find_first_not_of('/'));
@@ -300,7 +300,7 @@ class Walk {
 
   // What `name` is at one moment, and its target if it is a symbolic link.
   struct Found {
-    UniqueFd fd;
+    os::UniqueFd fd;
     uint32_t mode;
     std::string target;
   };
@@ -341,8 +341,8 @@ class Walk {
   }
 
   // Opens `name`, or sets `target` when it is a symbolic link to follow.
-  Result<UniqueFd> open_last(const std::string& name, int flags, uint32_t mode, bool want_directory,
-                             std::string& target) {
+  Result<os::UniqueFd> open_last(const std::string& name, int flags, uint32_t mode,
+                                 bool want_directory, std::string& target) {
     const bool follow = want_directory || (flags & O_NOFOLLOW) == 0;
     if (want_directory) {
       if ((flags & O_CREAT) != 0) return error(std::errc::is_a_directory);
@@ -378,20 +378,20 @@ class Walk {
   }
 
   int root_;
-  std::vector<UniqueFd> above_;  // the directories from below the root to the current one
+  std::vector<os::UniqueFd> above_;  // the directories from below the root to the current one
   int links_ = 0;
 };
 
 }  // namespace
 
 struct HostFileSystem::Parent {
-  UniqueFd opened;  // empty where the parent is the root
+  os::UniqueFd opened;  // empty where the parent is the root
   int fd;
   std::string name;
 };
 
 Result<std::unique_ptr<HostFileSystem>> HostFileSystem::open(const std::string& host_path,
-                                                             Durability durability,
+                                                             SyncPolicy durability,
                                                              Resolver resolver) {
   auto root =
       owned(retry([&] { return ::open(host_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
@@ -399,17 +399,17 @@ Result<std::unique_ptr<HostFileSystem>> HostFileSystem::open(const std::string& 
   // Asked once. Filters answer EPERM or ENOSYS, and what they answer does not change.
   const bool use_openat2 =
       resolver == Resolver::kAutomatic &&
-      UniqueFd(call_openat2(root->get(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)).get() >= 0;
+      os::UniqueFd(call_openat2(root->get(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)).get() >= 0;
   return std::unique_ptr<HostFileSystem>(
       new HostFileSystem(std::move(*root), durability, use_openat2));
 }
 
-Result<UniqueFd> HostFileSystem::open_with_openat2(const char* relative, int flags,
-                                                   uint32_t mode) const {
+Result<os::UniqueFd> HostFileSystem::open_with_openat2(const char* relative, int flags,
+                                                       uint32_t mode) const {
   constexpr int kAttempts = 128;
   for (int attempt = 1;; ++attempt) {
     const auto fd = retry([&] { return call_openat2(root_.get(), relative, flags, mode); });
-    if (fd) return UniqueFd(*fd);
+    if (fd) return os::UniqueFd(*fd);
     // With RESOLVE_BENEATH this is an escape; no open crosses devices otherwise.
     if (fd.error() == std::errc::cross_device_link) return error(std::errc::permission_denied);
     // A rename elsewhere while ".." was resolved, or a lease that an O_NONBLOCK open does not
@@ -421,8 +421,8 @@ Result<UniqueFd> HostFileSystem::open_with_openat2(const char* relative, int fla
   }
 }
 
-Result<UniqueFd> HostFileSystem::open_with_walk(std::string_view relative, int flags,
-                                                uint32_t mode) const {
+Result<os::UniqueFd> HostFileSystem::open_with_walk(std::string_view relative, int flags,
+                                                    uint32_t mode) const {
   auto fd = Walk(root_.get()).open(relative, flags, mode);
   if (!fd && fd.error() == std::errc::resource_unavailable_try_again && (flags & O_NONBLOCK) != 0) {
     return Walk(root_.get()).open(relative, flags & ~O_NONBLOCK, mode);
@@ -430,8 +430,8 @@ Result<UniqueFd> HostFileSystem::open_with_walk(std::string_view relative, int f
   return fd;
 }
 
-Result<UniqueFd> HostFileSystem::open_beneath(std::string_view path, int flags,
-                                              uint32_t mode) const {
+Result<os::UniqueFd> HostFileSystem::open_beneath(std::string_view path, int flags,
+                                                  uint32_t mode) const {
   if (path.empty()) return error(std::errc::no_such_file_or_directory);
   path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
   const auto relative = c_path(path.empty() ? "." : path);

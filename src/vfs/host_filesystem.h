@@ -24,15 +24,15 @@
 #include <string>
 #include <string_view>
 
+#include "os/unique_fd.h"
 #include "vfs/filesystem.h"
-#include "vfs/unique_fd.h"
 
 namespace pglite::vfs {
 
 // Whether File::sync and sync_data reach the disk (fsync, fdatasync) or succeed without a system
 // call. Created, renamed and removed entries are durable once the directory was opened and synced,
 // as on any POSIX file system; PostgreSQL does so.
-enum class Durability { kSync, kIgnore };
+enum class SyncPolicy { kSync, kIgnore };
 
 class HostFileSystem : public FileSystem {
  public:
@@ -41,7 +41,7 @@ class HostFileSystem : public FileSystem {
 
   // ENOENT, ENOTDIR, EACCES as open(2). `host_path` itself may be or contain symbolic links.
   static Result<std::unique_ptr<HostFileSystem>> open(const std::string& host_path,
-                                                      Durability durability = Durability::kSync,
+                                                      SyncPolicy durability = SyncPolicy::kSync,
                                                       Resolver resolver = Resolver::kAutomatic);
 
   Result<std::unique_ptr<File>> open(std::string_view path, OpenFlags flags,
@@ -68,21 +68,21 @@ class HostFileSystem : public FileSystem {
  private:
   struct Parent;
 
-  HostFileSystem(UniqueFd root, Durability durability, bool use_openat2)
+  HostFileSystem(os::UniqueFd root, SyncPolicy durability, bool use_openat2)
       : root_(std::move(root)), durability_(durability), use_openat2_(use_openat2) {}
 
   // Opens beneath the root with open(2) flags; a final symbolic link is followed unless O_NOFOLLOW.
-  [[nodiscard]] Result<UniqueFd> open_beneath(std::string_view path, int flags,
-                                              uint32_t mode) const;
-  [[nodiscard]] Result<UniqueFd> open_with_openat2(const char* relative, int flags,
-                                                   uint32_t mode) const;
-  [[nodiscard]] Result<UniqueFd> open_with_walk(std::string_view relative, int flags,
-                                                uint32_t mode) const;
+  [[nodiscard]] Result<os::UniqueFd> open_beneath(std::string_view path, int flags,
+                                                  uint32_t mode) const;
+  [[nodiscard]] Result<os::UniqueFd> open_with_openat2(const char* relative, int flags,
+                                                       uint32_t mode) const;
+  [[nodiscard]] Result<os::UniqueFd> open_with_walk(std::string_view relative, int flags,
+                                                    uint32_t mode) const;
   // The directory the last component of `path` is in. The root itself has none: `at_root` instead.
   [[nodiscard]] Result<Parent> open_parent(std::string_view path, std::errc at_root) const;
 
-  UniqueFd root_;
-  Durability durability_;
+  os::UniqueFd root_;
+  SyncPolicy durability_;
   bool use_openat2_;
 };
 

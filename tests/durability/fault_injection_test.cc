@@ -16,7 +16,7 @@
 #include <sstream>
 
 #include "faulty_filesystem.h"
-#include "postgres/session_sql.h"
+#include "postgres/guest/session_sql.h"
 #include "recording_filesystem.h"
 #include "server.h"
 #include "workload.h"

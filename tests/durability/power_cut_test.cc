@@ -15,7 +15,7 @@
 #include <cstdio>
 #include <map>
 
-#include "postgres/session_sql.h"
+#include "postgres/guest/session_sql.h"
 #include "recording_filesystem.h"
 #include "server.h"
 #include "workload.h"

@@ -11,8 +11,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "postgres/guest_tree.h"
-#include "postgres/images.h"
+#include "postgres/build/images.h"
+#include "postgres/guest/guest_tree.h"
 #include "vfs/image.h"
 
 namespace pglite::durability {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "postgres/backend.h"
+#include "postgres/guest/backend.h"
 #include "vfs/memory_filesystem.h"
 
 namespace pglite::durability {

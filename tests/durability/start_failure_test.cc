@@ -1,5 +1,5 @@
 // Messages of starts over files that the host does not give.
-#include "postgres/start_failure.h"
+#include "postgres/cluster/start_failure.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // A new WAL for clusters whose old one, or whose control file, is gone.
-#include "postgres/wal_reset.h"
+#include "postgres/cluster/wal_reset.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "faulty_filesystem.h"
-#include "postgres/session_sql.h"
+#include "postgres/guest/session_sql.h"
 #include "server.h"
 
 namespace pglite::durability {

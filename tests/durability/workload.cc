@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "postgres/session_sql.h"
+#include "postgres/guest/session_sql.h"
 
 namespace pglite::durability {
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "postgres/backend.h"
+#include "postgres/guest/backend.h"
 
 namespace pglite::durability {
 

@@ -145,7 +145,7 @@ def test_a_dump_of_a_node_directory_loads_on_node(tmp_path, node_directory):
 @pytest.mark.parametrize("form", ["Plain", "Gzip"])
 def test_an_archive_of_a_live_memory_instance(tmp_path, form):
     """The library's Instance::dump(), by way of its unit test."""
-    test = Path(w.port_command()[0]).parent / "tests/unit/postgres/postgres_test"
+    test = Path(w.port_command()[0]).parent / "tests/unit/pglite/pglite_test"
     if not test.exists():
         pytest.skip("the unit tests are not built beside the program")
     file = tmp_path / "archive"

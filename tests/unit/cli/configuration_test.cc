@@ -134,17 +134,17 @@ TEST_F(CommandLineTest, Initdb) {
 TEST_F(CommandLineTest, Dump) {
   Configuration configuration = good({"dump", "-D", "x", "-o", "y.tar"});
   EXPECT_EQ(configuration.command, Command::kDump);
-  EXPECT_EQ(configuration.archive.file, "y.tar");
-  EXPECT_EQ(configuration.archive.compression, Compression::kNone);
+  EXPECT_EQ(configuration.backup.file, "y.tar");
+  EXPECT_EQ(configuration.backup.compression, Compression::kNone);
   EXPECT_THAT(configuration.engine.settings, IsEmpty());
-  EXPECT_EQ(good({"dump", "-D", "x", "--gzip"}).archive.compression, Compression::kGzip);
+  EXPECT_EQ(good({"dump", "-D", "x", "--gzip"}).backup.compression, Compression::kGzip);
   EXPECT_EQ(good({"-o", "-c a=b", "dump", "-D", "x"}).engine.settings.size(), 1U);
   ::setenv("PGLITE_DUMP_FILE", "z", 1);
   ::setenv("PGLITE_DUMP_GZIP", "0", 1);
   configuration = good({"dump", "-D", "x"});
-  EXPECT_EQ(configuration.archive.file, "z");
-  EXPECT_EQ(configuration.archive.compression, Compression::kNone);
-  EXPECT_EQ(good({"dump", "-D", "x", "--gzip"}).archive.compression, Compression::kGzip);
+  EXPECT_EQ(configuration.backup.file, "z");
+  EXPECT_EQ(configuration.backup.compression, Compression::kNone);
+  EXPECT_EQ(good({"dump", "-D", "x", "--gzip"}).backup.compression, Compression::kGzip);
   ::setenv("PGLITE_DUMP_GZIP", "zip", 1);
   EXPECT_EQ(error({"dump", "-D", "x"}), "--gzip (PGLITE_DUMP_GZIP) is 'zip'; accepted is 1 or 0");
   EXPECT_THAT(error({"dump"}), StartsWith("--gzip"));
@@ -155,11 +155,11 @@ TEST_F(CommandLineTest, Dump) {
 TEST_F(CommandLineTest, DumpAsSql) {
   Configuration configuration =
       good({"dump", "--sql", "-D", "x", "-o", "y", "--", "-t", "-D", "--", "dump"});
-  EXPECT_TRUE(configuration.archive.sql);
-  EXPECT_THAT(configuration.archive.arguments, ElementsAre("-t", "-D", "--", "dump"));
-  EXPECT_EQ(configuration.archive.file, "y");
+  EXPECT_TRUE(configuration.backup.sql);
+  EXPECT_THAT(configuration.backup.arguments, ElementsAre("-t", "-D", "--", "dump"));
+  EXPECT_EQ(configuration.backup.file, "y");
   EXPECT_FALSE(configuration.engine.create);
-  EXPECT_THAT(good({"dump", "--sql", "-D", "x", "--"}).archive.arguments, IsEmpty());
+  EXPECT_THAT(good({"dump", "--sql", "-D", "x", "--"}).backup.arguments, IsEmpty());
   EXPECT_EQ(good({"dump", "--sql", "--snapshot", "s"}).snapshot, "s");
   EXPECT_THAT(error({"dump", "--sql"}), EndsWith("or --snapshot"));
   EXPECT_THAT(error({"dump", "--snapshot", "s"}), StartsWith("dump needs a directory"));
@@ -169,16 +169,16 @@ TEST_F(CommandLineTest, DumpAsSql) {
   EXPECT_THAT(error({"dump", "--sql", "-D", "x", "-s"}), StartsWith("unknown option '-s'"));
   EXPECT_TRUE(good({"dump", "-D", "x"}).engine.create);
   ::setenv("PGLITE_DUMP_SQL", "1", 1);
-  EXPECT_TRUE(good({"dump", "-D", "x"}).archive.sql);
-  EXPECT_FALSE(good({"sql"}).archive.sql);
+  EXPECT_TRUE(good({"dump", "-D", "x"}).backup.sql);
+  EXPECT_FALSE(good({"sql"}).backup.sql);
 }
 
 TEST_F(CommandLineTest, Restore) {
   const Configuration configuration = good({"restore", "-D", "x", "-f", "y.tar"});
   EXPECT_EQ(configuration.command, Command::kRestore);
-  EXPECT_EQ(configuration.archive.file, "y.tar");
+  EXPECT_EQ(configuration.backup.file, "y.tar");
   ::setenv("PGLITE_RESTORE_FILE", "z", 1);
-  EXPECT_EQ(good({"restore", "-D", "x"}).archive.file, "z");
+  EXPECT_EQ(good({"restore", "-D", "x"}).backup.file, "z");
   EXPECT_THAT(error({"restore"}), StartsWith("restore needs a directory to create"));
 }
 

@@ -1,5 +1,5 @@
 // dlopen and dlsym through the guest's own libc, with PGlite's side modules from its bundle.
-#include "postgres/images.h"
+#include "postgres/build/images.h"
 #include "process_test_util.h"
 #include "vfs/image.h"
 

@@ -39,7 +39,7 @@ class FileSystemTest : public testing::TestWithParam<Kind> {
       case Kind::kHost:
       case Kind::kHostWalk: {
         auto opened =
-            HostFileSystem::open(directory_.path(), Durability::kSync,
+            HostFileSystem::open(directory_.path(), SyncPolicy::kSync,
                                  GetParam() == Kind::kHost ? HostFileSystem::Resolver::kAutomatic
                                                            : HostFileSystem::Resolver::kWalk);
         ASSERT_OK(opened);

@@ -29,7 +29,7 @@ class HostFileSystemTest : public testing::TestWithParam<Resolver> {
     stdfs::create_directory(inside());
     stdfs::create_directory(outside());
     std::ofstream(outside() + "/secret") << "secret";
-    auto opened = HostFileSystem::open(inside(), Durability::kSync, GetParam());
+    auto opened = HostFileSystem::open(inside(), SyncPolicy::kSync, GetParam());
     ASSERT_OK(opened);
     fs = std::move(*opened);
   }
@@ -219,7 +219,7 @@ TEST_P(HostFileSystemTest, OpensFilesAndDirectoriesOnly) {
   EXPECT_ERROR(fs->open("/fifo", kReadWrite, 0), kEscape);
   EXPECT_ERROR(fs->truncate("/fifo", 0), std::errc::no_such_device_or_address);
   {
-    const UniqueFd reader(::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    const os::UniqueFd reader(::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     EXPECT_ERROR(fs->truncate("/fifo", 0), kEscape);
   }
   EXPECT_TRUE(S_ISFIFO(fs->metadata("/fifo", true)->mode));
@@ -278,8 +278,8 @@ TEST_P(HostFileSystemTest, WorksAfterTheDirectoryWasRenamed) {
 
 TEST_P(HostFileSystemTest, IgnoresSyncWhenAsked) {
   // A file of procfs cannot be synced, which shows who asks the kernel.
-  const auto full = HostFileSystem::open("/proc/self", Durability::kSync, GetParam());
-  const auto relaxed = HostFileSystem::open("/proc/self", Durability::kIgnore, GetParam());
+  const auto full = HostFileSystem::open("/proc/self", SyncPolicy::kSync, GetParam());
+  const auto relaxed = HostFileSystem::open("/proc/self", SyncPolicy::kIgnore, GetParam());
   ASSERT_OK(full);
   ASSERT_OK(relaxed);
   EXPECT_ERROR((*(*full)->open("/status", kRead, 0))->sync(), std::errc::invalid_argument);

@@ -1,0 +1,54 @@
+// How a cluster is opened: what Instance::open and the operations on directories take.
+#ifndef PGLITE_OPTIONS_H_
+#define PGLITE_OPTIONS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pglite {
+
+class Snapshot;
+
+enum class Durability {
+  kDefault,  // kFull for directories, kOff for memory://
+  kFull,     // an acknowledged commit survives power loss
+  kRelaxed,  // an acknowledged commit survives our own death, not the machine's
+  kOff,      // no promise beyond a clean close
+};
+
+struct Options {
+  // Where the cluster lives: "memory://" (gone at close), or a directory: "./path", "/path",
+  // "file://path". Other schemes are refused.
+  std::string data_dir = "memory://";
+  // False: a directory that is missing (kIoError) or empty (kIncompatible) is refused, and not made
+  // into a cluster.
+  bool create = true;
+  // The session's role. In a new data directory it is created, as superuser, when it is not there.
+  std::string username = "postgres";
+  // The database to open. In a new data directory it is created when it is not there.
+  std::string database = "postgres";
+  Durability durability = Durability::kDefault;
+  // Whether idle() runs VACUUM and ANALYZE where they are needed (docs/maintenance.md).
+  // PostgreSQL's own setting autovacuum=off does the same but for tables with too old transaction
+  // ids.
+  bool autovacuum = true;
+  // 0 to 5. 3 to 5 are handed to PostgreSQL as its own debug levels 1 to 3 (-d).
+  int debug = 0;
+  // A foreign PGlite module; empty: the module that is linked in.
+  std::string wasm_path;
+  // Where a memory:// instance starts from; null: an empty cluster. The role and database are the
+  // snapshot's then, `username` may still name another role that it has.
+  std::shared_ptr<const Snapshot> snapshot;
+  // Further settings for PostgreSQL, each "name=value", applied as -c name=value.
+  std::vector<std::string> settings;
+  // Receives diagnostics (PostgreSQL's server log, lifecycle messages), one line without its
+  // newline at a time. `level` is the debug level the line belongs to: 0 is always wanted.
+  std::function<void(int level, std::string_view line)> log;
+};
+
+}  // namespace pglite
+
+#endif  // PGLITE_OPTIONS_H_

@@ -1,0 +1,663 @@
+// pglite::Instance: a guest tree, where needed a data directory, and a backend.
+#include "pglite/instance.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <iterator>
+
+#include "pglite/without_exceptions.h"
+#include "postgres/build/images.h"
+#include "postgres/cluster/cluster_archive.h"
+#include "postgres/cluster/data_directory.h"
+#include "postgres/cluster/identity.h"
+#include "postgres/cluster/start_failure.h"
+#include "postgres/cluster/synced_filesystem.h"
+#include "postgres/guest/backend.h"
+#include "postgres/guest/guest_tree.h"
+#include "postgres/guest/session_sql.h"
+#include "postgres/guest/session_state.h"
+#include "postgres/programs/pg_dump.h"
+#include "postgres/snapshot/snapshot_file.h"
+#include "postgres/upkeep/maintenance.h"
+#include "tarball/gzip.h"
+#include "vfs/image.h"
+#include "wasm/module_registry.h"
+#include "wire/frontend.h"
+
+namespace pglite {
+
+namespace {
+
+using postgres::Backend;
+using postgres::BackendConfig;
+using postgres::DataDirectory;
+using postgres::GuestTree;
+using postgres::SnapshotFile;
+
+constexpr std::string_view kMemoryScheme = "memory://";
+constexpr std::string_view kFileScheme = "file://";
+constexpr std::string_view kInitialName = "postgres";  // the role and database initdb makes
+
+// Whether a request may begin with these messages while COPY FROM STDIN waits. PostgreSQL ends the
+// session over any other: it cannot tell any more where the next message begins.
+bool may_follow_copy(const std::vector<wire::FrontendPacket>& packets) {
+  for (const wire::FrontendPacket& packet : packets) {
+    if (packet.type == 'c' || packet.type == 'f') return true;
+    // Flush and Sync are ignored, Terminate is ours.
+    if (std::string_view("dHSX").find(packet.type) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+// Marks a span of time in which the guest runs.
+class Busy {
+ public:
+  explicit Busy(bool* flag) : flag_(flag) { *flag_ = true; }
+  ~Busy() { *flag_ = false; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  bool* flag_;
+};
+
+// Marks a span of time in which there is something to cancel. A cancel that comes before or after
+// it, or is not acted on within it, has no effect.
+class Cancellable {
+ public:
+  Cancellable(std::atomic<bool>* flag, Backend* backend) : flag_(flag), backend_(backend) {
+    backend_->forget_cancel();
+    *flag_ = true;
+  }
+  ~Cancellable() {
+    *flag_ = backend_->waiting_for_input();
+    backend_->forget_cancel();
+  }
+  Cancellable(const Cancellable&) = delete;
+  Cancellable& operator=(const Cancellable&) = delete;
+
+ private:
+  std::atomic<bool>* flag_;
+  Backend* backend_;
+};
+
+class PostgresInstance final : public Instance {
+ public:
+  explicit PostgresInstance(const Options& options) : options_(options) {}
+  ~PostgresInstance() override { (void)close(); }
+
+  Status start();
+  Status exec_protocol(std::string_view request, const ResponseSink& sink) override;
+  void cancel() override {
+    if (cancellable_ && !maintenance_->insists()) backend_->cancel();
+  }
+  std::optional<Clock::time_point> idle_deadline() override;
+  Status idle(const ResponseSink& sink) override;
+  Status snapshot(std::shared_ptr<const Snapshot>* out) override;
+  Status clone(std::unique_ptr<Instance>* out) override;
+  Status dump(Compression compression, const ByteSink& sink) override;
+  Status dump_sql(const std::vector<std::string>& arguments, Compression compression,
+                  const ByteSink& sink) override;
+  Status close() override;
+
+ private:
+  // exec_protocol() of an instance that is open and not busy.
+  Status execute(std::string_view request, const ResponseSink& sink);
+  Status run_pg_dump(const std::vector<std::string>& arguments, const ByteSink& sink);
+  Status check_module() const;
+  Status check_archive_mode() const;
+  void warn_of_archive_mode();
+  Status open_tree();
+  Status open_memory();
+  // kInvalidArgument while a transaction or a COPY is open. `purpose` is for the message.
+  Status check_idle(const std::string& purpose);
+  // The snapshot to start from: the options', or the linked-in one where it fits the options; null
+  // where PostgreSQL has to be booted.
+  Status choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const;
+  Status start_from(const SnapshotFile& snapshot);
+  BackendConfig backend_config(std::string_view database);
+  Status start_backend(std::string_view database);
+  [[nodiscard]] bool has_own_names() const {
+    return options_.username != kInitialName || options_.database != kInitialName;
+  }
+  // Makes the role and the database of the options in a new cluster, unless they are there: it may
+  // have been begun before.
+  Status create_names();
+  // What the caller's log throws must not unwind through the guest.
+  void log(int level, std::string_view line) const {
+    try {
+      if (options_.log && level <= options_.debug) options_.log(level, line);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): there is nowhere left to report it
+    }
+  }
+  Status check_not_busy() const {
+    if (!busy_) return {};
+    return Status::invalid_argument("the instance was used from within its own sink or log");
+  }
+  void log_server_line(std::string_view line);
+
+  Options options_;
+  std::atomic<bool> cancellable_ = false;
+  bool busy_ = false;                          // a guest frame may be on the stack
+  std::vector<wire::FrontendPacket> packets_;  // of the current request; kept for its memory
+  bool in_memory_ = false;
+  bool is_new_ = false;
+  Durability durability_ = Durability::kOff;
+  std::string last_fatal_;  // of the server log, from the severity on
+  // The server log's first lines while PostgreSQL starts, for the message when it does not.
+  bool starting_ = true;
+  std::vector<std::string> start_log_;
+  std::unique_ptr<DataDirectory> directory_;
+  // What memory and files may be borrowed from; goes last.
+  std::shared_ptr<const SnapshotFile> snapshot_;
+  // Taken since the last request: it is still what the instance is.
+  std::shared_ptr<const SnapshotFile> last_snapshot_;
+  // While PostgreSQL starts, where it recovers.
+  std::shared_ptr<postgres::SyncedFileSystem> synced_files_;
+  GuestTree tree_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<postgres::Maintenance> maintenance_;  // goes before the backend
+};
+
+// PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
+// life.
+void PostgresInstance::log_server_line(std::string_view line) {
+  const std::string_view final_words = postgres::final_words(line);
+  if (!final_words.empty()) last_fatal_ = final_words;
+  constexpr size_t kMostLines = 200;
+  if (starting_ && start_log_.size() < kMostLines) start_log_.emplace_back(line);
+  log(final_words.empty() ? 1 : 0, line);
+}
+
+Status PostgresInstance::check_module() const {
+  if (options_.wasm_path.empty()) return {};
+  std::ifstream file(options_.wasm_path, std::ios::binary);
+  const std::string content((std::istreambuf_iterator<char>(file)), {});
+  if (!file || content.empty()) {
+    return Status::io_error("cannot read the module \"" + options_.wasm_path +
+                            "\": " + std::strerror(errno != 0 ? errno : EIO));
+  }
+  const std::string sha256 = wasm::sha256(std::as_bytes(std::span(content)));
+  const guest_module* module = wasm::find_module_by_sha256(sha256);
+  if (module == nullptr || module->name != std::string_view("pglite")) {
+    return Status::incompatible("the module \"" + options_.wasm_path + "\" (sha256 " + sha256 +
+                                ") is not the PGlite " + version().pglite +
+                                " that this program was built with");
+  }
+  return {};
+}
+
+Status PostgresInstance::open_tree() {
+  std::string_view location = options_.data_dir;
+  in_memory_ = location == kMemoryScheme;
+  durability_ = options_.durability;
+  if (durability_ == Durability::kDefault) {
+    durability_ = in_memory_ ? Durability::kOff : Durability::kFull;
+  }
+  const auto server_log = [this](std::string_view line) { log_server_line(line); };
+  auto tree = postgres::make_guest_tree(postgres::bundle_image(), server_log);
+  if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
+  tree_ = std::move(*tree);
+  if (in_memory_) return open_memory();
+  if (location.starts_with(kFileScheme)) location.remove_prefix(kFileScheme.size());
+  if (location.empty()) return Status::invalid_argument("the data directory has no path");
+  if (location.find("://") != std::string_view::npos) {
+    return Status::invalid_argument(
+        "data directory \"" + options_.data_dir +
+        "\" has an unknown scheme: memory://, file://PATH or a path is accepted");
+  }
+  const std::string path(location);
+  const vfs::SyncPolicy durability = postgres::sync_policy_of(durability_);
+  Status status = options_.create
+                      ? DataDirectory::open(path, durability, postgres::data_directory_image(),
+                                            has_own_names(), &directory_)
+                      : DataDirectory::open_existing(path, durability, &directory_);
+  if (!status.ok()) return status;
+  is_new_ = directory_->is_new();
+  std::shared_ptr<vfs::FileSystem> files = directory_->filesystem();
+  bool synced = false;
+  status = directory_->sync_before_recovery(&synced);
+  if (!status.ok()) return status;
+  if (synced) {
+    synced_files_ = std::make_shared<postgres::SyncedFileSystem>(files);
+    files = synced_files_;
+  }
+  if (!tree_.root->mount(postgres::kDataDirectory, files)) {
+    return Status::engine_gone("the data directory cannot be mounted");
+  }
+  return {};
+}
+
+Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const {
+  if (options_.snapshot != nullptr) {
+    *out = std::dynamic_pointer_cast<const SnapshotFile>(options_.snapshot);
+    if (!options_.settings.empty()) {
+      return Status::invalid_argument(
+          "settings cannot be given to an instance that starts from a snapshot: use SET");
+    }
+    if (options_.database != kInitialName) {
+      return Status::invalid_argument(
+          "a snapshot opens the database it was taken in: the database \"" + options_.database +
+          "\" cannot be chosen");
+    }
+    return {};
+  }
+  // Settings and debug levels of PostgreSQL are read when it boots.
+  const auto linked = postgres::boot_snapshot();
+  if (linked.empty() || !options_.settings.empty() || options_.debug > 2) return {};
+  return SnapshotFile::open_linked(linked, out);
+}
+
+Status PostgresInstance::open_memory() {
+  is_new_ = true;
+  Status status = choose_snapshot(&snapshot_);
+  if (!status.ok()) return status;
+  const auto load = [&](std::span<const std::byte> image) {
+    return vfs::load_image(image, *tree_.memory, postgres::kDataDirectory).has_value();
+  };
+  if (snapshot_ == nullptr || snapshot_->is_overlay()) {
+    if (!load(postgres::data_directory_image())) {
+      return Status::engine_gone("the template data directory is damaged");
+    }
+  }
+  if (snapshot_ == nullptr) return {};
+  if (!load(snapshot_->tree_image())) {
+    return Status::incompatible("the snapshot is damaged: its files cannot be unpacked");
+  }
+  for (const std::string& path : snapshot_->removed_files()) {
+    (void)tree_.memory->remove_file(path);
+  }
+  return {};
+}
+
+// There is no archiver, and no archive_command could be run: PostgreSQL would keep all WAL for
+// ever. Who asks for it is told so; what a directory's configuration says is not followed.
+Status PostgresInstance::check_archive_mode() const {
+  for (const std::string& setting : options_.settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos) continue;
+    // As PostgreSQL reads names and values here.
+    std::string name = setting.substr(0, equals);
+    std::ranges::replace(name, '-', '_');
+    std::string value = setting.substr(equals + 1);
+    for (std::string* text : {&name, &value}) {
+      for (char& c : *text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    constexpr std::string_view kOff[] = {"off", "false", "no", "0"};
+    if (name != "archive_mode" || std::ranges::find(kOff, value) != std::end(kOff)) continue;
+    return Status::invalid_argument("the setting " + setting +
+                                    " cannot be followed: nothing here archives WAL, and all of it "
+                                    "would be kept; only off is accepted");
+  }
+  return {};
+}
+
+void PostgresInstance::warn_of_archive_mode() {
+  postgres::SqlResult found;
+  const Status status = run_sql(*backend_,
+                                "SELECT setting FROM pg_catalog.pg_file_settings WHERE "
+                                "pg_catalog.lower(name) = 'archive_mode' AND "
+                                "pg_catalog.lower(setting) NOT IN ('off', 'false', 'no', '0') "
+                                "ORDER BY seqno DESC LIMIT 1",
+                                &found);
+  if (!status.ok() || found.rows.empty()) return;
+  log(0, "archive_mode = " + found.rows[0].at(0) +
+             " in the data directory's configuration is not followed: nothing here archives WAL");
+}
+
+BackendConfig PostgresInstance::backend_config(std::string_view database) {
+  BackendConfig config;
+  config.filesystem = tree_.root;
+  config.username = options_.username;
+  config.database = database;
+  config.fsync = durability_ == Durability::kFull;
+  config.debug_level = options_.debug > 2 ? options_.debug - 2 : 0;
+  if (!in_memory_) config.settings.emplace_back("archive_mode=off");
+  config.settings.insert(config.settings.end(), options_.settings.begin(), options_.settings.end());
+  config.log = [this](std::string_view line) { log_server_line(line); };
+  config.last_fatal = &last_fatal_;
+  return config;
+}
+
+Status PostgresInstance::start_backend(std::string_view database) {
+  start_log_.clear();
+  Status status = Backend::start(backend_config(database), &backend_);
+  if (synced_files_ != nullptr) synced_files_->forget();
+  synced_files_.reset();
+  if (status.ok() || directory_ == nullptr) return status;
+  return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
+}
+
+// Gives a restored instance what it must not share with its siblings: identity and times in files
+// and memory, and the state of the random number generators.
+Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
+  const postgres::ClusterIdentity identity = postgres::make_identity();
+  Status status = postgres::write_identity(*tree_.memory, postgres::kDataDirectory, identity);
+  if (!status.ok()) return status;
+  status = Backend::restore(backend_config(kInitialName), snapshot.state(), snapshot, &backend_);
+  if (!status.ok()) return status;
+
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  constexpr int64_t kSecondsTo2000 = 946684800;
+  const int64_t start = (now.tv_sec - kSecondsTo2000) * 1'000'000 + now.tv_nsec / 1000;
+  const wasm::GuestMemory memory = backend_->process().memory();
+  bool patched = true;
+  for (const postgres::Patch& patch : snapshot.patches()) {
+    using Kind = postgres::Patch::Kind;
+    switch (patch.kind) {
+      case Kind::kSystemIdentifier:
+        patched &= memory.store(wasm::GuestPtr<uint64_t>{patch.address}, identity.system_identifier)
+                       .has_value();
+        break;
+      case Kind::kNonce:
+        patched &=
+            memory.store(wasm::GuestPtr<std::array<std::byte, 32>>{patch.address}, identity.nonce)
+                .has_value();
+        break;
+      case Kind::kStartTime:
+        patched &= memory.store(wasm::GuestPtr<int64_t>{patch.address}, start).has_value();
+        break;
+    }
+  }
+  // pg_prng_state: 128 bits, not all zero.
+  const postgres::ClusterIdentity random = postgres::make_identity();
+  std::array<std::byte, 16> seed{};
+  std::memcpy(seed.data(), random.nonce.data(), seed.size());
+  seed[0] |= std::byte{1};
+  const uint32_t generator = backend_->process().data_address("pg_global_prng_state");
+  patched &= memory.store(wasm::GuestPtr<std::array<std::byte, 16>>{generator}, seed).has_value();
+  if (!patched)
+    return Status::incompatible("the snapshot is damaged: it patches beyond its memory");
+  if (options_.snapshot != nullptr) {
+    // random() has a generator of its own, which the snapshot's session may have used already.
+    const auto value = static_cast<double>(random.system_identifier & 0xFFFFFFFF) / 0xFFFFFFFF;
+    status = run_sql(*backend_, "SELECT pg_catalog.setseed(" + std::to_string(value) + ")");
+  }
+  return status;
+}
+
+Status PostgresInstance::create_names() {
+  const bool other_role = options_.username != kInitialName;
+  const bool other_database = options_.database != kInitialName;
+  Status status;
+  bool exists = false;
+  const auto look_for = [&](const std::string& table, const std::string& name) {
+    postgres::SqlResult found;
+    status = run_sql(*backend_,
+                     "SELECT 1 FROM pg_catalog." + table + " = " + postgres::quote_literal(name),
+                     &found);
+    exists = !found.rows.empty();
+  };
+  if (other_role) look_for("pg_roles WHERE rolname", options_.username);
+  if (status.ok() && other_role && !exists) {
+    status = run_sql(*backend_, "CREATE ROLE " + postgres::quote_identifier(options_.username) +
+                                    " SUPERUSER LOGIN");
+  }
+  if (!status.ok() || !other_database) return status;
+  look_for("pg_database WHERE datname", options_.database);
+  if (status.ok() && !exists) {
+    status = run_sql(*backend_, "CREATE DATABASE " + postgres::quote_identifier(options_.database) +
+                                    " OWNER " + postgres::quote_identifier(options_.username));
+  }
+  if (!status.ok()) return status;
+  // A single-user backend stays in the database it was started in.
+  status = backend_->stop();
+  backend_.reset();
+  return status.ok() ? start_backend(options_.database) : status;
+}
+
+Status PostgresInstance::start() {
+  log(1, "starting PGlite " + std::string(version().pglite) + " (PostgreSQL " + version().postgres +
+             ") on " + options_.data_dir);
+  Status status = check_module();
+  if (status.ok()) status = check_archive_mode();
+  if (status.ok()) status = open_tree();
+  if (status.ok()) {
+    status = snapshot_ != nullptr ? start_from(*snapshot_)
+                                  : start_backend(is_new_ ? kInitialName : options_.database);
+  }
+  if (status.ok() && is_new_ && options_.snapshot == nullptr) status = create_names();
+  if (status.ok() && directory_ != nullptr && is_new_) status = directory_->finish();
+  if (status.ok() && directory_ != nullptr && !is_new_) warn_of_archive_mode();
+  if (status.ok() && options_.username != kInitialName) {
+    status = run_sql(*backend_,
+                     "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
+  }
+  starting_ = false;
+  start_log_ = {};
+  if (!status.ok()) return status;
+  maintenance_ =
+      std::make_unique<postgres::Maintenance>(*backend_, in_memory_, options_.autovacuum);
+  log(1, "ready");
+  return {};
+}
+
+Status PostgresInstance::exec_protocol(std::string_view request, const ResponseSink& sink) {
+  Status status = check_not_busy();
+  if (!status.ok()) return status;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  if (std::string error = wire::split_frame(request, &packets_); !error.empty()) {
+    return Status::invalid_argument(std::move(error));
+  }
+  if (backend_->waiting_for_input() && !may_follow_copy(packets_)) {
+    return Status::invalid_argument(
+        "COPY FROM STDIN waits for CopyData, CopyDone or CopyFail, not for another message");
+  }
+  last_snapshot_.reset();
+  const Busy busy(&busy_);
+  if (maintenance_->overdue()) {
+    if (status = maintenance_->step(Clock::now()); !status.ok()) return status;
+  }
+  const Cancellable cancellable(&cancellable_, backend_.get());
+  status = execute(request, sink);
+  maintenance_->request_done();
+  return status;
+}
+
+Status PostgresInstance::execute(std::string_view request, const ResponseSink& sink) {
+  Status status;
+  // PostgreSQL gets messages in runs as long as possible, startup packets one by one. The rest is
+  // not for it: it would end over a Terminate, and has no connection to encrypt or to cancel.
+  size_t position = 0;
+  size_t run = 0;  // bytes before `position` that are not executed yet
+  const auto execute_run = [&] {
+    const std::string_view messages = request.substr(position - run, run);
+    run = 0;
+    return backend_->exec(messages, sink);
+  };
+  for (const wire::FrontendPacket& packet : packets_) {
+    if (packet.kind == wire::PacketKind::kMessage && packet.type != 'X') {
+      run += packet.bytes.size();
+      position += packet.bytes.size();
+      continue;
+    }
+    if (status = execute_run(); !status.ok()) return status;
+    position += packet.bytes.size();
+    if (packet.kind == wire::PacketKind::kStartup) {
+      if (backend_->waiting_for_input()) {
+        return Status::invalid_argument("a startup packet came while COPY FROM STDIN waits");
+      }
+      if (status = backend_->exec(packet.bytes, sink); !status.ok()) return status;
+    } else if (packet.kind == wire::PacketKind::kSslRequest ||
+               packet.kind == wire::PacketKind::kGssEncRequest) {
+      sink("N");
+    }
+  }
+  return execute_run();
+}
+
+std::optional<Instance::Clock::time_point> PostgresInstance::idle_deadline() {
+  if (busy_ || backend_ == nullptr) return std::nullopt;
+  const auto timer = backend_->next_timer();
+  const auto work = maintenance_->deadline();
+  return !timer || (work && *work < *timer) ? work : timer;
+}
+
+Status PostgresInstance::idle(const ResponseSink& sink) {
+  Status status = check_not_busy();
+  if (!status.ok()) return status;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  const Clock::time_point now = Clock::now();
+  const auto deadline = idle_deadline();
+  if (!deadline || *deadline > now) return {};
+  const Busy busy(&busy_);
+  if (const auto timer = backend_->next_timer(); timer && *timer <= now) {
+    return backend_->deliver_timers(sink);
+  }
+  last_snapshot_.reset();
+  const Cancellable cancellable(&cancellable_, backend_.get());
+  return maintenance_->step(now);
+}
+
+Status PostgresInstance::check_idle(const std::string& purpose) {
+  if (backend_->waiting_for_input()) {
+    return Status::invalid_argument("no " + purpose + " can be taken while a COPY is under way");
+  }
+  // Our own query is one statement: it cannot run in a failed transaction, and in an open one it
+  // leaves the status at T.
+  postgres::SqlResult state;
+  Status status = run_sql(*backend_, "SELECT 1", &state);
+  if (status.code() == StatusCode::kEngineGone || state.transaction_status == 'I') return status;
+  return Status::invalid_argument("no " + purpose + " can be taken while a transaction is open");
+}
+
+Status PostgresInstance::dump(Compression compression, const ByteSink& sink) {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  const Busy busy(&busy_);
+  return without_exceptions([&] {
+    Status status = check_idle("dump");
+    if (status.ok()) status = run_sql(*backend_, "CHECKPOINT");
+    if (!status.ok()) return status;
+    if (!in_memory_) {
+      return postgres::write_archive(*directory_->filesystem(), "", compression, sink);
+    }
+    return postgres::write_archive(*tree_.memory, std::string(postgres::kDataDirectory),
+                                   compression, sink);
+  });
+}
+
+Status PostgresInstance::dump_sql(const std::vector<std::string>& arguments,
+                                  Compression compression, const ByteSink& sink) {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  const Busy busy(&busy_);
+  return without_exceptions([&] {
+    postgres::SessionState session;
+    Status status = check_idle("dump");
+    if (status.ok()) status = session.save(*backend_);
+    if (!status.ok()) return status;
+    last_snapshot_.reset();
+    if (compression == Compression::kNone) {
+      status = run_pg_dump(arguments, sink);
+    } else {
+      tarball::GzipWriter gzip(sink);
+      status = run_pg_dump(arguments, [&](std::string_view bytes) { return gzip.write(bytes); });
+      if (status.ok()) status = gzip.finish();
+    }
+    const Status restored = session.restore(*backend_);
+    maintenance_->request_done();
+    return status.ok() ? restored : status;
+  });
+}
+
+Status PostgresInstance::run_pg_dump(const std::vector<std::string>& arguments,
+                                     const ByteSink& sink) {
+  postgres::SqlResult names;
+  Status status = run_sql(*backend_, "SELECT pg_catalog.current_database(), session_user", &names);
+  if (!status.ok()) return status;
+  const Cancellable cancellable(&cancellable_, backend_.get());
+  postgres::PgDumpConfig config;
+  config.arguments = arguments;
+  config.database = names.rows.at(0).at(0);
+  config.username = names.rows.at(0).at(1);
+  config.exec = [this](std::string_view request, const ResponseSink& answer) {
+    if (std::string error = wire::split_frame(request, &packets_); !error.empty()) {
+      return Status::invalid_argument("pg_dump sent what is no request: " + error);
+    }
+    return execute(request, answer);
+  };
+  config.cancel = [this] { backend_->cancel(); };
+  config.output = sink;
+  config.messages = [this](std::string_view line) { log(0, line); };
+  return postgres::run_pg_dump(config);
+}
+
+Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
+  if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  if (last_snapshot_ != nullptr) {
+    *out = last_snapshot_;
+    return {};
+  }
+  if (!in_memory_) return Status::invalid_argument("only memory:// instances have snapshots");
+  Status status = check_idle("snapshot");
+  if (!status.ok()) return status;
+  postgres::CaptureOptions capture;
+  capture.origin = snapshot_.get();
+  status = postgres::start_times(*backend_, &capture.start_times);
+  if (!status.ok()) return status;
+  os::UniqueFd fd(memfd_create("pglite-port-snapshot", MFD_CLOEXEC));
+  if (!fd) {
+    return Status::io_error(std::string("no memory for a snapshot: ") + std::strerror(errno));
+  }
+  status = SnapshotFile::capture(*backend_, *tree_.memory, capture, fd.get());
+  std::shared_ptr<const SnapshotFile> snapshot;
+  if (status.ok()) status = SnapshotFile::open(std::move(fd), "(in memory)", &snapshot);
+  if (status.ok()) {
+    last_snapshot_ = snapshot;
+    *out = std::move(snapshot);
+  }
+  return status;
+}
+
+Status PostgresInstance::clone(std::unique_ptr<Instance>* out) {
+  Options options = options_;
+  options.settings.clear();  // they are in the snapshot
+  Status status = snapshot(&options.snapshot);
+  return status.ok() ? open(options, out) : status;
+}
+
+Status PostgresInstance::close() {
+  if (Status busy = check_not_busy(); !busy.ok()) return busy;
+  if (backend_ == nullptr) return {};
+  // What is in memory goes with it: there is nothing to write a checkpoint for.
+  Status status = in_memory_ ? Status() : backend_->stop();
+  cancellable_ = false;
+  maintenance_.reset();
+  backend_.reset();
+  directory_.reset();
+  tree_ = {};
+  log(1, status.ok() ? "closed" : "closed after: " + status.message());
+  return status;
+}
+
+}  // namespace
+
+Status Instance::open(const Options& options, std::unique_ptr<Instance>* out) {
+  try {
+    auto instance = std::make_unique<PostgresInstance>(options);
+    Status status = instance->start();
+    if (status.ok()) *out = std::move(instance);
+    return status;
+  } catch (const std::bad_alloc&) {
+    return Status::engine_gone("out of memory while the instance was opened");
+  } catch (const std::exception& exception) {
+    return Status::io_error(std::string("the instance cannot be opened: ") + exception.what());
+  }
+}
+
+Version version() {
+  return {PGLITE_PORT_VERSION, PGLITE_VERSION, POSTGRES_VERSION};
+}
+
+}  // namespace pglite

@@ -1,0 +1,91 @@
+#include "postgres/cluster/cluster_archive.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <system_error>
+#include <vector>
+
+#include "postgres/cluster/data_directory.h"
+#include "tarball/gzip.h"
+#include "tarball/tar.h"
+
+namespace pglite::postgres {
+namespace {
+
+constexpr std::string_view kPidFile = "postmaster.pid";
+
+Status unreadable(const std::string& name, std::errc error) {
+  return Status::io_error("\"" + name + "\" in the data directory cannot be read: " +
+                          std::make_error_code(error).message());
+}
+
+Status dump_file(vfs::FileSystem& files, const std::string& name, uint64_t size,
+                 tarball::TarWriter& tar) {
+  auto file = files.open(name, {.read = true}, 0);
+  if (!file) return unreadable(name, file.error());
+  std::vector<std::byte> buffer(std::min<uint64_t>(size, uint64_t{1} << 20));
+  for (uint64_t offset = 0; offset < size;) {
+    const size_t wanted = std::min<uint64_t>(buffer.size(), size - offset);
+    const auto count = (*file)->read(std::span(buffer).first(wanted), offset);
+    if (!count) return unreadable(name, count.error());
+    if (*count == 0) return Status::io_error("\"" + name + "\" became shorter while it was read");
+    Status status = tar.write({reinterpret_cast<const char*>(buffer.data()), *count});
+    if (!status.ok()) return status;
+    offset += *count;
+  }
+  return {};
+}
+
+Status dump_tree(vfs::FileSystem& files, const std::string& root, const std::string& directory,
+                 tarball::TarWriter& tar) {
+  const std::string path = root + directory;
+  auto opened = files.open(path.empty() ? "/" : path, {.read = true, .directory = true}, 0);
+  if (!opened) return unreadable(path, opened.error());
+  auto entries = (*opened)->entries();
+  if (!entries) return unreadable(path, entries.error());
+  std::ranges::sort(*entries, {}, &vfs::DirectoryEntry::name);
+  for (const vfs::DirectoryEntry& entry : *entries) {
+    const std::string name = path + "/" + entry.name;
+    // The archive is of a cluster that is there.
+    if (directory.empty() && (entry.name == kPidFile || entry.name == kUnfinishedFile)) {
+      continue;
+    }
+    const auto metadata = files.metadata(name, false);
+    if (!metadata) return unreadable(name, metadata.error());
+    const bool is_directory = S_ISDIR(metadata->mode);
+    if (!is_directory && !S_ISREG(metadata->mode)) {
+      return Status::incompatible("\"" + name +
+                                  "\" in the data directory is neither a file nor a directory");
+    }
+    const uint64_t size = is_directory ? 0 : metadata->size;
+    Status status = tar.begin({.name = name.substr(root.size() + 1),
+                               .is_directory = is_directory,
+                               .mode = metadata->mode & 0777,
+                               .size = size,
+                               .mtime = metadata->modification_time.tv_sec});
+    if (status.ok()) {
+      status = is_directory ? dump_tree(files, root, directory + "/" + entry.name, tar)
+                            : dump_file(files, name, size, tar);
+    }
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+}  // namespace
+
+Status write_archive(vfs::FileSystem& files, const std::string& root, Compression compression,
+                     const ByteSink& sink) {
+  const auto write_tar = [&](const ByteSink& to) {
+    tarball::TarWriter tar(to);
+    Status written = dump_tree(files, root, "", tar);
+    return written.ok() ? tar.finish() : written;
+  };
+  if (compression == Compression::kNone) return write_tar(sink);
+  tarball::GzipWriter gzip(sink);
+  Status status = write_tar([&](std::string_view bytes) { return gzip.write(bytes); });
+  return status.ok() ? gzip.finish() : status;
+}
+
+}  // namespace pglite::postgres

@@ -1,0 +1,34 @@
+// The file tree that a PostgreSQL guest sees.
+//
+//   /pglite, /home   PGlite's bundle, borrowed from the program
+//   /pglite/data     the data directory: in memory, or a directory of the host
+//   /dev             null, zero, random, urandom, stdin, stdout, stderr, tty, shm/
+//   /tmp
+#ifndef PGLITE_POSTGRES_GUEST_GUEST_TREE_H_
+#define PGLITE_POSTGRES_GUEST_GUEST_TREE_H_
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "vfs/memory_filesystem.h"
+#include "vfs/mount_table.h"
+
+namespace pglite::postgres {
+
+inline constexpr std::string_view kDataDirectory = "/pglite/data";
+
+struct GuestTree {
+  std::shared_ptr<vfs::MemoryFileSystem> memory;
+  std::shared_ptr<vfs::MountTable> root;
+};
+
+// `bundle` must outlive the tree. `stderr_line` receives what guests write to stderr, a line at
+// a time.
+vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
+                                       std::function<void(std::string_view)> stderr_line);
+
+}  // namespace pglite::postgres
+
+#endif  // PGLITE_POSTGRES_GUEST_GUEST_TREE_H_

@@ -1,0 +1,50 @@
+#include "postgres/guest/session_state.h"
+
+#include <algorithm>
+
+#include "postgres/guest/session_sql.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+constexpr const char* kPrepared = "SELECT name FROM pg_catalog.pg_prepared_statements";
+
+}  // namespace
+
+Status SessionState::save(Backend& backend) {
+  SqlResult settings;
+  // pg_settings does not show the role, and RESET ALL leaves it.
+  Status status =
+      run_sql(backend,
+              "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'"
+              " UNION ALL SELECT 'role', pg_catalog.current_setting('role')",
+              &settings);
+  SqlResult prepared;
+  if (status.ok()) status = run_sql(backend, kPrepared, &prepared);
+  settings_ = std::move(settings.rows);
+  prepared_ = std::move(prepared.rows);
+  return status;
+}
+
+Status SessionState::restore(Backend& backend) const {
+  SqlResult state;
+  Status status = run_sql(backend, "SELECT 1", &state);
+  if (status.code() == StatusCode::kEngineGone) return status;
+  if (state.transaction_status != 'I') status = run_sql(backend, "ROLLBACK");
+  if (status.ok()) status = run_sql(backend, "RESET ALL");
+  SqlResult prepared;
+  if (status.ok()) status = run_sql(backend, kPrepared, &prepared);
+  for (const auto& row : prepared.rows) {
+    if (!status.ok() || std::ranges::find(prepared_, row) != prepared_.end()) continue;
+    status = run_sql(backend, "DEALLOCATE " + quote_identifier(row.at(0)));
+  }
+  for (const auto& row : settings_) {
+    if (!status.ok()) break;
+    status = run_sql(backend, "SELECT pg_catalog.set_config(" + quote_literal(row.at(0)) + ", " +
+                                  quote_literal(row.at(1)) + ", false)");
+  }
+  return status;
+}
+
+}  // namespace pglite::postgres

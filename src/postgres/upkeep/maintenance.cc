@@ -1,0 +1,486 @@
+#include "postgres/upkeep/maintenance.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+
+#include "postgres/upkeep/autovacuum_need.h"
+#include "wire/frontend_message.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+using wasm::GuestPtr;
+
+// Of our statement and portal.
+constexpr std::string_view kName = "pglite maintenance";
+// The first look at the tables; later ones are autovacuum_naptime apart.
+constexpr auto kFirstLook = 5s;
+constexpr auto kAfterFailure = 60s;
+constexpr auto kAfterCut = 1s;
+// Between two looks at the catalogue caches, unless they grow by as much before; and from when they
+// were emptied to a look at what is in use again: later, that would be much that never will be.
+constexpr auto kCachesLook = 60s;
+constexpr auto kCachesInUse = 10s;
+// Between two searches for what the session keeps of foreign keys, until there is something.
+constexpr auto kSearch = 10s;
+constexpr uint64_t kCachesGrowth = uint64_t{32} << 20;
+// What can wait until a pause waits for one as long as this.
+constexpr auto kPause = 500ms;
+// How long a table may take; twice as long each time it was not enough. From the fifth time on
+// nothing else cuts it short either.
+constexpr milliseconds kTableLimit = 250ms;
+constexpr int kPatience = 4;
+// WAL of a memory:// database; PostgreSQL's own limits are made for disks.
+constexpr uint64_t kMemoryWalLimit = uint64_t{64} << 20;
+
+constexpr uint32_t kBootstrapSuperuser = 10;
+constexpr uint32_t kAutovacuumWorker = 4;  // B_AUTOVAC_WORKER in miscadmin.h
+
+// struct TransamVariablesData (access/transam.h).
+constexpr uint32_t kNextXid = 8;
+constexpr uint32_t kXidVacuumLimit = 20;
+
+// struct config_generic (utils/guc_tables.h), on 32 bits; the kinds of settings follow it, and each
+// begins with the pointer to its variable.
+constexpr uint32_t kGucVariable = 92;
+
+double number(const std::string& text) {
+  return std::strtod(text.c_str(), nullptr);
+}
+
+// A value in the guest's memory that is replaced for a while.
+template <class T>
+class Replaced {
+ public:
+  Replaced(const wasm::GuestMemory& memory, uint32_t address, T value)
+      : memory_(memory), address_(address) {
+    const auto old = memory_.load(GuestPtr<T>{address_});
+    if (address_ == 0 || !old) return;
+    old_ = *old;
+    (void)memory_.store(GuestPtr<T>{address_}, value);
+  }
+  ~Replaced() {
+    if (old_) (void)memory_.store(GuestPtr<T>{address_}, *old_);
+  }
+  Replaced(const Replaced&) = delete;
+  Replaced& operator=(const Replaced&) = delete;
+
+ private:
+  wasm::GuestMemory memory_;
+  uint32_t address_;
+  std::optional<T> old_;
+};
+
+}  // namespace
+
+Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
+    : backend_(backend),
+      in_memory_(in_memory),
+      autovacuum_(autovacuum),
+      caches_(backend.process()),
+      foreign_keys_(backend.process()) {
+  emscripten::Process& process = backend_.process();
+  transam_ = process.memory()
+                 .load(GuestPtr<uint32_t>{process.data_address("TransamVariables")})
+                 .value_or(0);
+  seen_xid_ = next_xid();
+  checkpoint_time_ = Clock::now();
+  next_look_ = checkpoint_time_ + kFirstLook;
+  // In memory, a segment that is kept for later is memory; after the session's own CHECKPOINT too.
+  if (const uint32_t recycle = in_memory_ ? variable_of("wal_recycle") : 0; recycle != 0) {
+    (void)process.memory().store(GuestPtr<uint8_t>{recycle}, 0);
+  }
+}
+
+uint32_t Maintenance::variable_of(const char* setting) {
+  const auto [known, is_new] = variables_.try_emplace(setting, 0);
+  if (!is_new) return known->second;
+  emscripten::Process& process = backend_.process();
+  const auto find =
+      process.function<uint32_t(uint32_t, uint32_t, uint32_t, uint32_t)>("find_option");
+  uint32_t option = 0;
+  process.run(
+      [&] { (void)process.call([&] { option = find(process.push_string(setting), 0, 1, 0); }); });
+  if (option == 0) return 0;
+  known->second = process.memory().load(GuestPtr<uint32_t>{option + kGucVariable}).value_or(0);
+  return known->second;
+}
+
+std::optional<int> Maintenance::int_setting(const char* setting) {
+  const uint32_t address = variable_of(setting);
+  const auto value = backend_.process().memory().load(GuestPtr<int32_t>{address});
+  if (address == 0 || !value) return std::nullopt;
+  return *value;
+}
+
+uint64_t Maintenance::next_xid() const {
+  return backend_.process().memory().load(GuestPtr<uint64_t>{transam_ + kNextXid}).value_or(0);
+}
+
+bool Maintenance::xids_run_out() const {
+  const auto limit =
+      backend_.process().memory().load(GuestPtr<uint32_t>{transam_ + kXidVacuumLimit});
+  // Transaction ids are compared on a circle.
+  return limit && *limit != 0 &&
+         static_cast<int32_t>(static_cast<uint32_t>(next_xid()) - *limit) >= 0;
+}
+
+uint64_t Maintenance::flushed_wal() {
+  emscripten::Process& process = backend_.process();
+  const auto flushed = process.function<uint64_t(uint32_t)>("GetFlushRecPtr");
+  uint64_t position = 0;
+  process.run([&] { (void)process.call([&] { position = flushed(0); }); });
+  return position;
+}
+
+uint64_t Maintenance::wal_limit() {
+  if (in_memory_) return kMemoryWalLimit;
+  // CalculateCheckpointSegments: as much is written again until the checkpoint is complete. Ours
+  // are complete at once, but the same share keeps the disk usage that the setting stands for.
+  const uint32_t address = variable_of("checkpoint_completion_target");
+  const double target = backend_.process().memory().load(GuestPtr<double>{address}).value_or(0.9);
+  const auto megabytes =
+      static_cast<uint64_t>(std::max(int_setting("max_wal_size").value_or(1024), 2));
+  return static_cast<uint64_t>(static_cast<double>(megabytes << 20) / (1 + target));
+}
+
+void Maintenance::request_done() {
+  request_since_deadline_ = true;
+  const uint64_t xid = next_xid();
+  if (xid == seen_xid_ || !backend_.at_rest()) return;
+  seen_xid_ = xid;
+  wal_ = flushed_wal();
+  if (checkpoint_wal_ == 0) checkpoint_wal_ = wal_;  // the first that is known
+  wrote_ = true;
+  const TimePoint unknown{};
+  if (!in_memory_ && !flush_at_) flush_at_ = unknown;
+  if (autovacuum_ && !look_at_) look_at_ = unknown;
+  // Twice what step() is given time for.
+  overdue_ = wal_ - checkpoint_wal_ >= 2 * wal_limit();
+}
+
+std::optional<Maintenance::TimePoint> Maintenance::deadline() {
+  if (!backend_.at_rest()) return std::nullopt;
+  if (request_since_deadline_) {
+    request_since_deadline_ = false;
+    last_request_ = Clock::now();
+    if (flush_at_ == TimePoint{}) {
+      flush_at_ = last_request_ + milliseconds(int_setting("wal_writer_delay").value_or(200));
+    }
+    if (look_at_ == TimePoint{}) {
+      look_at_ = std::max(next_look_, last_request_);
+      if (xids_run_out()) look_at_ = std::min(*look_at_, last_request_ + 1s);
+    }
+    if (const uint64_t allocated = caches_.allocated(); allocated > CacheLimit::kLeast) {
+      const bool much = allocated >= seen_caches_ + kCachesGrowth;
+      if (!caches_at_ || much) {
+        caches_at_ = much ? last_request_ : std::max(next_caches_look_, last_request_);
+      }
+    }
+    if (last_request_ >= next_search_) {
+      next_search_ = foreign_keys_.find() ? TimePoint::max() : last_request_ + kSearch;
+    }
+    if (!caches_at_ &&
+        foreign_keys_.most_plans() * ForeignKeyCache::kPlanSize > CacheLimit::kLeast) {
+      caches_at_ = std::max(next_caches_look_, last_request_);
+    }
+  }
+  std::optional<TimePoint> next;
+  const auto consider = [&](std::optional<TimePoint> time) {
+    if (time && (!next || *time < *next)) next = time;
+  };
+  consider(flush_at_);
+  if (wrote_) {
+    const uint64_t written = wal_ - checkpoint_wal_;
+    TimePoint at =
+        checkpoint_time_ + std::chrono::seconds(int_setting("checkpoint_timeout").value_or(300));
+    // Half full: in the next pause. Full: now.
+    if (written >= wal_limit() / 2) at = std::min(at, last_request_ + kPause);
+    if (written >= wal_limit()) at = last_request_;
+    consider(std::max(at, checkpoint_at_.value_or(at)));
+  }
+  consider(caches_at_);
+  if (!tables_.empty()) {
+    consider(treat_at_);
+  } else {
+    consider(look_at_);
+  }
+  return next;
+}
+
+Status Maintenance::step(TimePoint now) {
+  if (!backend_.at_rest()) return {};
+  (void)deadline();
+  emscripten::Process& process = backend_.process();
+  bool in_transaction = true;
+  process.run([&] {
+    (void)process.call([&] {
+      in_transaction = process.function<uint32_t()>("IsTransactionState")() != 0 ||
+                       process.function<uint32_t()>("IsTransactionBlock")() != 0;
+    });
+  });
+  if (in_transaction) return {};
+  // The session's time of idleness goes on as if nothing had happened.
+  const int idle_limit = int_setting("idle_session_timeout").value_or(0);
+  const auto idle = std::chrono::duration_cast<milliseconds>(now - last_request_).count();
+  const int idle_left =
+      idle_limit <= 0 ? 0 : static_cast<int>(std::clamp<int64_t>(idle_limit - idle, 1, idle_limit));
+  const wasm::GuestMemory memory = process.memory();
+  const Replaced<int32_t> idle_session(memory, variable_of("idle_session_timeout"), idle_left);
+  const Replaced<int32_t> statement(memory, variable_of("statement_timeout"), 0);
+  const Replaced<int32_t> transaction(memory, variable_of("transaction_timeout"), 0);
+  const Replaced<int32_t> lock(memory, variable_of("lock_timeout"), 0);
+  const Replaced<int32_t> log_statement(memory, variable_of("log_statement"), 0);
+  const Replaced<int32_t> log_duration(memory, variable_of("log_min_duration_statement"), -1);
+
+  Status status;
+  const uint64_t written = wal_ - checkpoint_wal_;
+  const bool full = written >= wal_limit();
+  const bool old = now - checkpoint_time_ >=
+                   std::chrono::seconds(int_setting("checkpoint_timeout").value_or(300));
+  const bool half = written >= wal_limit() / 2 && now - last_request_ >= kPause;
+  if (flush_at_ && *flush_at_ <= now) {
+    status = flush();
+    if (!status.ok()) flush_at_ = now + kAfterCut;
+  } else if (wrote_ && (full || old || half) && now >= checkpoint_at_.value_or(now)) {
+    status = checkpoint(now);
+  } else if (caches_at_ && *caches_at_ <= now) {
+    status = look_at_caches(now);
+    if (!status.ok()) caches_at_ = now + kAfterCut;
+  } else if (!tables_.empty()) {
+    if (treat_at_ && *treat_at_ <= now) status = treat_table(now);
+  } else if (look_at_ && *look_at_ <= now) {
+    status = look_for_tables(now);
+    if (!status.ok()) look_at_ = now + kAfterCut;
+  }
+  insists_ = false;
+  seen_xid_ = next_xid();
+  return status.code() == StatusCode::kInvalidArgument ? Status() : status;
+}
+
+Status Maintenance::run(const std::string& sql, SqlResult* result) {
+  Status status = run_messages(
+      backend_,
+      wire::parse(kName, sql) + wire::bind(kName, kName) + wire::execute(kName) + wire::sync(),
+      result);
+  if (!status.ok() && status.code() != StatusCode::kInvalidArgument) return status;
+  // Apart, because an error makes PostgreSQL skip all up to the Sync.
+  Status closed = run_messages(backend_, wire::close('S', kName) + wire::sync());
+  return closed.ok() ? status : closed;
+}
+
+Status Maintenance::run_privileged(const std::string& sql, milliseconds limit, bool as_autovacuum,
+                                   SqlResult* result) {
+  emscripten::Process& process = backend_.process();
+  const auto get = process.function<void(uint32_t, uint32_t)>("GetUserIdAndSecContext");
+  const auto set = process.function<void(uint32_t, uint32_t)>("SetUserIdAndSecContext");
+  const auto allocate = process.function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  std::optional<uint32_t> user;
+  std::optional<uint32_t> context;
+  process.run([&] {
+    const uint32_t stack_pointer = *process.env().stack_pointer;
+    (void)process.call([&] {
+      const uint32_t pair = allocate(16);
+      get(pair, pair + 4);
+      const auto loaded_user = process.memory().load(GuestPtr<uint32_t>{pair});
+      const auto loaded_context = process.memory().load(GuestPtr<uint32_t>{pair + 4});
+      if (loaded_user && loaded_context) {
+        user = *loaded_user;
+        context = *loaded_context;
+        set(kBootstrapSuperuser, *context);
+      }
+    });
+    *process.env().stack_pointer = stack_pointer;
+  });
+  if (!user || !context) return Status::invalid_argument("the session has no user");
+  Status status;
+  {
+    const wasm::GuestMemory memory = process.memory();
+    const Replaced<int32_t> statement(memory, variable_of("statement_timeout"),
+                                      static_cast<int32_t>(limit.count()));
+    // The statistics count it as autovacuum's work.
+    const Replaced<uint32_t> type(memory, as_autovacuum ? process.data_address("MyBackendType") : 0,
+                                  kAutovacuumWorker);
+    status = run(sql, result);
+  }
+  if (status.code() == StatusCode::kEngineGone || status.code() == StatusCode::kSessionEnded) {
+    return status;
+  }
+  process.run([&] { (void)process.call([&] { set(*user, *context); }); });
+  return status;
+}
+
+Status Maintenance::flush() {
+  flush_at_.reset();
+  SqlResult result;
+  Status status = run("SELECT pg_catalog.pg_current_wal_insert_lsn()", &result);
+  if (!status.ok() || result.rows.empty()) return status;
+  const std::string& text = result.rows[0].at(0);
+  char* rest = nullptr;
+  const uint64_t high = std::strtoull(text.c_str(), &rest, 16);
+  if (*rest != '/') return {};
+  const uint64_t position = high << 32 | std::strtoull(rest + 1, nullptr, 16);
+  if (position <= flushed_wal()) return {};
+  // Its last argument asks for the flush of all WAL up to the message. (Not XLogFlush(position): at
+  // the start of a page, the position is behind a page header that is not written yet.)
+  status =
+      run("SELECT pg_catalog.pg_logical_emit_message(false, 'pglite-port'::pg_catalog.text, "
+          "''::pg_catalog.text, true)",
+          nullptr);
+  wal_ = flushed_wal();
+  return status;
+}
+
+Status Maintenance::checkpoint(TimePoint now) {
+  overdue_ = false;
+  Status status = run_privileged("CHECKPOINT", milliseconds(0), false);
+  if (!status.ok()) {
+    checkpoint_at_ = now + kAfterFailure;
+    return status;
+  }
+  checkpoint_at_.reset();
+  wrote_ = false;
+  checkpoint_wal_ = wal_ = flushed_wal();
+  checkpoint_time_ = now;
+  return {};
+}
+
+Status Maintenance::look_at_caches(TimePoint now) {
+  caches_at_.reset();
+  next_caches_look_ = now + kCachesLook;
+  seen_caches_ = caches_.allocated();
+  if (foreign_key_limit_.exceeded(foreign_keys_.plans() * ForeignKeyCache::kPlanSize)) {
+    foreign_keys_.forget();
+    next_caches_look_ = now + kCachesInUse;
+  }
+  const auto value_of = [](const char* column, const char* view, const char* name) {
+    return std::string("(SELECT pg_catalog.max(") + column + ") FROM pg_catalog." + view +
+           " WHERE name OPERATOR(pg_catalog.=) '" + name + "')";
+  };
+  SqlResult found;
+  Status status = run_privileged(
+      "SELECT " + value_of("used_bytes", "pg_backend_memory_contexts", CatalogCaches::kContext) +
+          ", " + value_of("size", "pg_shmem_allocations", CatalogCaches::kQueue),
+      milliseconds(0), false, &found);
+  if (!status.ok() || found.rows.empty()) return status;
+  const auto bytes = [&](size_t column) {
+    return std::strtoull(found.rows[0].at(column).c_str(), nullptr, 10);
+  };
+  if (!cache_limit_.exceeded(bytes(0))) return {};
+  if (!caches_.forget(static_cast<uint32_t>(bytes(1)))) return {};
+  next_caches_look_ = now + kCachesInUse;
+  // The transaction in which they go, so that no request has to wait for that.
+  return run("SELECT", nullptr);
+}
+
+Status Maintenance::look_for_tables(TimePoint now) {
+  look_at_.reset();
+  next_look_ = now + std::chrono::seconds(int_setting("autovacuum_naptime").value_or(60));
+  AutovacuumSettings settings;
+  const wasm::GuestMemory memory = backend_.process().memory();
+  const auto real = [&](const char* name, double fallback) {
+    return memory.load(GuestPtr<double>{variable_of(name)}).value_or(fallback);
+  };
+  const auto flag = [&](const char* name) {
+    return memory.load(GuestPtr<uint8_t>{variable_of(name)}).value_or(0) != 0;
+  };
+  const auto whole = [&](const char* name, double fallback) {
+    const auto value = int_setting(name);
+    return value ? *value : fallback;
+  };
+  settings.enabled = flag("autovacuum") && flag("track_counts");
+  settings.vacuum_threshold = whole("autovacuum_vacuum_threshold", 50);
+  settings.vacuum_scale_factor = real("autovacuum_vacuum_scale_factor", 0.2);
+  settings.vacuum_max_threshold = whole("autovacuum_vacuum_max_threshold", 100'000'000);
+  settings.vacuum_insert_threshold = whole("autovacuum_vacuum_insert_threshold", 1000);
+  settings.vacuum_insert_scale_factor = real("autovacuum_vacuum_insert_scale_factor", 0.2);
+  settings.analyze_threshold = whole("autovacuum_analyze_threshold", 50);
+  settings.analyze_scale_factor = real("autovacuum_analyze_scale_factor", 0.1);
+  settings.freeze_max_age = whole("autovacuum_freeze_max_age", 200'000'000);
+  settings.multixact_freeze_max_age = whole("autovacuum_multixact_freeze_max_age", 400'000'000);
+  if (!settings.enabled && !xids_run_out()) return {};
+
+  // What the session has done is in the statistics a second or more later, unless it is asked for.
+  Status status = run("SELECT pg_catalog.pg_stat_force_next_flush()", nullptr);
+  if (!status.ok()) return status;
+  SqlResult found;
+  // With the session's own permissions: operators are looked up through its search_path.
+  status =
+      run("SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples, c.relpages, c.relallfrozen, "
+          "pg_catalog.age(c.relfrozenxid), pg_catalog.mxid_age(c.relminmxid), "
+          "pg_catalog.pg_stat_get_dead_tuples(c.oid), "
+          "pg_catalog.pg_stat_get_ins_since_vacuum(c.oid), "
+          "pg_catalog.pg_stat_get_mod_since_analyze(c.oid), "
+          "pg_catalog.array_to_string(c.reloptions, ' '), "
+          "pg_catalog.array_to_string(main.reloptions, ' ') "
+          "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+          "LEFT JOIN pg_catalog.pg_class main ON main.reltoastrelid = c.oid AND c.relkind = 't' "
+          "WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence <> 't'",
+          &found);
+  if (!status.ok()) return status;
+  constexpr size_t kColumns = 14;
+  constexpr uint32_t kStatisticRelation = 2619;  // pg_statistic: not analysed
+  for (const auto& row : found.rows) {
+    if (row.size() != kColumns) continue;
+    const bool toast = row[3] == "t";
+    TableFacts facts{.tuples = number(row[4]),
+                     .pages = number(row[5]),
+                     .all_frozen_pages = number(row[6]),
+                     .age = number(row[7]),
+                     .multixact_age = number(row[8]),
+                     .dead = number(row[9]),
+                     .inserted_since_vacuum = number(row[10]),
+                     .modified_since_analyze = number(row[11])};
+    AutovacuumSettings of_table = settings;
+    // A TOAST table without parameters of its own has its table's.
+    of_table.apply(toast && row[12].empty() ? row[13] : row[12]);
+    const AutovacuumNeed need = autovacuum_need(facts, of_table);
+    Table table;
+    table.oid = static_cast<uint32_t>(std::strtoul(row[0].c_str(), nullptr, 10));
+    table.name = quote_identifier(row[1]) + "." + quote_identifier(row[2]);
+    table.vacuum = need.vacuum;
+    table.analyze = need.analyze && !toast && table.oid != kStatisticRelation;
+    table.wraparound = need.wraparound;
+    if (table.vacuum || table.analyze) tables_.push_back(std::move(table));
+  }
+  // Of tables that are gone, or that something else has treated, nothing is kept.
+  std::erase_if(cut_short_, [&](const auto& entry) {
+    return std::ranges::find(tables_, entry.first, &Table::oid) == tables_.end();
+  });
+  // From the end on: first what must not wait.
+  std::ranges::partition(tables_, std::logical_not(), &Table::wraparound);
+  treat_at_ = now;
+  return {};
+}
+
+Status Maintenance::treat_table(TimePoint now) {
+  const Table table = tables_.back();
+  const auto cut_short = cut_short_.find(table.oid);
+  const int attempts = cut_short == cut_short_.end() ? 0 : cut_short->second;
+  insists_ = attempts >= kPatience;
+  const milliseconds limit = kTableLimit * (int64_t{1} << std::min(attempts, 16));
+  std::string sql = "ANALYZE " + table.name;
+  if (table.vacuum) {
+    sql = "VACUUM (PROCESS_TOAST FALSE, SKIP_LOCKED" +
+          std::string(table.wraparound ? ", TRUNCATE FALSE" : "") +
+          (table.analyze ? ", ANALYZE" : "") + ") " + table.name;
+  }
+  Status status = run_privileged(sql, limit, true);
+  tables_.pop_back();
+  treat_at_ = now;
+  if (status.ok()) {
+    cut_short_.erase(table.oid);
+  } else if (status.code() == StatusCode::kInvalidArgument) {
+    // Cut short, or PostgreSQL does not want to (the table is gone, say): the next look decides.
+    ++cut_short_[table.oid];
+    look_at_ = now + kAfterCut;
+  }
+  if (tables_.empty() && !look_at_ && xids_run_out()) look_at_ = now + kAfterFailure;
+  return status;
+}
+
+}  // namespace pglite::postgres

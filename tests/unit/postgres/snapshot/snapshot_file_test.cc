@@ -1,0 +1,53 @@
+#include "postgres/snapshot/snapshot_file.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "postgres/build/images.h"
+#include "wasm/linear_memory.h"
+
+namespace pglite::postgres {
+namespace {
+
+constexpr uint64_t kPages = 4096;  // 256 MiB, more than any snapshot here has
+
+std::shared_ptr<const SnapshotFile> open_linked(std::span<const std::byte> bytes) {
+  std::shared_ptr<const SnapshotFile> snapshot;
+  const Status status = SnapshotFile::open_linked(bytes, &snapshot);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return snapshot;
+}
+
+// Where pages cannot be mapped (no /proc, other page sizes, a program replaced on disk) they are
+// copied: slower, and the same memory.
+TEST(SnapshotFile, CopiesPagesThatCannotBeMapped) {
+  const std::span<const std::byte> linked = boot_snapshot();
+  // Memory of the heap is not mapped from a file.
+  const std::vector<std::byte> elsewhere(linked.begin(), linked.end());
+  wasm::LinearMemory mapped(kPages, kPages);
+  wasm::LinearMemory copied(kPages, kPages);
+  ASSERT_TRUE(open_linked(linked)->fill(*mapped.get()));
+  ASSERT_TRUE(open_linked(elsewhere)->fill(*copied.get()));
+  EXPECT_EQ(std::memcmp(mapped.get()->data, copied.get()->data, mapped.get()->size), 0);
+}
+
+TEST(SnapshotFile, RefusesMemoryThatIsTooSmall) {
+  wasm::LinearMemory small(1, kPages);
+  EXPECT_FALSE(open_linked(boot_snapshot())->fill(*small.get()));
+}
+
+TEST(SnapshotFile, NamesWhatMustNotBeShared) {
+  const auto snapshot = open_linked(boot_snapshot());
+  for (const auto kind :
+       {Patch::Kind::kSystemIdentifier, Patch::Kind::kNonce, Patch::Kind::kStartTime}) {
+    EXPECT_TRUE(std::ranges::any_of(snapshot->patches(), [&](const Patch& patch) {
+      return patch.kind == kind;
+    })) << static_cast<uint32_t>(kind);
+  }
+}
+
+}  // namespace
+}  // namespace pglite::postgres
