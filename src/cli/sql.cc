@@ -135,7 +135,7 @@ class SqlRunner {
         std::string_view tag;
         if (!check(wire::parse_command_complete(message.body, &tag))) return;
         const bool had_result = end_result(true);
-        // The tag of a COPY TO would look like its last line.
+        // Printed, the tag of a COPY TO would look like the last line of its data.
         if (!copy_out_) writer_->command(tag, had_result);
         copy_in_ = copy_out_ = false;
         break;
@@ -227,9 +227,9 @@ class SqlRunner {
     return first_word(text) == "\\restrict" || first_word(text) == "\\unrestrict";
   }
 
-  // Between \restrict KEY and \unrestrict KEY, which pg_dump puts around its dump, psql obeys no
-  // other command, so that what the dumped database had in it cannot bring its own. Here none is
-  // obeyed anywhere; what is left is that the two must match.
+  // pg_dump puts \restrict KEY and \unrestrict KEY around its dump. Between them psql runs no other
+  // backslash command, so that text of the dumped database cannot run one. This program runs none
+  // at all; it only checks that the two keys are the same.
   int restrict(std::string_view text) {
     const std::string_view command = first_word(text);
     const auto refuse_it = [&](const char* reason) {

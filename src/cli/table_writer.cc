@@ -65,7 +65,7 @@ class TableWriter : public ResultWriter {
   }
 
   void command(std::string_view tag, bool has_rows) override {
-    // As psql: a query's tag says nothing its footer did not say.
+    // As psql: the footer of a query's result already says what its tag would say.
     const bool wanted = !has_rows || tag.starts_with("INSERT") || tag.starts_with("UPDATE") ||
                         tag.starts_with("DELETE") || tag.starts_with("MERGE");
     if (!wanted) return;

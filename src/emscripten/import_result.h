@@ -15,7 +15,7 @@ namespace pglite::emscripten {
 // Emscripten's errno numbers are WASI's (system/lib/libc/musl/arch/emscripten/bits/errno.h).
 uint32_t guest_errno(std::errc error);
 
-// What every host function that does more than a line begins with.
+// Every host function of more than a line begins with it.
 inline void begin_host_function() {
   if (wasm::Execution* execution = wasm::Execution::current()) execution->need_host_stack();
 }

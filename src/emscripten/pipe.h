@@ -1,5 +1,5 @@
-// pipe2 inside one guest: PostgreSQL's self-pipe, written by a signal handler and read by the wait
-// that it is to end.
+// pipe2 inside one guest. PostgreSQL uses it as a self-pipe: a signal handler writes to it, and the
+// wait that the signal is to end reads from it.
 #ifndef PGLITE_EMSCRIPTEN_PIPE_H_
 #define PGLITE_EMSCRIPTEN_PIPE_H_
 

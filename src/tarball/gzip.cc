@@ -15,7 +15,7 @@ constexpr size_t kBufferSize = size_t{64} << 10;
 constexpr int kGzipWindow = MAX_WBITS + 16;  // zlib's way to say gzip
 constexpr int kMemoryLevel = 8;              // zlib's default
 
-// zlib calls back for no allocation but this object's own; it fails for lack of memory only.
+// These calls of zlib fail only when there is no memory.
 void check(int result) {
   if (result != Z_OK) throw std::bad_alloc();
 }
@@ -81,7 +81,7 @@ Status GunzipReader::read(char* buffer, size_t size, size_t* count) {
   *count = 0;
   if (!started_) {
     started_ = true;
-    // Two bytes decide, which a pipe may give one by one.
+    // Two bytes tell gzip from tar. A pipe may deliver them one at a time.
     while (end_ < 2 && !source_ended_) {
       size_t more = 0;
       Status status = source_(input_.get() + end_, kBufferSize - end_, &more);

@@ -28,9 +28,10 @@ struct OpenFile {
   // What listing() read; nothing for a file or a directory not listed yet.
   std::optional<std::vector<DirectoryEntry>> cached_listing;
 
-  // The entries of a directory as they were when the listing began, so that entries added or
-  // removed meanwhile move nothing; `position` counts what of it was given out (by the caller) and
-  // begins anew when it is 0 again. Fails as File::entries. Valid until the next call or seek.
+  // The entries of a directory at the time its listing began, so that entries that are added or
+  // removed meanwhile do not move the others. The caller counts in `position` how many it has given
+  // out; at position 0 a new listing begins. Fails as File::entries. Valid until the next call or
+  // seek.
   Result<std::span<const DirectoryEntry>> listing();
 };
 

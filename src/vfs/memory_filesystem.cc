@@ -220,7 +220,8 @@ MemoryFileSystem::MemoryFileSystem(Options options)
 }
 
 MemoryFileSystem::~MemoryFileSystem() {
-  // One by one: nested destructors would go as deep as the guest nested its directories.
+  // The nodes are removed one by one. Nested destructors would recurse as deep as the guest nested
+  // its directories, and overflow the stack.
   std::vector<std::shared_ptr<MemoryNode>> pending;
   pending.push_back(std::move(root_));
   while (!pending.empty()) {
