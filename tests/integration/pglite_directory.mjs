@@ -5,9 +5,13 @@
 //   node pglite_directory.mjs PACKAGE load FILE SQL          from an archive into memory
 //
 // PACKAGE is the directory of the unpacked npm package @electric-sql/pglite.
+import { File } from 'node:buffer'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+
+// PGlite uses the global, which Node has since version 20.
+globalThis.File ??= File
 
 const [npmDir, command, ...args] = process.argv.slice(2)
 const { PGlite } = await import(pathToFileURL(join(npmDir, 'dist', 'index.js')).href)

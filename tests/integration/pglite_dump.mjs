@@ -4,9 +4,13 @@
 //   node pglite_dump.mjs PACKAGE TOOLS restore DIR FILE       exec() of a file in a new directory
 //
 // PACKAGE and TOOLS are the directories of the unpacked npm packages.
+import { File } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+
+// PGlite uses the global, which Node has since version 20.
+globalThis.File ??= File
 
 const [npmDir, toolsDir, command, directory, ...args] = process.argv.slice(2)
 const load = (...path) => import(pathToFileURL(join(...path)).href)
