@@ -18,7 +18,7 @@ build: setup
 ## test: install what is missing, build, pass every test
 test: setup-test build-tests unit-test
 	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/bench tests/integration tests/durability tests/conformance
+	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/scripts tests/bench tests/integration tests/durability tests/conformance
 
 .PHONY: build-tests
 build-tests: setup-test
@@ -92,6 +92,11 @@ format:
 
 check-format:
 	clang-format-22 --dry-run --Werror $(SOURCES)
+
+## check-floors: includes go down only, and only src/os calls what one system has
+.PHONY: check-floors
+check-floors:
+	python3 scripts/check_floors.py
 
 ## lint: clang-tidy over our sources
 lint:
