@@ -19,6 +19,10 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
+#if __has_feature(thread_sanitizer)
+#define PGLITE_TSAN 1
+#include <sanitizer/tsan_interface.h>
+#endif
 
 namespace pglite::wasm {
 
@@ -116,6 +120,9 @@ Execution::Execution() {
 }
 
 Execution::~Execution() {
+#ifdef PGLITE_TSAN
+  if (fiber_ != nullptr) __tsan_destroy_fiber(fiber_);
+#endif
   munmap(stack_.data(), stack_.size());
 }
 
@@ -141,11 +148,19 @@ bool Execution::run(const std::function<void()>& task) {
 #ifdef PGLITE_ASAN
     __sanitizer_start_switch_fiber(nullptr, self->caller_stack_, self->caller_stack_size_);
 #endif
+#ifdef PGLITE_TSAN
+    __tsan_switch_to_fiber(self->caller_fiber_, 0);
+#endif
     boost::context::detail::jump_fcontext(self->caller_, self);
     std::abort();  // a finished task is not continued
   };
   context_ =
       boost::context::detail::make_fcontext(stack_.data() + stack_.size(), kStackSize, entry);
+#ifdef PGLITE_TSAN
+  // A new one each time: the calls that the last task did not return from are not this one's.
+  if (fiber_ != nullptr) __tsan_destroy_fiber(fiber_);
+  fiber_ = __tsan_create_fiber(0);
+#endif
   return switch_in();
 }
 
@@ -162,6 +177,10 @@ bool Execution::switch_in() {
   void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
 #endif
+#ifdef PGLITE_TSAN
+  caller_fiber_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(fiber_, 0);
+#endif
   context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
 #ifdef PGLITE_ASAN
   __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
@@ -175,6 +194,9 @@ void Execution::suspend() {
 #ifdef PGLITE_ASAN
   void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, caller_stack_, caller_stack_size_);
+#endif
+#ifdef PGLITE_TSAN
+  __tsan_switch_to_fiber(caller_fiber_, 0);
 #endif
   caller_ = boost::context::detail::jump_fcontext(caller_, this).fctx;
 #ifdef PGLITE_ASAN

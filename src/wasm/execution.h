@@ -23,9 +23,10 @@
 #include "wasm-rt.h"
 
 // The guest calls setjmp for every PG_TRY and every row of a query; where the compiler has a setjmp
-// of its own it takes three stores. AddressSanitizer must see the jump, which takes libc's; what is
-// compiled without it in that build has to be told (aot/CMakeLists.txt).
-#if defined(__x86_64__) && !__has_feature(address_sanitizer) && !defined(PGLITE_JUMPS_BY_LIBC)
+// of its own it takes three stores. Sanitizers must see the jump, which takes libc's; what is
+// compiled without them in such a build has to be told (aot/CMakeLists.txt).
+#if defined(__x86_64__) && !__has_feature(address_sanitizer) && \
+    !__has_feature(thread_sanitizer) && !defined(PGLITE_JUMPS_BY_LIBC)
 #define PGLITE_SET_JUMP_TARGET(target) __builtin_setjmp((target).words)
 #define PGLITE_JUMP(target) __builtin_longjmp((target).words, 1)
 #else
@@ -144,6 +145,9 @@ class Execution {
   // The stack to go back to, as AddressSanitizer wants to know it.
   [[maybe_unused]] const void* caller_stack_ = nullptr;
   [[maybe_unused]] size_t caller_stack_size_ = 0;
+  // The guest's stack and the one to go back to, as ThreadSanitizer knows them.
+  [[maybe_unused]] void* fiber_ = nullptr;
+  [[maybe_unused]] void* caller_fiber_ = nullptr;
   bool suspended_ = false;
   RecoveryPoint* innermost_ = nullptr;
   Outcome pending_;
