@@ -348,8 +348,14 @@ class Reader {
   }
 
   [[nodiscard]] bool valid() const {
+    // Of what came last in each directory: entries are in order, so that no name comes twice.
+    std::vector<std::string_view> last_names(node_count());
     for (uint32_t i = 0; i < node_count(); ++i) {
-      if (!valid(node(i), i)) return false;
+      const NodeRecord record = node(i);
+      if (!valid(record, i)) return false;
+      if (i == 0) continue;
+      if (name(record) <= last_names[record.parent]) return false;
+      last_names[record.parent] = name(record);
     }
     return true;
   }
@@ -465,9 +471,9 @@ Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view r
 
 Result<void> load_image(std::span<const std::byte> image, MemoryFileSystem& filesystem,
                         std::string_view mount_path) {
-  auto reader = Reader::open(image);
-  if (!reader) return error(reader.error());
   try {
+    auto reader = Reader::open(image);
+    if (!reader) return error(reader.error());
     return load(*reader, filesystem, mount_path);
   } catch (const std::bad_alloc&) {
     return error(std::errc::no_space_on_device);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "image_seal.h"
 #include "vfs/memory_node.h"
 #include "vfs_test_util.h"
 
@@ -233,28 +234,6 @@ TEST(Image, RefusesOtherSizes) {
   EXPECT_ERROR(load_copy(std::string(10'000, 'x')), std::errc::invalid_argument);
 }
 
-// The checksum of image.cc, written again so that a change of it shows.
-uint64_t checksum(std::string_view bytes, uint64_t state) {
-  for (size_t i = 0; i <= bytes.size() / 8 + 1; ++i) {
-    uint64_t word = bytes.size();
-    if (i <= bytes.size() / 8) {
-      const std::string_view piece = bytes.substr(i * 8, 8);
-      word = 0;
-      std::memcpy(&word, piece.data(), piece.size());
-    }
-    state = std::rotl((state ^ word) * 0x9e3779b97f4a7c15, 29);
-  }
-  return state;
-}
-
-// Puts the right checksum of an index that ends at `index_end` into the header.
-void seal(std::string& image, size_t index_end) {
-  image.replace(56, 8, 8, '\0');
-  const std::string_view all = image;
-  const uint64_t sum = checksum(all.substr(64, index_end - 64), checksum(all.substr(0, 64), 0));
-  std::memcpy(image.data() + 56, &sum, sizeof(sum));
-}
-
 // The checksum keeps damage away from the checks behind it; here it is made right again, so that
 // they must hold alone. Mutations that make another valid image are fine, reading out of bounds
 // (which the sanitizer sees) is not.
@@ -264,7 +243,7 @@ TEST(Image, ChecksFieldsWhoseChecksumIsRight) {
   const size_t end = index_size(image);
   size_t sealed_end = 0;
   for (size_t size = end - 7; size <= end; ++size) {  // the padding before the tails is not sealed
-    seal(image, size);
+    seal_image(image, size);
     if (image == original) sealed_end = size;
   }
   ASSERT_NE(sealed_end, 0U);
@@ -283,7 +262,7 @@ TEST(Image, ChecksFieldsWhoseChecksumIsRight) {
     const uint32_t value =
         next() % 2 == 0 ? kValues[next() % 8] : static_cast<uint32_t>(next() % 4096);
     std::memcpy(image.data() + field, &value, sizeof(value));
-    seal(image, sealed_end);
+    seal_image(image, sealed_end);
     const std::vector<char> exact(image.begin(), image.end());
     MemoryFileSystem fs;
     if (load_image(std::as_bytes(std::span(exact)), fs, "/m")) {
@@ -293,6 +272,19 @@ TEST(Image, ChecksFieldsWhoseChecksumIsRight) {
     }
   }
   EXPECT_GT(refused, 1'000);
+}
+
+// It would be found only when the file is to become a directory, with half the tree changed.
+TEST(Image, RefusesANameThatComesTwice) {
+  MemoryFileSystem fs;
+  put(fs, "/twin1", "a file");
+  ASSERT_OK(fs.make_directories("/twin2/below", 0700));
+  std::string image = *write_image(fs, "/");
+  image[image.find("twin2") + 4] = '1';
+  uint32_t counts[3];  // nodes, references, bytes of names
+  std::memcpy(counts, image.data() + 12, sizeof(counts));
+  seal_image(image, 64 + size_t{counts[0]} * 48 + size_t{counts[1]} * 4 + counts[2]);
+  EXPECT_ERROR(load_copy(image), std::errc::illegal_byte_sequence);
 }
 
 // Not a check but a number to look at: RecordProperty puts it into the XML report.
