@@ -4,7 +4,14 @@ BUILD  := build/$(PRESET)
 PORT   := $(BUILD)/pglite-port
 
 .PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
-        asan setup setup-test setup-bench clean
+        asan tsan fuzz setup setup-test setup-bench clean
+
+# pytest, without a cache in the tree. ctest, with its results in a file; where skips are counted (.ci/run), one that
+# nobody expected fails.
+TESTED = PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)"
+PYTEST = python3 -m pytest -q -p no:cacheprovider
+CTEST = ctest --no-tests=error --output-junit ctest.xml
+CHECK_SKIPS = test -z "$$PGLITE_EXPECTED_SKIPS" || python3 tests/expected_skips.py "$$PGLITE_EXPECTED_SKIPS"
 
 ## run: install what is missing, build, answer a query
 run: build
@@ -17,8 +24,8 @@ build: setup
 
 ## test: install what is missing, build, pass every test
 test: setup-test build-tests unit-test
-	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  python3 -m pytest -q -p no:cacheprovider tests/aot tests/scripts tests/bench tests/integration tests/durability tests/conformance
+	$(TESTED) $(PYTEST) \
+	  tests/tools tests/aot tests/bench tests/integration tests/durability tests/conformance
 
 .PHONY: build-tests
 build-tests: setup-test
@@ -26,29 +33,42 @@ build-tests: setup-test
 	cmake --build --preset $(PRESET)
 
 unit-test: build-tests
-	ctest --preset $(PRESET) --no-tests=error
+	$(CTEST) --preset $(PRESET)
+	$(CHECK_SKIPS) $(BUILD)/ctest.xml
 
 integration-test: build-tests
-	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  python3 -m pytest -q -p no:cacheprovider tests/integration
+	$(TESTED) $(PYTEST) tests/integration
 
 ## kill-test: SIGKILL at random moments, ROUNDS times
 ROUNDS ?= 1000
 kill-test: build-tests
-	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  KILL_ROUNDS=$(ROUNDS) nice python3 -m pytest -q -s -p no:cacheprovider tests/durability/test_kill.py
+	$(TESTED) KILL_ROUNDS=$(ROUNDS) nice $(PYTEST) -s tests/durability/test_kill.py
 
 conformance-test: build-tests
-	PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" \
-	  python3 -m pytest -q -p no:cacheprovider tests/conformance
+	$(TESTED) $(PYTEST) tests/conformance
 
-## asan: the unit and integration tests with our own code under sanitizers
+## asan: the unit and integration tests with our own code under AddressSanitizer and UndefinedBehaviorSanitizer
+asan: PORT = build/asan/pglite-port
 asan: setup-test
-	cmake --preset asan
+	cmake --preset asan -DBUILD_TESTING=ON
 	cmake --build --preset asan
-	ctest --preset asan --no-tests=error
-	PGLITE_PORT=$(abspath build/asan/pglite-port) \
-	  python3 -m pytest -q -p no:cacheprovider tests/integration -m "not heavy"
+	$(CTEST) --preset asan
+	$(CHECK_SKIPS) build/asan/ctest.xml
+	$(TESTED) $(PYTEST) tests/integration -m "not heavy"
+
+## tsan: the tests of what promises threads, with our own code under ThreadSanitizer
+tsan: setup-test
+	cmake --preset tsan -DBUILD_TESTING=ON
+	cmake --build --preset tsan --target pglite_test wasm_test
+	$(CTEST) --preset tsan
+	$(CHECK_SKIPS) build/tsan/ctest.xml
+
+## fuzz: each target in tests/fuzz for SECONDS_EACH, two at a time
+SECONDS_EACH = 120
+fuzz: setup-test
+	cmake --preset fuzz -DBUILD_TESTING=ON
+	cmake --build --preset fuzz --target fuzz_targets
+	python3 tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH) --jobs 2
 
 ## power-cut-test: 2,000 power cuts over a recorded workload (ten minutes)
 .PHONY: power-cut-test

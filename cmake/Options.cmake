@@ -1,5 +1,5 @@
 # How our own code is compiled. Translated guest code has options of its own (aot/).
-option(PGLITE_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer in our own code" OFF)
+set(PGLITE_SANITIZE "" CACHE STRING "Sanitizers in our own code: address, fuzzer, thread, or none")
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
@@ -17,10 +17,25 @@ target_include_directories(pglite_port_options INTERFACE
 target_compile_options(pglite_port_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Wold-style-cast -Woverloaded-virtual -Wimplicit-fallthrough -Werror)
+# Guest code has no sanitizer: its faults are caught by the guard regions of its memory.
 if(PGLITE_SANITIZE)
-  target_compile_options(pglite_port_options INTERFACE
-    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-  target_link_options(pglite_port_options INTERFACE -fsanitize=address,undefined)
+  set(sanitize_compile -fno-omit-frame-pointer -fno-optimize-sibling-calls)
+  if(PGLITE_SANITIZE STREQUAL "address")
+    list(APPEND sanitize_compile -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+    set(sanitize_link -fsanitize=address,undefined)
+  elseif(PGLITE_SANITIZE STREQUAL "fuzzer")
+    # As address, and coverage; the fuzz targets alone link libFuzzer with its main (tests/fuzz).
+    list(APPEND sanitize_compile
+      -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined)
+    set(sanitize_link -fsanitize=fuzzer-no-link,address,undefined)
+  elseif(PGLITE_SANITIZE STREQUAL "thread")
+    list(APPEND sanitize_compile -fsanitize=thread)
+    set(sanitize_link -fsanitize=thread)
+  else()
+    message(FATAL_ERROR "PGLITE_SANITIZE is '${PGLITE_SANITIZE}': address, fuzzer and thread are known")
+  endif()
+  target_compile_options(pglite_port_options INTERFACE ${sanitize_compile})
+  target_link_options(pglite_port_options INTERFACE ${sanitize_link})
 endif()
 
 # lld resolves references between static libraries in any order: translated code and the floors that
