@@ -4,6 +4,10 @@
 // instantiated from the descriptor that the build linked in. The steps are Emscripten's
 // (src/lib/libdylink.js, loadWebAssemblyModule): memory and table slots, imports, GOT, data
 // relocations, constructors.
+//
+// Allocating, instantiating and constructing call into the guest, where a trap or an exit jumps out
+// over the frames here. So what has a destructor is the process's, or gone again before the call: a
+// function either works on the host or calls into the guest with plain values.
 #include <algorithm>
 
 #include "emscripten/import_result.h"
@@ -51,7 +55,7 @@ uint32_t Process::function_address(int32_t library, const guest_export& export_)
     entry.func = export_.function;
     entry.module_instance = library < 0 ? env_.main : libraries_[library]->instance.get();
     place->second = grow_table(entry, 1,
-                               {.kind = Growth::Kind::kExport,
+                               {.kind = TableGrowth::Kind::kExport,
                                 .name = {},
                                 .library = library,
                                 .export_index = static_cast<uint32_t>(&export_ - module.exports)});
@@ -62,7 +66,7 @@ uint32_t Process::function_address(int32_t library, const guest_export& export_)
 
 // Symbols are looked for in the main module first, then in the libraries in the order they were
 // loaded; the one that is being loaded is the last of them.
-bool Process::fill_got(Library& library, std::string* error) {
+bool Process::fill_got(Library& library) {
   for (uint32_t i = 0; i < library.module->got_import_count; ++i) {
     const uint16_t cell = library.module->got_imports[i];
     const guest_got_symbol& symbol = guest_got_symbols[cell];
@@ -83,7 +87,8 @@ bool Process::fill_got(Library& library, std::string* error) {
       got_resolved_[cell] = true;
     }
     if (!got_resolved_[cell]) {
-      *error = std::string("undefined symbol: ") + symbol.name;
+      // The library stays: the table may have entries that refer to it.
+      library.failure = std::string("undefined symbol: ") + symbol.name;
       return false;
     }
   }
@@ -101,46 +106,77 @@ std::unique_ptr<Process::Library> Process::make_library(const std::string& path,
   return library;
 }
 
-Process::Library* Process::load_library(const std::string& path, std::string* error) {
-  const auto sha256 = sha256_of_file(filesystem(), path);
+std::string Process::library_path(uint32_t handle) const {
+  const auto name = memory().c_string(handle + kDsoName);
+  return name ? vfs::normalize_path(working_directory, *name) : std::string();
+}
+
+Process::Library* Process::find_library(uint32_t handle) const {
+  const std::string path = library_path(handle);
+  const auto found =
+      std::ranges::find_if(libraries_, [&](const auto& known) { return known->path == path; });
+  return found == libraries_.end() ? nullptr : found->get();
+}
+
+int32_t Process::index_of(const Library& library) const {
+  const auto found =
+      std::ranges::find_if(libraries_, [&](const auto& known) { return known.get() == &library; });
+  return static_cast<int32_t>(found - libraries_.begin());
+}
+
+// The module behind the library's file; null and dl_error_ set where there is none.
+const guest_module* Process::recognise_library(uint32_t handle) {
+  const auto sha256 = sha256_of_file(filesystem(), library_path(handle));
   if (!sha256) {
-    *error = std::make_error_code(sha256.error()).message();
+    dl_error_ = std::make_error_code(sha256.error()).message();
     return nullptr;
   }
   const guest_module* module = wasm::find_module_by_sha256(*sha256);
-  if (module == nullptr) {
-    *error = "the library is not one that this program was built with (sha256 " + *sha256 + ")";
+  if (module == nullptr || !is_side_module(*module)) {
+    dl_error_ = "the library is not one that this program was built with (sha256 " + *sha256 + ")";
     return nullptr;
   }
-  std::unique_ptr<Library> made = make_library(path, module);
-  Library* library = made.get();
+  return module;
+}
+
+// Gives the library its place in the table; null and dl_error_ set where there is none.
+Process::Library* Process::add_library(uint32_t handle, const guest_module* module,
+                                       uint32_t memory_base) {
+  std::unique_ptr<Library> made = make_library(library_path(handle), module);
+  libraries_.reserve(libraries_.size() + 1);  // from here on nothing can fail halfway
+  made->env.memory_base = memory_base;
+  made->env.table_base = grow_table({}, module->table_size,
+                                    {.kind = TableGrowth::Kind::kElements,
+                                     .name = {},
+                                     .library = static_cast<int32_t>(libraries_.size()),
+                                     .count = module->table_size});
+  if (made->env.table_base == UINT32_MAX) {
+    dl_error_ = "the function table is full";
+    return nullptr;
+  }
+  return libraries_.emplace_back(std::move(made)).get();
+}
+
+// Calls into the guest. Null and dl_error_ set when the library cannot be linked.
+Process::Library* Process::link_library(uint32_t handle) {
+  const guest_module* module = recognise_library(handle);
+  if (module == nullptr) return nullptr;
+  uint32_t memory_base = 0;
   if (module->memory_size != 0) {
-    const auto calloc = function<uint32_t(uint32_t, uint32_t)>("calloc");
     const uint32_t alignment = uint32_t{1} << module->memory_align;
-    const uint32_t block = calloc(module->memory_size + alignment, 1);
+    const uint32_t block =
+        function<uint32_t(uint32_t, uint32_t)>("calloc")(module->memory_size + alignment, 1);
     if (block == 0) {
-      *error = "out of memory";
+      dl_error_ = "out of memory";
       return nullptr;
     }
-    library->env.memory_base = (block + alignment - 1) & ~(alignment - 1);
+    memory_base = (block + alignment - 1) & ~(alignment - 1);
   }
-  library->env.table_base = grow_table({}, module->table_size,
-                                       {.kind = Growth::Kind::kElements,
-                                        .name = {},
-                                        .library = static_cast<int32_t>(libraries_.size()),
-                                        .count = module->table_size});
-  if (library->env.table_base == UINT32_MAX) {
-    *error = "the function table is full";
-    return nullptr;
-  }
+  Library* library = add_library(handle, module, memory_base);
+  if (library == nullptr) return nullptr;
   // Instantiating takes the addresses of GOT cells only; their values are read by the relocations.
   module->instantiate(library->instance.get(), &library->env);
-  libraries_.push_back(std::move(made));
-  if (!fill_got(*library, error)) {
-    // It stays: the table may have entries that refer to it.
-    library->failure = *error;
-    return nullptr;
-  }
+  if (!fill_got(*library)) return library;
   for (const char* name : {"__wasm_apply_data_relocs", "__wasm_call_ctors"}) {
     if (const guest_export* found = find_export(*module, name)) {
       GuestFunction<void()>(library->instance.get(), found->function)();
@@ -149,12 +185,12 @@ Process::Library* Process::load_library(const std::string& path, std::string* er
   return library;
 }
 
-void Process::set_dl_error(const std::string& message) {
+void Process::report_dl_error() {
   // __dl_seterr(format, arguments): the format must not be the message, which may hold a '%'.
   const auto set_error = function<void(uint32_t, uint32_t)>("__dl_seterr");
   const uint32_t stack_pointer = *env_.stack_pointer;
   const uint32_t format = push_string("%s");
-  const uint32_t text = push_string(message);
+  const uint32_t text = push_string(dl_error_);
   const auto allocate = function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
   const uint32_t arguments = allocate(16);
   (void)memory().store(wasm::GuestPtr<uint32_t>{arguments}, text);
@@ -162,26 +198,8 @@ void Process::set_dl_error(const std::string& message) {
   *env_.stack_pointer = stack_pointer;
 }
 
-bool Process::open_library(uint32_t handle) {
-  const auto name = memory().c_string(handle + kDsoName);
-  if (!name) return false;
-  const std::string path = vfs::normalize_path(working_directory, *name);
-  std::string error;
-  Library* library = nullptr;
-  for (const auto& known : libraries_) {
-    if (known->path == path) library = known.get();
-  }
-  if (library == nullptr) {
-    library = load_library(path, &error);
-  } else if (!library->failure.empty()) {
-    error = library->failure;
-    library = nullptr;
-  }
-  if (library == nullptr) {
-    set_dl_error("could not load dynamic lib: " + path + ": " + error);
-    return false;
-  }
-  ++library->references;
+// Writes down for the guest what it has opened.
+void Process::enter_handle(uint32_t handle, Library* library) {
   handles_[handle] = library;
   const wasm::GuestMemory guest = memory();
   (void)guest.store(wasm::GuestPtr<uint8_t>{handle + kDsoMemoryAllocated}, 1);
@@ -192,7 +210,21 @@ bool Process::open_library(uint32_t handle) {
   for (const auto& [offset, value] : fields) {
     (void)guest.store(wasm::GuestPtr<uint32_t>{handle + offset}, value);
   }
-  return true;
+}
+
+bool Process::open_library(uint32_t handle) {
+  const bool in_memory = handle != 0 && memory().bytes(handle, kDsoName).has_value();
+  if (!in_memory || !memory().c_string(handle + kDsoName)) return false;
+  Library* library = find_library(handle);
+  if (library == nullptr) library = link_library(handle);
+  if (library != nullptr && library->failure.empty()) {
+    enter_handle(handle, library);
+    return true;
+  }
+  if (library != nullptr) dl_error_ = library->failure;
+  dl_error_ = "could not load dynamic lib: " + library_path(handle) + ": " + dl_error_;
+  report_dl_error();
+  return false;
 }
 
 uint32_t Process::find_symbol(uint32_t handle, std::string_view symbol, uint32_t* new_index) {
@@ -200,7 +232,8 @@ uint32_t Process::find_symbol(uint32_t handle, std::string_view symbol, uint32_t
   const guest_export* found = nullptr;
   if (open != handles_.end()) found = find_export(*open->second->module, symbol);
   if (found == nullptr) {
-    set_dl_error("undefined symbol: " + std::string(symbol));
+    dl_error_ = "undefined symbol: " + std::string(symbol);
+    report_dl_error();
     return 0;
   }
   Library& library = *open->second;
@@ -208,10 +241,7 @@ uint32_t Process::find_symbol(uint32_t handle, std::string_view symbol, uint32_t
     return library.env.memory_base + *found->global(library.instance.get());
   }
   const uint32_t table_size = env_.table->size;
-  const auto index = std::ranges::find_if(
-      libraries_, [&](const auto& candidate) { return candidate.get() == &library; });
-  const uint32_t address =
-      function_address(static_cast<int32_t>(index - libraries_.begin()), *found);
+  const uint32_t address = function_address(index_of(library), *found);
   // A function that was not in the table yet: libdylink remembers which export it was, to put it
   // there again in other threads.
   if (env_.table->size != table_size) {

@@ -193,9 +193,10 @@ void Process::send_signal(int signal) {
   if (uint32_t* flag = interrupt_flag()) std::atomic_ref(*flag).store(1);
 }
 
-uint32_t Process::grow_table(const wasm_rt_funcref_t& entry, uint32_t count, Growth growth) {
+uint32_t Process::grow_table(const wasm_rt_funcref_t& entry, uint32_t count, TableGrowth growth) {
+  growth_.push_back(std::move(growth));
   const uint32_t index = wasm_rt_grow_funcref_table(env_.table, count, entry);
-  if (index != UINT32_MAX) growth_.push_back(std::move(growth));
+  if (index == UINT32_MAX) growth_.pop_back();
   return index;
 }
 
@@ -205,7 +206,7 @@ uint32_t Process::add_callback(std::string_view name, const Callback& callback) 
   entry.func = callback.function;
   entry.module_instance = callback.context;
   const uint32_t index =
-      grow_table(entry, 1, {.kind = Growth::Kind::kCallback, .name = std::string(name)});
+      grow_table(entry, 1, {.kind = TableGrowth::Kind::kCallback, .name = std::string(name)});
   if (index == UINT32_MAX) wasm_rt_trap(WASM_RT_TRAP_OOB);
   return index;
 }

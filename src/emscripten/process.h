@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "emscripten/interrupt_timer.h"
+#include "emscripten/process_state.h"
 #include "vfs/descriptor_table.h"
 #include "vfs/filesystem.h"
 #include "wasm/execution.h"
@@ -71,6 +72,13 @@ class PageSource {
   virtual bool fill(wasm_rt_memory_t& memory) const = 0;
 };
 
+// Why a process could not be restored.
+struct RestoreError {
+  // True: the snapshot is to blame. False: the host has not the memory for a guest.
+  bool is_damaged = true;
+  std::string message;
+};
+
 struct ProcessConfig {
   const guest_module* main = nullptr;
   std::string program;                   // argv[0]
@@ -97,11 +105,14 @@ class Process {
   // cannot be made.
   static std::unique_ptr<Process> create(ProcessConfig config, std::string* error);
   // A process as save() described it, with its memory from `pages`. `callback` gives the callbacks
-  // by name; a name it does not know is an error.
+  // by name; a name it does not know is an error. Null and `*error` set when there is none.
+  //
+  // `state` and the pages may be anybody's. A state that no process can have been in is refused
+  // before anything is built from it; memory is the guest's, and as little trusted as the guest.
   static std::unique_ptr<Process> restore(ProcessConfig config, std::string_view state,
                                           const PageSource& pages,
                                           const std::function<Callback(std::string_view)>& callback,
-                                          std::string* error);
+                                          RestoreError* error);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -199,22 +210,7 @@ class Process {
     const guest_module* module;
     std::unique_ptr<std::max_align_t[]> instance;
     w2c_env env;
-    uint32_t references = 0;
   };
-  // What the table grew by, in order: replaying it gives every entry its index again.
-  struct Growth {
-    enum class Kind : uint32_t {
-      kCallback,  // `name`
-      kExport,    // `export_index` of the main module (library -1) or of a library
-      kElements,  // `count` entries for the elements of `library`
-    };
-    Kind kind;
-    std::string name;
-    int32_t library = -1;
-    uint32_t export_index = 0;
-    uint32_t count = 1;
-  };
-
   explicit Process(ProcessConfig config);
 
   // Places a main module that is linked when it is loaded, as a side module is: Emscripten's
@@ -228,15 +224,44 @@ class Process {
   }
   // Common to create() and restore(): what instantiating left to be found.
   bool bind_main_module(std::string* error);
-  uint32_t grow_table(const wasm_rt_funcref_t& entry, uint32_t count, Growth growth);
+  uint32_t grow_table(const wasm_rt_funcref_t& entry, uint32_t count, TableGrowth growth);
 
-  Library* load_library(const std::string& path, std::string* error);
+  // The steps of dlopen (dynamic_linking.cc). Some work on the host only, the others call into the
+  // guest; no function does both, but for those that hold nothing while they do.
+  [[nodiscard]] std::string library_path(uint32_t handle) const;
+  [[nodiscard]] Library* find_library(uint32_t handle) const;
+  const guest_module* recognise_library(uint32_t handle);
+  Library* link_library(uint32_t handle);
   std::unique_ptr<Library> make_library(const std::string& path, const guest_module* module) const;
-  bool fill_got(Library& library, std::string* error);
+  Library* add_library(uint32_t handle, const guest_module* module, uint32_t memory_base);
+  bool fill_got(Library& library);
+  void enter_handle(uint32_t handle, Library* library);
   // The table index of an exported function, the same one at every call.
   // `library` is an index into libraries_, -1 for the main module.
   uint32_t function_address(int32_t library, const guest_export& export_);
-  void set_dl_error(const std::string& message);
+  [[nodiscard]] int32_t index_of(const Library& library) const;
+  // Gives dl_error_ to the guest's dlerror(). Calls into the guest.
+  void report_dl_error();
+
+  // The parts of a state (process_snapshot.cc).
+  void save_libraries(ProcessState* state) const;
+  bool save_files(ProcessState* state, std::string* error);
+  bool save_description(const vfs::OpenFile& open, ProcessState::Description* out,
+                        std::string* error);
+  // The steps of restore(). Each returns false with `*error` set, and needs those before it.
+  bool restore_memory(const ProcessState& state, RestoreError* error);
+  bool restore_main_module(const ProcessState& state, RestoreError* error);
+  void restore_libraries(const ProcessState& state);
+  [[nodiscard]] const guest_export& export_of(const TableGrowth& growth) const;
+  bool table_entries(const ProcessState& state,
+                     const std::function<Callback(std::string_view)>& callback,
+                     std::vector<wasm_rt_funcref_t>* entries, RestoreError* error);
+  bool restore_table(const ProcessState& state,
+                     const std::function<Callback(std::string_view)>& callback,
+                     RestoreError* error);
+  bool restore_library_globals(const ProcessState& state, RestoreError* error);
+  bool restore_symbols(const ProcessState& state, RestoreError* error);
+  bool restore_files(const ProcessState& state, RestoreError* error);
 
   ProcessConfig config_;
   const guest_module* main_;
@@ -255,7 +280,10 @@ class Process {
   std::map<std::pair<int32_t, const guest_export*>, uint32_t> addresses_;
   std::vector<std::unique_ptr<Library>> libraries_;  // in the order they were loaded
   std::unordered_map<uint32_t, Library*> handles_;
-  std::vector<Growth> growth_;
+  std::vector<TableGrowth> growth_;
+  // What dlerror() is to say. A member, because it must outlive calls into the guest, which may
+  // never come back to the function that made them.
+  std::string dl_error_;
 };
 
 }  // namespace pglite::emscripten

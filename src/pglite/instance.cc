@@ -1,8 +1,6 @@
 // pglite::Instance: a guest tree, where needed a data directory, and a backend.
 #include "pglite/instance.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -13,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "os/anonymous_file.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/build/images.h"
 #include "postgres/cluster/cluster_archive.h"
@@ -606,9 +605,10 @@ Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
   capture.origin = snapshot_.get();
   status = postgres::start_times(*backend_, &capture.start_times);
   if (!status.ok()) return status;
-  os::UniqueFd fd(memfd_create("pglite-port-snapshot", MFD_CLOEXEC));
-  if (!fd) {
-    return Status::io_error(std::string("no memory for a snapshot: ") + std::strerror(errno));
+  os::UniqueFd fd;
+  if (const std::errc error = os::make_anonymous_file("pglite-port-snapshot", &fd);
+      error != std::errc()) {
+    return Status::io_error("no memory for a snapshot: " + std::make_error_code(error).message());
   }
   status = SnapshotFile::capture(*backend_, *tree_.memory, capture, fd.get());
   std::shared_ptr<const SnapshotFile> snapshot;

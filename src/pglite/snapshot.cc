@@ -1,24 +1,28 @@
 // pglite/snapshot.h
 #include "pglite/snapshot.h"
 
-#include <fcntl.h>
-
-#include <cerrno>
-#include <cstring>
-
+#include "os/file.h"
+#include "pglite/without_exceptions.h"
 #include "postgres/snapshot/snapshot_file.h"
 
 namespace pglite {
 
 Status Snapshot::load(const std::string& path, std::shared_ptr<const Snapshot>* out) {
-  os::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) {
-    return Status::io_error("snapshot \"" + path + "\" cannot be read: " + std::strerror(errno));
-  }
-  std::shared_ptr<const postgres::SnapshotFile> snapshot;
-  Status status = postgres::SnapshotFile::open(std::move(fd), path, &snapshot);
-  if (status.ok()) *out = std::move(snapshot);
-  return status;
+  return without_exceptions([&] {
+    os::UniqueFd fd;
+    const std::errc error = os::open_regular_file(path, &fd);
+    if (error == std::errc::invalid_argument) {
+      return Status::incompatible("\"" + path + "\" is not a snapshot: it is not a regular file");
+    }
+    if (error != std::errc()) {
+      return Status::io_error("snapshot \"" + path +
+                              "\" cannot be read: " + std::make_error_code(error).message());
+    }
+    std::shared_ptr<const postgres::SnapshotFile> snapshot;
+    Status status = postgres::SnapshotFile::open(std::move(fd), path, &snapshot);
+    if (status.ok()) *out = std::move(snapshot);
+    return status;
+  });
 }
 
 }  // namespace pglite

@@ -54,12 +54,15 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
 Status Backend::restore(const BackendConfig& config, std::string_view state,
                         const emscripten::PageSource& pages, std::unique_ptr<Backend>* out) {
   std::unique_ptr<Backend> backend = make(config);
-  std::string error;
+  emscripten::RestoreError error;
   backend->process_ = emscripten::Process::restore(
       postgres_process_config(config.filesystem,
                               postgres_environment(config.username, config.database), config.log),
       state, pages, [&](std::string_view name) { return backend->callback(name); }, &error);
-  if (backend->process_ == nullptr) return Status::engine_gone(error);
+  if (backend->process_ == nullptr) {
+    return error.is_damaged ? Status::incompatible(error.message)
+                            : Status::engine_gone(error.message);
+  }
   backend->find_functions();
   *out = std::move(backend);
   return {};

@@ -1,11 +1,5 @@
-// Snapshot files: the format, and what a snapshot gives to a starting instance.
-//
-//   header     magic, format version, build identity, sizes, a checksum of everything before
-//              the pages
-//   state      emscripten::Process::save
-//   tables     runs of pages, places to patch, removed files
-//   pages      the non-zero pages of linear memory, in runs, aligned for mmap
-//   tree       a file tree image (vfs/image.h), aligned to its pages
+// Snapshots as files (the format: snapshot_format.h), and what a snapshot gives to a starting
+// instance.
 //
 // Pages and tree are mapped, not read: what an instance does not touch costs nothing, and what it
 // does not write is shared with every other instance through the page cache.
@@ -24,15 +18,9 @@
 #include "pglite/snapshot.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/snapshot/snapshot_format.h"
 
 namespace pglite::postgres {
-
-// Something that no two instances may share, as it stands in a snapshot's memory.
-struct Patch {
-  enum class Kind : uint32_t { kSystemIdentifier, kNonce, kStartTime };
-  Kind kind;
-  uint32_t address;
-};
 
 class SnapshotFile;
 
@@ -48,13 +36,16 @@ struct CaptureOptions {
 
 class SnapshotFile final : public Snapshot, public emscripten::PageSource {
  public:
-  // Writes a snapshot of an idle backend into `fd`, from its start.
+  // Writes a snapshot of an idle backend into `fd`, from its start (snapshot_capture.cc).
   static Status capture(Backend& backend, vfs::MemoryFileSystem& tree,
                         const CaptureOptions& options, int fd);
-  // A snapshot in a file of its own.
+  // A snapshot in a file of its own, which is trusted with nothing (snapshot_format.h).
   static Status open(os::UniqueFd fd, const std::string& name,
                      std::shared_ptr<const SnapshotFile>* out);
-  // The one that is linked in: `bytes` lie in the executable. Not checked again.
+  // One that lies in memory that is kept elsewhere and does not change: its pages are copied.
+  static Status open_bytes(std::span<const std::byte> bytes, SnapshotOrigin origin,
+                           std::shared_ptr<const SnapshotFile>* out);
+  // The one that is linked in: `bytes` lie in the executable.
   static Status open_linked(std::span<const std::byte> bytes,
                             std::shared_ptr<const SnapshotFile>* out);
   ~SnapshotFile() override;
@@ -62,32 +53,24 @@ class SnapshotFile final : public Snapshot, public emscripten::PageSource {
   Status save(const std::string& path) const override;
   bool fill(wasm_rt_memory_t& memory) const override;
 
-  [[nodiscard]] std::string_view state() const { return state_; }
-  [[nodiscard]] std::span<const std::byte> tree_image() const { return tree_; }
+  [[nodiscard]] std::string_view state() const { return contents_.state; }
+  [[nodiscard]] std::span<const std::byte> tree_image() const { return contents_.tree; }
   // True when the tree is to be laid over the template data directory.
-  [[nodiscard]] bool is_overlay() const { return is_overlay_; }
-  [[nodiscard]] const std::vector<std::string>& removed_files() const { return removed_; }
-  [[nodiscard]] const std::vector<Patch>& patches() const { return patches_; }
+  [[nodiscard]] bool is_overlay() const { return contents_.is_overlay; }
+  [[nodiscard]] const std::vector<std::string>& removed_files() const {
+    return contents_.tables.removed;
+  }
+  [[nodiscard]] const std::vector<Patch>& patches() const { return contents_.tables.patches; }
+  [[nodiscard]] const std::vector<PageRun>& runs() const { return contents_.tables.runs; }
 
  private:
-  struct Run {
-    uint64_t guest_offset;  // bytes, a multiple of the page size, as all here
-    uint64_t size;
-    uint64_t file_offset;
-  };
   SnapshotFile() = default;
-  Status parse(const std::string& name, bool linked);
 
   os::UniqueFd fd_;         // of the file that pages are mapped from; may be invalid
   uint64_t fd_offset_ = 0;  // where the snapshot begins in it
   std::span<const std::byte> bytes_;
   bool owns_mapping_ = false;
-  std::string_view state_;
-  std::vector<Run> runs_;
-  std::vector<Patch> patches_;
-  std::vector<std::string> removed_;
-  std::span<const std::byte> tree_;
-  bool is_overlay_ = false;
+  SnapshotContents contents_;  // of bytes_
 };
 
 }  // namespace pglite::postgres

@@ -1,0 +1,19 @@
+// A file without a name, in memory.
+#ifndef PGLITE_OS_ANONYMOUS_FILE_H_
+#define PGLITE_OS_ANONYMOUS_FILE_H_
+
+#include <system_error>
+
+#include "os/unique_fd.h"
+
+namespace pglite::os {
+
+// An empty file, open for reading and writing, that can be mapped and that goes when its last
+// descriptor and its last mapping do. `name` is for who looks at the process from outside. Any
+// thread may call it. Errors: not_enough_memory, too_many_files_open,
+// too_many_files_open_in_system.
+std::errc make_anonymous_file(const char* name, UniqueFd* out);
+
+}  // namespace pglite::os
+
+#endif  // PGLITE_OS_ANONYMOUS_FILE_H_
