@@ -1,4 +1,7 @@
 // dlopen and dlsym through the guest's own libc, with PGlite's side modules from its bundle.
+#include <functional>
+
+#include "allocation_count.h"
 #include "postgres/build/images.h"
 #include "process_test_util.h"
 #include "vfs/image.h"
@@ -141,6 +144,87 @@ TEST_F(DynamicLinkingTest, AnUnknownHandleHasNoSymbols) {
   uint32_t address = 1;
   on_guest_stack([&] { address = w2c_env_0x5Fdlsym_js(env(), 12345, scratch, scratch + 100); });
   EXPECT_EQ(address, 0U);
+}
+
+// A trap jumps out over the frames of the host. What they hold would be lost for good: when the
+// process is gone, nothing of it may be left.
+class DynamicLinkingTrapTest : public DynamicLinkingTest {
+ protected:
+  // How many blocks are left over of a process in which `trap` has trapped.
+  int64_t left_over(const std::function<void()>& trap) {
+    process.reset();
+    int64_t left = 0;
+    // The first round fills what is kept for the life of the program.
+    for (int round = 0; round < 2; ++round) {
+      const int64_t before = live_allocations();
+      process = make_process();
+      scratch = allocate(65536);
+      EXPECT_EQ(end_of(trap).kind, wasm::Outcome::Kind::kTrapped);
+      process.reset();
+      log.clear();
+      left = live_allocations() - before;
+    }
+    process = make_process();
+    return left;
+  }
+  // A struct dso with this name, as the guest's dlopen makes it.
+  uint32_t handle_of(std::string_view path) { return text(path, 1024) - 36; }
+  // Whatever takes stack from now on lies outside of memory.
+  void use_up_stack() { *env()->stack_pointer = 16; }
+};
+
+constexpr std::string_view kLongPath =
+    "/a/path/that/is/too/long/for/a/string/that/keeps/its/text/in/itself.so";
+
+TEST_F(DynamicLinkingTrapTest, NothingIsLostWhenAnErrorCannotBeTold) {
+  EXPECT_EQ(left_over([&] {
+              const uint32_t handle = handle_of(kLongPath);
+              use_up_stack();
+              w2c_env_0x5Fdlopen_js(env(), handle);
+            }),
+            0);
+}
+
+TEST_F(DynamicLinkingTrapTest, NothingIsLostWhenASymbolIsMissing) {
+  EXPECT_EQ(left_over([&] {
+              const uint32_t symbol = text(kLongPath);
+              use_up_stack();
+              w2c_env_0x5Fdlsym_js(env(), 12345, symbol, scratch + 200);
+            }),
+            0);
+}
+
+// The library gets its place, and what it imports from the main module none.
+TEST_F(DynamicLinkingTrapTest, NothingIsLostWhenTheTableIsFull) {
+  EXPECT_EQ(left_over([&] {
+              const uint32_t handle = handle_of(kLibrary);
+              const uint32_t elements = wasm::find_module_by_name("plpgsql")->table_size;
+              const uint32_t rest = GUEST_TABLE_CAPACITY - env()->table->size - elements;
+              ASSERT_NE(wasm_rt_grow_funcref_table(env()->table, rest, {}), UINT32_MAX);
+              w2c_env_0x5Fdlopen_js(env(), handle);
+            }),
+            0);
+}
+
+// calloc is the first of the guest's functions that dlopen calls.
+TEST_F(DynamicLinkingTrapTest, NothingIsLostWhenTheGuestCannotAllocate) {
+  EXPECT_EQ(left_over([&] {
+              const uint32_t handle = handle_of(kLibrary);
+              // An allocator of which all is overwritten finds chunks that lie nowhere.
+              const auto heap_base = process->data_address("__heap_base");
+              auto below_heap = process->memory().bytes(1024, heap_base - 1024);
+              std::memset(below_heap->data(), 0xfd, below_heap->size());
+              w2c_env_0x5Fdlopen_js(env(), handle);
+            }),
+            0);
+}
+
+// A program has a memory of its own, which nobody would guard.
+TEST_F(DynamicLinkingTest, AProgramIsNoLibrary) {
+  EXPECT_TRUE(is_side_module(*wasm::find_module_by_name("plpgsql")));
+  for (const char* program : {"pglite", "initdb", "pg_dump"}) {
+    EXPECT_FALSE(is_side_module(*wasm::find_module_by_name(program))) << program;
+  }
 }
 
 }  // namespace
