@@ -9,19 +9,11 @@
 #include "postgres/cluster/cluster_archive.h"
 #include "postgres/cluster/data_directory.h"
 #include "postgres/cluster/identity.h"
-#include "tarball/gzip.h"
-#include "tarball/tar.h"
 
 namespace pglite {
 namespace {
 
 using postgres::DataDirectory;
-using postgres::StagedCluster;
-
-constexpr std::string_view kPidFile = "postmaster.pid";
-// A restored cluster is its owner's: modes of PGlite's memory file system mean nothing here.
-constexpr uint32_t kDirectoryMode = 0700;
-constexpr uint32_t kFileMode = 0600;
 
 // Takes the directory with a cluster that was shut down.
 Status open_at_rest(const Options& options, const std::string& path,
@@ -57,41 +49,13 @@ Status dump(const Options& options, Compression compression, const ByteSink& sin
   return postgres::write_archive(*directory->filesystem(), "", compression, sink);
 }
 
-Status restore_entry(const tarball::TarEntry& entry, tarball::TarReader& tar,
-                     StagedCluster& cluster) {
-  if (entry.name.empty()) return {};
-  if (entry.is_directory) return cluster.make_directories(entry.name, kDirectoryMode);
-  if (entry.name == kPidFile) return {};  // of a process that is not this one
-  if (const size_t slash = entry.name.rfind('/'); slash != std::string::npos) {
-    Status status = cluster.make_directories(entry.name.substr(0, slash), kDirectoryMode);
-    if (!status.ok()) return status;
-  }
-  return cluster.write_file(
-      entry.name, kFileMode, entry.size, [&](std::span<std::byte> buffer, size_t* count) {
-        return tar.read(reinterpret_cast<char*>(buffer.data()), buffer.size(), count);
-      });
-}
-
 Status restore(const Options& options, const ByteSource& source) {
   std::string path;
   if (Status status = postgres::host_path(options.data_dir, &path); !status.ok()) return status;
   std::unique_ptr<DataDirectory> directory;
   return DataDirectory::create(
       path, postgres::sync_policy_of(options.durability),
-      [&](StagedCluster& cluster) {
-        tarball::GunzipReader gunzip(source);
-        tarball::TarReader tar([&](char* buffer, size_t size, size_t* count) {
-          return gunzip.read(buffer, size, count);
-        });
-        while (true) {
-          tarball::TarEntry entry;
-          bool end = false;
-          Status status = tar.next(&entry, &end);
-          if (!status.ok() || end) return status;
-          status = restore_entry(entry, tar, cluster);
-          if (!status.ok()) return status;
-        }
-      },
+      [&](postgres::StagedCluster& cluster) { return postgres::read_archive(source, cluster); },
       &directory);
 }
 

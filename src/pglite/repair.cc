@@ -1,25 +1,17 @@
 // pglite/repair.h: when a new WAL is the way out, a copy before it, and the proof after it.
 #include "pglite/repair.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <system_error>
 #include <vector>
 
-#include "os/unique_fd.h"
 #include "pglite/instance.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/build/images.h"
+#include "postgres/cluster/cluster_copy.h"
 #include "postgres/cluster/data_directory.h"
-#include "postgres/cluster/staged_cluster.h"
 #include "postgres/cluster/start_failure.h"
 #include "postgres/cluster/wal_reset.h"
 #include "vfs/image.h"
@@ -33,9 +25,6 @@ using postgres::ControlFile;
 using postgres::DataDirectory;
 using postgres::StartFailure;
 using postgres::WalReset;
-
-constexpr std::string_view kCopy = ".before-repair-";
-constexpr std::string_view kPartial = ".partial";
 
 // Opens the directory and closes it.
 StartFailure try_open(const Options& options, const std::string& path) {
@@ -68,53 +57,23 @@ Status built_in_control_file(ControlFile* control) {
   return postgres::read_control_file(cluster, "", control);
 }
 
-Status copy_failed(const fs::path& copy, int error) {
-  return Status::io_error("the directory cannot be copied to \"" + copy.string() +
-                          "\": " + std::strerror(error) +
-                          "; nothing was changed (--no-copy does without a copy)");
-}
-
-// Beside the directory, under its final name when it is complete and (kSync) on disk.
-Status copy_directory(const DataDirectory& directory, vfs::SyncPolicy durability,
-                      std::string* name) {
-  const fs::path original = fs::canonical(directory.path());
-  const std::string prefix = original.filename().string() + std::string(kCopy);
-  // What killed repairs of ours left: who holds the directory's lock makes no other copy of it.
+// Beside the directory. `*path` is the copy's.
+Status copy_directory(const DataDirectory& directory, std::string* path) {
   std::error_code error;
-  std::vector<fs::path> left;
-  for (fs::directory_iterator at(original.parent_path(), error), end; !error && at != end;
-       at.increment(error)) {
-    const std::string entry = at->path().filename().string();
-    if (entry.starts_with(prefix) && entry.ends_with(kPartial)) left.push_back(at->path());
+  const fs::path original = fs::canonical(directory.path(), error);
+  if (error) {
+    return Status::io_error("data directory \"" + directory.path() +
+                            "\" cannot be found: " + error.message());
   }
-  for (const fs::path& path : left) fs::remove_all(path, error);
-
-  const time_t now = ::time(nullptr);
-  std::tm parts{};
-  char text[32] = "";
-  (void)std::strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
-  const fs::path copy = original.parent_path() / (prefix + text);
-  const fs::path partial = copy.string() + std::string(kPartial);
-  if (fs::exists(copy, error)) return copy_failed(copy, EEXIST);
-  if (mkdir(partial.c_str(), 0700) != 0) return copy_failed(copy, errno);
-  postgres::StagedCluster target(partial.string(), copy.string());
-  Status status = postgres::copy_tree(*directory.filesystem(), "/", target);
+  std::unique_ptr<vfs::HostFileSystem> parent;
+  Status status = directory.open_parent(&parent);
+  std::string name;
   if (status.ok()) {
-    const os::UniqueFd fd(::open(partial.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    const os::UniqueFd parent(
-        ::open(original.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    const bool sync = durability == vfs::SyncPolicy::kSync;
-    const bool moved = fd && parent && (!sync || syncfs(fd.get()) == 0) &&
-                       ::rename(partial.c_str(), copy.c_str()) == 0 &&
-                       (!sync || fsync(parent.get()) == 0);
-    if (!moved) status = copy_failed(copy, errno);
-  } else {
-    status = Status(status.code(), status.message() +
-                                       "; the directory was not copied and nothing changed "
-                                       "(--no-copy does without a copy)");
+    status =
+        postgres::copy_before_repair(*directory.filesystem(), *parent, original.filename().string(),
+                                     original.parent_path().string(), &name);
   }
-  if (!status.ok()) fs::remove_all(partial, error);
-  *name = copy.string();
+  *path = (original.parent_path() / name).string();
   return status;
 }
 
@@ -162,7 +121,7 @@ Status reset(const Options& options, const RepairRequest& request, const ReportS
 
   if (request.copy) {
     std::string copy;
-    status = copy_directory(*directory, durability, &copy);
+    status = copy_directory(*directory, &copy);
     if (!status.ok()) return status;
     report("the directory as it was is in " + copy);
   }
@@ -170,8 +129,12 @@ Status reset(const Options& options, const RepairRequest& request, const ReportS
   if (!status.ok()) return status;
   directory.reset();
   report("the WAL was reset");
-  status = try_open(options, path).status;
-  if (!status.ok()) return status;
+  // The first one may only just have come through: what it writes at its end is the second one's
+  // beginning.
+  for (int i = 0; i < 2; ++i) {
+    status = try_open(options, path).status;
+    if (!status.ok()) return status;
+  }
   report("the directory opens");
   if (plan.was_shut_down) {
     report("it had been shut down before the damage: its files were complete without the WAL");

@@ -58,6 +58,12 @@ class FileSystem {
                                  std::optional<timespec> modification, bool follow) = 0;
   virtual Result<void> truncate(std::string_view path, uint64_t size) = 0;
   virtual Result<Statistics> statistics(std::string_view path) = 0;
+  // Makes durable what File::sync() of every file and directory in it would have: all that was
+  // written, made, renamed and removed before the call, by whomever. Success without a call where
+  // nothing is durable (memory) or asked to be (SyncPolicy::kIgnore). EOPNOTSUPP: it may be
+  // durable, but no single call promises it here: sync each file and directory (make_durable in
+  // tree.h). EIO, ENOSPC, EDQUOT: something is not on disk; calling again does not bring it there.
+  virtual Result<void> sync_all() = 0;
 };
 
 // Joins `path` to the absolute directory `base` unless it is absolute itself, and removes ".",

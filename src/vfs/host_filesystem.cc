@@ -15,6 +15,8 @@
 #include <limits>
 #include <new>
 
+#include "os/filesystem_sync.h"
+
 // Linux 6.6; Debian 12's headers are older than kernels it runs on. The number is the same on every
 // architecture.
 #ifndef SYS_fchmodat2
@@ -396,12 +398,22 @@ Result<std::unique_ptr<HostFileSystem>> HostFileSystem::open(const std::string& 
   auto root =
       owned(retry([&] { return ::open(host_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
   if (!root) return error(root.error());
+  return open(std::move(*root), durability, resolver);
+}
+
+Result<std::unique_ptr<HostFileSystem>> HostFileSystem::open(os::UniqueFd directory,
+                                                             SyncPolicy durability,
+                                                             Resolver resolver) {
+  const auto status = stat_descriptor(directory.get());
+  if (!status) return error(status.error());
+  if (!S_ISDIR(status->st_mode)) return error(std::errc::not_a_directory);
   // Asked once. Filters answer EPERM or ENOSYS, and what they answer does not change.
   const bool use_openat2 =
       resolver == Resolver::kAutomatic &&
-      os::UniqueFd(call_openat2(root->get(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)).get() >= 0;
+      os::UniqueFd(call_openat2(directory.get(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)).get() >=
+          0;
   return std::unique_ptr<HostFileSystem>(
-      new HostFileSystem(std::move(*root), durability, use_openat2));
+      new HostFileSystem(std::move(directory), durability, use_openat2));
 }
 
 Result<os::UniqueFd> HostFileSystem::open_with_openat2(const char* relative, int flags,
@@ -637,6 +649,18 @@ Result<Statistics> HostFileSystem::statistics(std::string_view path) {
     result.files_free = status.f_favail;
     return result;
   });
+}
+
+Result<void> HostFileSystem::sync_all() {
+  if (durability_ == SyncPolicy::kIgnore) return {};
+  std::errc failure = os::sync_filesystem(root_.get());
+  if (failure == std::errc::bad_file_descriptor) {  // opened as a path only
+    const auto directory = owned(
+        retry([&] { return ::openat(root_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+    if (!directory) return error(directory.error());
+    failure = os::sync_filesystem(directory->get());
+  }
+  return failure == std::errc() ? Result<void>() : error(failure);
 }
 
 }  // namespace pglite::vfs

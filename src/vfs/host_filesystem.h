@@ -43,6 +43,11 @@ class HostFileSystem : public FileSystem {
   static Result<std::unique_ptr<HostFileSystem>> open(const std::string& host_path,
                                                       SyncPolicy durability = SyncPolicy::kSync,
                                                       Resolver resolver = Resolver::kAutomatic);
+  // The directory that was opened as `directory`, whatever its path is by now. ENOTDIR. Failed
+  // writes that sync_all() reports are those since it was opened.
+  static Result<std::unique_ptr<HostFileSystem>> open(os::UniqueFd directory,
+                                                      SyncPolicy durability = SyncPolicy::kSync,
+                                                      Resolver resolver = Resolver::kAutomatic);
 
   Result<std::unique_ptr<File>> open(std::string_view path, OpenFlags flags,
                                      uint32_t permissions) override;
@@ -59,10 +64,11 @@ class HostFileSystem : public FileSystem {
                          std::optional<timespec> modification, bool follow) override;
   Result<void> truncate(std::string_view path, uint64_t size) override;
   Result<Statistics> statistics(std::string_view path) override;
+  Result<void> sync_all() override;
 
   // True when paths are resolved by openat2, false for the walk.
   [[nodiscard]] bool uses_openat2() const { return use_openat2_; }
-  // The root's descriptor (O_PATH), owned by this.
+  // The root's descriptor (O_PATH, or the one it was opened from), owned by this.
   [[nodiscard]] int root_descriptor() const { return root_.get(); }
 
  private:

@@ -54,6 +54,7 @@ class MemoryFileSystem : public FileSystem {
                          std::optional<timespec> modification, bool follow) override;
   Result<void> truncate(std::string_view path, uint64_t size) override;
   Result<Statistics> statistics(std::string_view path) override;
+  Result<void> sync_all() override { return {}; }
 
   // Makes a character device node, mode 0666. EEXIST when the name is taken.
   Result<void> add_device(std::string_view path, std::shared_ptr<Device> device);

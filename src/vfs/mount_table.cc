@@ -135,4 +135,15 @@ Result<Statistics> MountTable::statistics(std::string_view path) {
   return target.filesystem->statistics(target.path);
 }
 
+Result<void> MountTable::sync_all() {
+  Result<void> result;
+  for (const Mount& mount : mounts_) {
+    const auto synced = mount.filesystem->sync_all();
+    // One that does not promise it must not hide that another has failed.
+    const bool says_more = result || result.error() == std::errc::operation_not_supported;
+    if (!synced && says_more) result = error(synced.error());
+  }
+  return result;
+}
+
 }  // namespace pglite::vfs

@@ -41,6 +41,8 @@ class MountTable : public FileSystem {
                          std::optional<timespec> modification, bool follow) override;
   Result<void> truncate(std::string_view path, uint64_t size) override;
   Result<Statistics> statistics(std::string_view path) override;
+  // Of all of them; the first failure, where there are several.
+  Result<void> sync_all() override;
 
  private:
   struct Mount {

@@ -188,4 +188,9 @@ Result<void> FaultyFileSystem::truncate(std::string_view path, uint64_t size) {
   return inner().truncate(path, size);
 }
 
+Result<void> FaultyFileSystem::sync_all() {
+  if (state_->strike(Call::kSync, "everything")) return error(state_->code());
+  return inner().sync_all();
+}
+
 }  // namespace pglite::durability

@@ -74,6 +74,7 @@ class FaultyFileSystem : public ForwardingFileSystem {
   Result<void> rename(std::string_view from, std::string_view to) override;
   Result<void> make_hard_link(std::string_view from, std::string_view to) override;
   Result<void> truncate(std::string_view path, uint64_t size) override;
+  Result<void> sync_all() override;
 
  private:
   friend class FaultyFile;

@@ -83,6 +83,7 @@ class ForwardingFileSystem : public vfs::FileSystem {
   Result<vfs::Statistics> statistics(std::string_view path) override {
     return inner_->statistics(path);
   }
+  Result<void> sync_all() override { return inner_->sync_all(); }
 
  protected:
   vfs::FileSystem& inner() { return *inner_; }

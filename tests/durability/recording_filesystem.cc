@@ -62,7 +62,8 @@ class RecordingFile : public ForwardingFile {
 };
 
 bool is_entry_operation(Kind kind) {
-  return kind != Kind::kWrite && kind != Kind::kTruncate && kind != Kind::kSync;
+  return kind != Kind::kWrite && kind != Kind::kTruncate && kind != Kind::kSync &&
+         kind != Kind::kSyncAll;
 }
 bool makes_name(Kind kind) {
   return kind == Kind::kMakeFile || kind == Kind::kMakeDirectory || kind == Kind::kLink;
@@ -98,6 +99,8 @@ std::string Operation::describe() const {
       return "rename " + entry + " to " + std::to_string(new_directory) + "/" + new_name;
     case Kind::kSync:
       return "sync " + file;
+    case Kind::kSyncAll:
+      return "sync everything";
   }
   return "";
 }
@@ -174,6 +177,12 @@ Result<void> RecordingFileSystem::make_hard_link(std::string_view from, std::str
 Result<void> RecordingFileSystem::truncate(std::string_view path, uint64_t size) {
   auto done = inner().truncate(path, size);
   if (done) log_->push_back({.kind = Kind::kTruncate, .inode = inode(path), .size = size});
+  return done;
+}
+
+Result<void> RecordingFileSystem::sync_all() {
+  auto done = inner().sync_all();
+  if (done) log_->push_back({.kind = Kind::kSyncAll});
   return done;
 }
 
@@ -264,7 +273,12 @@ class Replay {
     };
     for (size_t i = 0; i < cut_; ++i) {
       const Operation& operation = log_[i];
-      if (operation.kind == Kind::kSync) {
+      if (operation.kind == Kind::kSyncAll) {
+        all_synced_ = i;
+        std::fill_n(keep_.begin(), i, true);
+        made_by.clear();
+        directory.clear();
+      } else if (operation.kind == Kind::kSync) {
         synced_[operation.inode] = i;
         for (const size_t at : std::exchange(directory[operation.inode], {})) keep_[at] = true;
         if (choice_.entries == EntryModel::kWithFile) make_names_safe(operation.inode);
@@ -341,7 +355,10 @@ class Replay {
           if (target.empty()) continue;
           forget(target);
           if (!filesystem_.rename(name, target)) continue;
-          // PostgreSQL renames no directories that matter here.
+          // What is in a directory goes with it.
+          for (auto& [inode, path] : paths_) {
+            if (path.starts_with(name + "/")) path.replace(0, name.size(), target);
+          }
           paths_[operation.inode] = target;
           break;
         }
@@ -379,7 +396,7 @@ class Replay {
       vfs::File* target = file(operation.inode);
       if (target == nullptr) continue;
       const auto synced = synced_.find(operation.inode);
-      const size_t begin = synced == synced_.end() ? 0 : synced->second;
+      const size_t begin = std::max(all_synced_, synced == synced_.end() ? 0 : synced->second);
       const bool safe = i < begin;
       const bool whole = choice_.mode != Choice::Mode::kBySector;
       if (safe || whole || operation.kind == Kind::kTruncate) {
@@ -421,6 +438,7 @@ class Replay {
   vfs::MemoryFileSystem& filesystem_;
   std::vector<bool> keep_;  // of names
   std::unordered_map<uint64_t, size_t> synced_;
+  size_t all_synced_ = 0;  // the moment of the last sync of everything
   std::unordered_map<uint64_t, std::string> paths_;
   std::unordered_map<uint64_t, std::unique_ptr<vfs::File>> files_;
 };

@@ -16,6 +16,7 @@
 //   F2FS do it, and PostgreSQL counts on it: nothing in it syncs the directory after md.c made a
 //   relation's file. kStrict does without, to see where that matters: two cuts in three then lose
 //   a table or an index.
+// - Syncing everything (sync_all) makes all safe that was done before, contents and names.
 // - Modes and times are not recorded. There are no symbolic links (ENOTSUP).
 #ifndef PGLITE_TESTS_DURABILITY_RECORDING_FILESYSTEM_H_
 #define PGLITE_TESTS_DURABILITY_RECORDING_FILESYSTEM_H_
@@ -40,6 +41,7 @@ struct Operation {
     kRemove,         // `name` of `inode` from `directory`
     kRename,         // `name` in `directory` to `new_name` in `new_directory`
     kSync,           // `inode`, file or directory
+    kSyncAll,        // all of them
   };
   Kind kind;
   uint64_t inode = 0;
@@ -72,6 +74,7 @@ class RecordingFileSystem : public ForwardingFileSystem {
   Result<void> make_symbolic_link(std::string_view target, std::string_view path) override;
   Result<void> make_hard_link(std::string_view from, std::string_view to) override;
   Result<void> truncate(std::string_view path, uint64_t size) override;
+  Result<void> sync_all() override;
 
  private:
   uint64_t inode(std::string_view path);

@@ -138,5 +138,36 @@ TEST_F(RecordingTest, TruncationsNeedASync) {
   EXPECT_EQ(at_worst("/a"), "te");
 }
 
+TEST_F(RecordingTest, SyncingEverythingMakesAllSafe) {
+  EXPECT_TRUE(files.make_directory("/d", 0700));
+  const auto file = make("/d/a");
+  write(*file, "text");
+  EXPECT_TRUE(files.rename("/d/a", "/b"));
+  EXPECT_TRUE(files.sync_all());
+  write(*file, "more", 4);
+  write(*make("/c"), "late");
+  EXPECT_EQ(at_worst("/b", EntryModel::kStrict), "text");
+  EXPECT_EQ(at_worst("/d/a", EntryModel::kStrict), "-");
+  EXPECT_EQ(at_worst("/c", EntryModel::kStrict), "-");
+}
+
+TEST_F(RecordingTest, WhatIsInARenamedDirectoryGoesWithIt) {
+  EXPECT_TRUE(files.make_directory("/d", 0700));
+  EXPECT_TRUE(files.make_directory("/d/e", 0700));
+  write(*make("/d/e/a"), "text");
+  EXPECT_TRUE(files.sync_all());
+  EXPECT_TRUE(files.rename("/d", "/f"));
+  write(*make("/f/e/b"), "late");
+  EXPECT_EQ(at_worst("/d/e/a"), "text");
+  EXPECT_EQ(at_worst("/f/e/a"), "-");
+  sync("/");
+  EXPECT_EQ(at_worst("/f/e/a"), "text");
+  sync("/f/e/b");
+  EXPECT_EQ(at_worst("/f/e/b"), "late");
+  EXPECT_TRUE(files.rename("/f/e/b", "/PG"));
+  EXPECT_EQ(left("/PG", {.mode = Choice::Mode::kAll}), "late");
+  EXPECT_EQ(left("/f/e/b", {.mode = Choice::Mode::kAll}), "-");
+}
+
 }  // namespace
 }  // namespace pglite::durability

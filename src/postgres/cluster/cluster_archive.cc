@@ -6,7 +6,7 @@
 #include <system_error>
 #include <vector>
 
-#include "postgres/cluster/data_directory.h"
+#include "postgres/cluster/staging.h"
 #include "tarball/gzip.h"
 #include "tarball/tar.h"
 
@@ -14,6 +14,9 @@ namespace pglite::postgres {
 namespace {
 
 constexpr std::string_view kPidFile = "postmaster.pid";
+// A restored cluster is its owner's: modes of PGlite's memory file system mean nothing here.
+constexpr uint32_t kDirectoryMode = 0700;
+constexpr uint32_t kFileMode = 0600;
 
 Status unreadable(const std::string& name, std::errc error) {
   return Status::io_error("\"" + name + "\" in the data directory cannot be read: " +
@@ -47,8 +50,8 @@ Status dump_tree(vfs::FileSystem& files, const std::string& root, const std::str
   std::ranges::sort(*entries, {}, &vfs::DirectoryEntry::name);
   for (const vfs::DirectoryEntry& entry : *entries) {
     const std::string name = path + "/" + entry.name;
-    // The archive is of a cluster that is there.
-    if (directory.empty() && (entry.name == kPidFile || entry.name == kUnfinishedFile)) {
+    // The archive is of a cluster that is there, and has nothing of ours.
+    if (directory.empty() && (entry.name == kPidFile || entry.name.starts_with(kOwnPrefix))) {
       continue;
     }
     const auto metadata = files.metadata(name, false);
@@ -73,7 +76,42 @@ Status dump_tree(vfs::FileSystem& files, const std::string& root, const std::str
   return {};
 }
 
+Status restore_entry(const tarball::TarEntry& entry, tarball::TarReader& tar,
+                     StagedCluster& cluster) {
+  if (entry.name.empty()) return {};
+  if (entry.name.starts_with(kOwnPrefix)) {
+    return Status::incompatible(
+        "the archive has an entry with a name that pglite-port keeps for "
+        "its own marks in a data directory: \"" +
+        entry.name + "\"");
+  }
+  if (entry.is_directory) return cluster.make_directories(entry.name, kDirectoryMode);
+  if (entry.name == kPidFile) return {};  // of a process that is not this one
+  if (const size_t slash = entry.name.rfind('/'); slash != std::string::npos) {
+    Status status = cluster.make_directories(entry.name.substr(0, slash), kDirectoryMode);
+    if (!status.ok()) return status;
+  }
+  return cluster.write_file(
+      entry.name, kFileMode, entry.size, [&](std::span<std::byte> buffer, size_t* count) {
+        return tar.read(reinterpret_cast<char*>(buffer.data()), buffer.size(), count);
+      });
+}
+
 }  // namespace
+
+Status read_archive(const ByteSource& source, StagedCluster& cluster) {
+  tarball::GunzipReader gunzip(source);
+  tarball::TarReader tar(
+      [&](char* buffer, size_t size, size_t* count) { return gunzip.read(buffer, size, count); });
+  while (true) {
+    tarball::TarEntry entry;
+    bool end = false;
+    Status status = tar.next(&entry, &end);
+    if (!status.ok() || end) return status;
+    status = restore_entry(entry, tar, cluster);
+    if (!status.ok()) return status;
+  }
+}
 
 Status write_archive(vfs::FileSystem& files, const std::string& root, Compression compression,
                      const ByteSink& sink) {

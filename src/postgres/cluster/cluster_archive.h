@@ -1,4 +1,4 @@
-// A data directory's files as a tar file, as PGlite's dumpDataDir() writes it.
+// A data directory's files to and from a tar file, as PGlite's dumpDataDir() writes it.
 #ifndef PGLITE_POSTGRES_CLUSTER_CLUSTER_ARCHIVE_H_
 #define PGLITE_POSTGRES_CLUSTER_CLUSTER_ARCHIVE_H_
 
@@ -6,6 +6,7 @@
 
 #include "pglite/bytes.h"
 #include "pglite/status.h"
+#include "postgres/cluster/staged_cluster.h"
 #include "vfs/filesystem.h"
 
 namespace pglite::postgres {
@@ -14,6 +15,12 @@ namespace pglite::postgres {
 // meanwhile. kIoError, kIncompatible as dump_data_directory().
 Status write_archive(vfs::FileSystem& files, const std::string& root, Compression compression,
                      const ByteSink& sink);
+
+// Makes the files of the archive that `source` gives, plain or gzip, in `cluster`, for their owner
+// only. kIncompatible: it is truncated or damaged, or has names or kinds of entries that do not
+// belong into a data directory, names of ours among them. kIoError: files cannot be made. Failures
+// of `source` are returned as they are. What was made until then stays.
+Status read_archive(const ByteSource& source, StagedCluster& cluster);
 
 }  // namespace pglite::postgres
 

@@ -1,98 +1,116 @@
 #include "postgres/cluster/staged_cluster.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <memory>
+#include <system_error>
 #include <vector>
 
-#include "os/unique_fd.h"
+#include "vfs/tree.h"
 
 namespace pglite::postgres {
 namespace {
 
 constexpr size_t kBlock = 8192;  // BLCKSZ
 
-// 0 or an errno.
-int write_at(int fd, std::span<const std::byte> bytes, uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t count = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return count < 0 ? errno : ENOSPC;
-    bytes = bytes.subspan(static_cast<size_t>(count));
-    offset += static_cast<uint64_t>(count);
-  }
-  return 0;
+bool is_zero(std::span<const std::byte> block) {
+  return std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; });
 }
 
-int set_size(int fd, uint64_t size, bool allocate) {
-  if (size == 0) return 0;
-  const auto length = static_cast<off_t>(size);
-  if (allocate) return posix_fallocate(fd, 0, length);
-  return ftruncate(fd, length) == 0 ? 0 : errno;
+vfs::Result<void> write_all(vfs::File& file, std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const auto count = file.write(bytes, offset);
+    if (!count) return vfs::error(count.error());
+    if (*count == 0) return vfs::error(std::errc::no_space_on_device);
+    bytes = bytes.subspan(*count);
+    offset += *count;
+  }
+  return {};
+}
+
+// `piece` at `offset`, without its blocks of zeros.
+vfs::Result<void> write_with_holes(vfs::File& file, std::span<const std::byte> piece,
+                                   uint64_t offset) {
+  for (size_t at = 0; at < piece.size(); at += kBlock) {
+    const auto block = piece.subspan(at, std::min(kBlock, piece.size() - at));
+    if (is_zero(block)) continue;
+    if (auto written = write_all(file, block, offset + at); !written) return written;
+  }
+  return {};
+}
+
+// `piece` at `offset`, and space for all of it.
+vfs::Result<void> write_allocated(vfs::File& file, std::span<const std::byte> piece,
+                                  uint64_t offset) {
+  const auto allocated = file.allocate(offset, piece.size());
+  if (allocated) return write_with_holes(file, piece, offset);
+  if (allocated.error() != std::errc::operation_not_supported) return allocated;
+  return write_all(file, piece, offset);
 }
 
 }  // namespace
 
-Status StagedCluster::failed(const std::string& name, const char* what, int error) const {
-  return Status::io_error("data directory \"" + shown_path_ + "/" + name + "\" " + what + ": " +
-                          std::strerror(error));
+Status StagedCluster::failed(std::string_view name, const char* what, std::errc error) const {
+  return Status::io_error("data directory \"" + shown_path_ + "/" + std::string(name) + "\" " +
+                          what + ": " + std::make_error_code(error).message());
 }
 
 Status StagedCluster::make_directory(const std::string& name, uint32_t permissions) {
-  if (mkdir((path_ + "/" + name).c_str(), permissions) == 0) return {};
-  return failed(name, "cannot be made", errno);
+  const auto made = files_.make_directory(vfs::child_path(path_, name), permissions);
+  return made ? Status() : failed(name, "cannot be made", made.error());
 }
 
 Status StagedCluster::make_directories(const std::string& name, uint32_t permissions) {
   for (size_t slash = 0; slash != std::string::npos;) {
     slash = name.find('/', slash + 1);
-    const std::string parent = name.substr(0, slash);
-    const std::string path = path_ + "/" + parent;
-    if (mkdir(path.c_str(), permissions) == 0) continue;
-    int error = errno;
-    struct stat there{};
-    if (error == EEXIST && lstat(path.c_str(), &there) == 0) {
-      error = S_ISDIR(there.st_mode) ? 0 : ENOTDIR;
+    const std::string_view parent = std::string_view(name).substr(0, slash);
+    if (made_.contains(parent)) continue;
+    const std::string path = vfs::child_path(path_, parent);
+    auto made = files_.make_directory(path, permissions);
+    if (!made && made.error() == std::errc::file_exists) {
+      const auto there = files_.metadata(path, false);
+      if (!there) return failed(parent, "cannot be made", there.error());
+      made = S_ISDIR(there->mode) ? vfs::Result<void>() : vfs::error(std::errc::not_a_directory);
     }
-    if (error != 0) return failed(parent, "cannot be made", error);
+    if (!made) return failed(parent, "cannot be made", made.error());
+    made_.emplace(parent);
   }
   return {};
 }
 
 Status StagedCluster::write_file(const std::string& name, uint32_t permissions, uint64_t size,
                                  const Content& content) {
-  const os::UniqueFd file(::open((path_ + "/" + name).c_str(),
-                                 O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                                 permissions));
-  if (!file && errno == EEXIST) {
+  auto file = files_.open(vfs::child_path(path_, name),
+                          {.write = true, .create = true, .exclusive = true, .no_follow = true},
+                          permissions);
+  if (!file && file.error() == std::errc::file_exists) {
     return Status::incompatible("\"" + name + "\" is there twice");
   }
-  if (!file) return failed(name, "cannot be made", errno);
+  if (!file) return failed(name, "cannot be made", file.error());
   const bool is_wal = name.starts_with("pg_wal/");
-  int error = set_size(file.get(), size, is_wal);
   std::vector<std::byte> buffer(std::min<uint64_t>(size, uint64_t{1} << 20));
-  for (uint64_t offset = 0; error == 0 && offset < size;) {
+  bool ends_in_hole = false;
+  for (uint64_t offset = 0; offset < size;) {
     // Whole blocks, however small the pieces are that the content comes in.
-    const size_t wanted = std::min<uint64_t>(buffer.size(), size - offset);
-    for (size_t have = 0; have < wanted;) {
+    const auto piece = std::span(buffer).first(std::min<uint64_t>(buffer.size(), size - offset));
+    for (size_t have = 0; have < piece.size();) {
       size_t count = 0;
-      Status status = content(std::span(buffer).subspan(have, wanted - have), &count);
+      Status status = content(piece.subspan(have), &count);
       if (!status.ok()) return status;
-      if (count == 0) return failed(name, "cannot be filled", EIO);
+      if (count == 0) return failed(name, "cannot be filled", std::errc::io_error);
       have += count;
     }
-    for (size_t at = 0; at < wanted && error == 0; at += kBlock) {
-      const auto block = std::span(buffer).subspan(at, std::min(kBlock, wanted - at));
-      if (std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; })) continue;
-      error = write_at(file.get(), block, offset + at);
-    }
-    offset += wanted;
+    const auto written =
+        is_wal ? write_allocated(**file, piece, offset) : write_with_holes(**file, piece, offset);
+    if (!written) return failed(name, "cannot be written", written.error());
+    offset += piece.size();
+    const size_t last_block = (piece.size() - 1) / kBlock * kBlock;
+    ends_in_hole = !is_wal && is_zero(piece.subspan(last_block));
   }
-  return error == 0 ? Status() : failed(name, "cannot be written", error);
+  if (!ends_in_hole) return {};
+  const auto extended = (*file)->truncate(size);
+  return extended ? Status() : failed(name, "cannot be written", extended.error());
 }
 
 Status copy_tree(vfs::FileSystem& source, const std::string& directory, StagedCluster& target) {

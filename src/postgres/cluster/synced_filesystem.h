@@ -43,6 +43,7 @@ class SyncedFileSystem : public vfs::FileSystem {
                               std::optional<timespec> modification, bool follow) override;
   vfs::Result<void> truncate(std::string_view path, uint64_t size) override;
   vfs::Result<vfs::Statistics> statistics(std::string_view path) override;
+  vfs::Result<void> sync_all() override { return inner_->sync_all(); }
 
  private:
   friend class SyncedFile;

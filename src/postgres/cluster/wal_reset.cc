@@ -12,11 +12,13 @@
 #include <optional>
 
 #include "postgres/cluster/identity.h"
+#include "vfs/tree.h"
 
 namespace pglite::postgres {
 namespace {
 
-constexpr size_t kBlock = 8192;  // BLCKSZ and XLOG_BLCKSZ
+constexpr size_t kBlock = 8192;                           // BLCKSZ and XLOG_BLCKSZ
+constexpr uint64_t kRelationSegment = uint64_t{1} << 30;  // RELSEG_SIZE blocks, in bytes
 constexpr std::string_view kWal = "/pg_wal";
 constexpr std::string_view kControl = "/global/pg_control";
 constexpr std::string_view kNewControl = "/global/pg_control.new";
@@ -116,21 +118,43 @@ std::optional<uint64_t> number(std::string_view text, int base) {
   return value;
 }
 
+// Names and pages are believed up to here, 64 PiB of WAL: no cluster comes so far, and behind what
+// is believed there must be room for new WAL. What has a checksum, which may stand for a WAL that
+// was begun behind such a name, is believed up to twice as far.
+constexpr uint64_t kMostWal = uint64_t{1} << 56;
+constexpr uint64_t kMostCheckedWal = uint64_t{1} << 57;
+// Each is an archive recovery or a promotion.
+constexpr uint32_t kMostTimelines = 1U << 24;
+
+bool is_hexadecimal(std::string_view text) {
+  return text.find_first_not_of("0123456789ABCDEF") == std::string_view::npos;
+}
+
+// Whether PostgreSQL takes it for a segment, or for a partial one: what a new WAL replaces.
+bool is_segment_name(std::string_view name) {
+  if (name.ends_with(".partial")) name.remove_suffix(8);
+  return name.size() == 24 && is_hexadecimal(name);
+}
+
 struct SegmentName {
   uint32_t timeline;
   uint64_t segment;
 };
 
-// Of a segment or of a partial one: timeline, upper and lower half of the number.
+// Timeline, upper and lower half of the number; the lower has only as many values as there are
+// segments in 4 GiB.
 std::optional<SegmentName> parse_segment_name(std::string_view name, uint32_t segment_size) {
-  if (name.ends_with(".partial")) name.remove_suffix(8);
-  if (name.size() != 24) return std::nullopt;
+  if (!is_segment_name(name)) return std::nullopt;
   const auto timeline = number(name.substr(0, 8), 16);
   const auto high = number(name.substr(8, 8), 16);
-  const auto low = number(name.substr(16), 16);
-  if (!timeline || !high || !low) return std::nullopt;
-  return SegmentName{static_cast<uint32_t>(*timeline),
-                     *high * ((uint64_t{1} << 32) / segment_size) + *low};
+  const auto low = number(name.substr(16, 8), 16);
+  const uint64_t per_high = (uint64_t{1} << 32) / segment_size;
+  if (!timeline || !high || !low || *low >= per_high) return std::nullopt;
+  return SegmentName{static_cast<uint32_t>(*timeline), *high * per_high + *low};
+}
+
+bool is_plausible(const CheckPoint& checkpoint) {
+  return checkpoint.timeline != 0 && checkpoint.redo < kMostCheckedWal;
 }
 
 bool valid_segment_size(uint32_t size) {
@@ -154,6 +178,24 @@ std::string time_text(int64_t seconds) {
   return text;
 }
 
+// Files that hold something for each number of a circle of 2^32: segments, 32 pages each.
+struct Slru {
+  std::string_view path;
+  uint32_t per_segment;
+  [[nodiscard]] uint32_t last_segment() const { return UINT32_MAX / per_segment; }
+  // The number behind a segment's last one.
+  [[nodiscard]] uint64_t end_of(uint32_t segment) const {
+    return std::min((uint64_t{segment} + 1) * per_segment, uint64_t{1} << 32);
+  }
+};
+constexpr Slru kXact{.path = "/pg_xact", .per_segment = 1U << 20};
+constexpr Slru kMultiOffsets{.path = "/pg_multixact/offsets", .per_segment = 1U << 16};
+constexpr Slru kMultiMembers{.path = "/pg_multixact/members", .per_segment = 52352};
+constexpr uint32_t kFirstXid = 3;  // FirstNormalTransactionId
+// Numbers are given out until the oldest in use is half a circle behind; PostgreSQL stops some
+// millions before that. What names say must not bring a cluster there.
+constexpr uint32_t kMostAge = (1U << 31) - (1U << 24);
+
 class Planner {
  public:
   Planner(vfs::FileSystem& files, WalReset* plan) : files_(files), plan_(*plan) {}
@@ -169,16 +211,26 @@ class Planner {
   Status guess_limits();
   void complete_lost_control();
   Status advance_numbers();
-  // Numbers of the segments of an SLRU, such as pg_xact.
-  Status slru_segments(std::string_view path, std::vector<uint32_t>* numbers);
+  // Reads `segments_` from the names in the WAL.
+  void believe_segment_names();
+  // Numbers of the segments of an SLRU, in order.
+  Status slru_segments(const Slru& slru, std::vector<uint32_t>* numbers);
+  // How far the numbers of an SLRU must go on behind `next`: behind every segment that lies ahead
+  // of it in the circle of 2^32 and not further than `most`.
+  uint32_t ahead_of(uint32_t next, const Slru& slru, const std::vector<uint32_t>& segments,
+                    uint32_t most);
   void finish();
   void find(std::string line) { plan_.findings.push_back(std::move(line)); }
+  void disbelieve(std::string_view path, const std::string& why) {
+    find("the name " + std::string(path.substr(1)) + " is not believed: " + why);
+  }
 
   vfs::FileSystem& files_;
   WalReset& plan_;
   ControlFile& control_ = plan_.control;
   bool damaged_ = false;  // pg_control
   std::vector<std::string> wal_;
+  std::vector<SegmentName> segments_;  // those of wal_ that are believed
   // Of the newest checkpoint record found in the WAL; 0: none.
   uint64_t found_at_ = 0;
   CheckPoint found_;
@@ -198,6 +250,10 @@ Status Planner::read_control(const ControlFile& built_in) {
     if (status.code() == StatusCode::kIoError) return status;
     if (status.ok() && !valid_segment_size(control_.wal_segment_size)) {
       status = Status::incompatible("its WAL segment size is impossible");
+    }
+    if (status.ok() &&
+        !(is_plausible(control_.checkpoint_copy) && control_.checkpoint < kMostCheckedWal)) {
+      status = Status::incompatible("its checkpoint is impossible");
     }
     if (status.ok() && control_.catalog_version != ControlFile::kCatalogVersion) {
       return Status::incompatible(
@@ -234,7 +290,7 @@ Status Planner::search_segment(const std::string& name) {
   uint64_t first = 0;  // where the segment begins
   uint64_t identifier = 0;
   uint32_t size = 0;
-  for (uint64_t offset = 0;; offset += kBlock) {
+  for (uint64_t offset = 0; offset == 0 || offset < size; offset += kBlock) {
     const auto count = (*file)->read(page, offset);
     if (!count) return failed(path, count.error());
     if (*count < kBlock) return {};
@@ -248,7 +304,10 @@ Status Planner::search_segment(const std::string& name) {
                              ? parse_segment_name(name, header.segment_size)
                              : std::nullopt;
       // One that was renamed for further use still has its old contents.
-      if (!named || named->segment * header.segment_size != header.address) return {};
+      if (!named || named->segment * header.segment_size != header.address ||
+          header.address >= kMostCheckedWal) {
+        return {};
+      }
       first = header.address;
       identifier = header.system_identifier;
       size = header.segment_size;
@@ -257,13 +316,14 @@ Status Planner::search_segment(const std::string& name) {
     const size_t begin = offset == 0 ? sizeof header : WalPageHeader::kShortSize;
     for (size_t at = begin; at + CheckpointRecord::kSize <= kBlock; at += 8) {
       const auto checkpoint = CheckpointRecord::parse(std::span(page).subspan(at));
-      if (!checkpoint || header.address + at <= found_at_) continue;
+      if (!checkpoint || !is_plausible(*checkpoint) || header.address + at <= found_at_) continue;
       found_at_ = header.address + at;
       found_ = *checkpoint;
       found_identifier_ = identifier;
       found_segment_size_ = size;
     }
   }
+  return {};
 }
 
 // The last checkpoint record that lies on one page: nearly all do.
@@ -285,32 +345,47 @@ Status Planner::find_checkpoint() {
   return {};
 }
 
-Status Planner::slru_segments(std::string_view path, std::vector<uint32_t>* numbers) {
+void Planner::believe_segment_names() {
+  for (const std::string& name : wal_) {
+    if (!is_segment_name(name)) continue;
+    const auto segment = parse_segment_name(name, control_.wal_segment_size);
+    const std::string path = std::string(kWal) + "/" + name;
+    if (!segment) {
+      disbelieve(path, "there is no such segment");
+    } else if (segment->timeline == 0 || segment->timeline > kMostTimelines) {
+      disbelieve(path, "no cluster has such a timeline");
+    } else if (segment->segment >= kMostWal / control_.wal_segment_size) {
+      disbelieve(path, "no WAL comes so far");
+    } else {
+      segments_.push_back(*segment);
+    }
+  }
+}
+
+Status Planner::slru_segments(const Slru& slru, std::vector<uint32_t>* numbers) {
   std::vector<std::string> names;
-  Status status = list(files_, path, &names);
+  Status status = list(files_, slru.path, &names);
   for (const std::string& name : names) {
-    const auto value = name.size() >= 4 && name.size() <= 6 ? number(name, 16) : std::nullopt;
-    if (value) numbers->push_back(static_cast<uint32_t>(*value));
+    if (name.size() < 4 || name.size() > 6 || !is_hexadecimal(name)) continue;
+    const auto value = number(name, 16);
+    if (value && *value <= slru.last_segment()) {
+      numbers->push_back(static_cast<uint32_t>(*value));
+    } else {
+      disbelieve(std::string(slru.path) + "/" + name, "there is no such segment");
+    }
   }
   std::ranges::sort(*numbers);
   return status;
 }
 
-constexpr std::string_view kXact = "/pg_xact";
-constexpr std::string_view kMultiOffsets = "/pg_multixact/offsets";
-constexpr std::string_view kMultiMembers = "/pg_multixact/members";
-// What a segment of each holds, 32 pages of it.
-constexpr uint32_t kXidsPerSegment = 1U << 20;
-constexpr uint32_t kMultisPerSegment = 1U << 16;
-constexpr uint32_t kMembersPerSegment = 52352;
-constexpr uint32_t kFirstXid = 3;  // FirstNormalTransactionId
-
 // What pg_resetwal's manual page tells the user to work out from the names of files.
 Status Planner::guess_limits() {
   std::vector<uint32_t> xact;
   std::vector<uint32_t> multi;
+  std::vector<uint32_t> members;
   Status status = slru_segments(kXact, &xact);
   if (status.ok()) status = slru_segments(kMultiOffsets, &multi);
+  if (status.ok()) status = slru_segments(kMultiMembers, &members);
   if (!status.ok()) return status;
   if (xact.empty() || multi.empty()) {
     return Status::incompatible(
@@ -318,8 +393,11 @@ Status Planner::guess_limits() {
         "pg_multixact is empty or missing");
   }
   // In a circle of 2^32, only the segments of less than its half can be told apart in order.
-  if (xact.back() - xact.front() >= (1U << 31) / kXidsPerSegment ||
-      multi.back() - multi.front() >= (1U << 31) / kMultisPerSegment) {
+  const auto wrapped = [](const Slru& slru, const std::vector<uint32_t>& segments) {
+    return !segments.empty() &&
+           uint64_t{segments.back() - segments.front() + 1} * slru.per_segment > kMostAge;
+  };
+  if (wrapped(kXact, xact) || wrapped(kMultiOffsets, multi) || wrapped(kMultiMembers, members)) {
     return Status::incompatible(
         "global/pg_control is lost, and no values for a new one can be found: transaction numbers "
         "have wrapped around");
@@ -327,29 +405,44 @@ Status Planner::guess_limits() {
   CheckPoint& checkpoint = control_.checkpoint_copy;
   checkpoint = {};
   checkpoint.timeline = 1;
-  for (const std::string& name : wal_) {
-    const auto segment = parse_segment_name(name, control_.wal_segment_size);
-    if (segment) checkpoint.timeline = std::max(checkpoint.timeline, segment->timeline);
+  for (const SegmentName& segment : segments_) {
+    checkpoint.timeline = std::max(checkpoint.timeline, segment.timeline);
   }
   checkpoint.previous_timeline = checkpoint.timeline;
   checkpoint.full_page_writes = 1;
-  checkpoint.oldest_xid = std::max(kFirstXid, xact.front() * kXidsPerSegment);
-  checkpoint.next_xid = checkpoint.oldest_xid;
-  checkpoint.oldest_multi = std::max(1U, multi.front() * kMultisPerSegment);
-  checkpoint.next_multi = checkpoint.oldest_multi;
+  checkpoint.oldest_xid = std::max(kFirstXid, xact.front() * kXact.per_segment);
+  checkpoint.next_xid = kXact.end_of(xact.back());
+  checkpoint.oldest_multi = std::max(1U, multi.front() * kMultiOffsets.per_segment);
+  checkpoint.next_multi = static_cast<uint32_t>(kMultiOffsets.end_of(multi.back()));
+  if (!members.empty()) {
+    checkpoint.next_multi_offset = static_cast<uint32_t>(kMultiMembers.end_of(members.back()));
+  }
   checkpoint.next_oid = 16384;  // FirstNormalObjectId
   find("its values are guessed from names and sizes of files");
   return {};
 }
 
-// Behind `next`, and behind every segment that lies ahead of it in the circle of 2^32.
-uint32_t ahead_of(uint32_t next, const std::vector<uint32_t>& segments, uint32_t per_segment) {
-  uint32_t most = 0;
+uint32_t Planner::ahead_of(uint32_t next, const Slru& slru, const std::vector<uint32_t>& segments,
+                           uint32_t most) {
+  uint32_t ahead = 0;
   for (const uint32_t segment : segments) {
-    const uint32_t distance = (segment + 1) * per_segment - next;
-    if (distance < (1U << 30)) most = std::max(most, distance);
+    const uint32_t distance = static_cast<uint32_t>(slru.end_of(segment)) - next;
+    if (distance >= (1U << 30)) continue;  // that far ahead is behind
+    if (distance <= most) {
+      ahead = std::max(ahead, distance);
+      continue;
+    }
+    char name[16];
+    (void)std::snprintf(name, sizeof name, "/%04X", segment);
+    disbelieve(std::string(slru.path) + name, "no numbers can have come so far");
   }
-  return most;
+  return ahead;
+}
+
+// How many numbers can be given out before the oldest is too old.
+uint32_t room(uint32_t next, uint32_t oldest) {
+  const uint32_t age = next - oldest;
+  return age < kMostAge ? kMostAge - age : 0;
 }
 
 // What a checkpoint record does not have.
@@ -369,13 +462,15 @@ Status Planner::advance_numbers() {
   if (status.ok()) status = slru_segments(kMultiOffsets, &offsets);
   if (status.ok()) status = slru_segments(kMultiMembers, &members);
   if (!status.ok()) return status;
-  checkpoint.next_xid +=
-      ahead_of(static_cast<uint32_t>(checkpoint.next_xid), xact, kXidsPerSegment);
+  const auto next_xid = static_cast<uint32_t>(checkpoint.next_xid);
+  checkpoint.next_xid += ahead_of(next_xid, kXact, xact, room(next_xid, checkpoint.oldest_xid));
   if (static_cast<uint32_t>(checkpoint.next_xid) < kFirstXid) checkpoint.next_xid += kFirstXid;
-  checkpoint.next_multi += ahead_of(checkpoint.next_multi, offsets, kMultisPerSegment);
+  checkpoint.next_multi += ahead_of(checkpoint.next_multi, kMultiOffsets, offsets,
+                                    room(checkpoint.next_multi, checkpoint.oldest_multi));
   if (checkpoint.next_multi == 0) checkpoint.next_multi = 1;
+  // How many members are in use is not known here; PostgreSQL allows for nearly all of the circle.
   checkpoint.next_multi_offset +=
-      ahead_of(checkpoint.next_multi_offset, members, kMembersPerSegment);
+      ahead_of(checkpoint.next_multi_offset, kMultiMembers, members, 1U << 30);
   checkpoint.next_oid = static_cast<uint32_t>(
       std::clamp<uint64_t>(last_relation_ + 1, checkpoint.next_oid, UINT32_MAX));
   return {};
@@ -386,7 +481,7 @@ Status Planner::read_relation(const std::string& path) {
   auto file = files_.open(path, {.read = true}, 0);
   if (!file) return failed(path, file.error());
   std::vector<std::byte> buffer(size_t{1} << 20);
-  for (uint64_t offset = 0;; offset += buffer.size()) {
+  for (uint64_t offset = 0; offset < kRelationSegment; offset += buffer.size()) {
     const auto count = (*file)->read(buffer, offset);
     if (!count) return failed(path, count.error());
     for (size_t at = 0; at + kBlock <= *count; at += kBlock) {
@@ -398,16 +493,17 @@ Status Planner::read_relation(const std::string& path) {
       } page{};
       std::memcpy(&page, buffer.data() + at, sizeof page);
       constexpr uint16_t kSizeAndVersion = kBlock | 4;
+      const uint64_t lsn = uint64_t{page.lsn_high} << 32 | page.lsn_low;
       // A position that no cluster reaches is damage.
       const bool plausible = page.size_and_version == kSizeAndVersion && page.lower <= page.upper &&
-                             page.upper <= page.special && page.special <= kBlock &&
-                             page.lsn_high < (1U << 24);
+                             page.upper <= page.special && page.special <= kBlock && lsn < kMostWal;
       if (!plausible) continue;
       checksums_ = checksums_ || page.checksum != 0;
-      last_page_lsn_ = std::max(last_page_lsn_, uint64_t{page.lsn_high} << 32 | page.lsn_low);
+      last_page_lsn_ = std::max(last_page_lsn_, lsn);
     }
     if (*count < buffer.size()) return {};
   }
+  return {};
 }
 
 Status Planner::read_pages() {
@@ -424,8 +520,15 @@ Status Planner::read_pages() {
       // A relation's number, then maybe its fork and its segment: 16384_fsm.1
       const auto relation = number(name.substr(0, name.find_first_of("_.")), 10);
       if (!relation) continue;
+      const std::string path = directory + "/" + name;
+      if (*relation > UINT32_MAX) {
+        disbelieve(path, "there is no such object");
+        continue;
+      }
       last_relation_ = std::max(last_relation_, *relation);
-      if (status.ok()) status = read_relation(directory + "/" + name);
+      if (status.ok()) status = read_relation(path);
+      // Its values are known; the pages only make sure of them.
+      if (plan_.was_shut_down) status = Status();
     }
   }
   return status;
@@ -436,9 +539,8 @@ void Planner::finish() {
   CheckPoint& checkpoint = control_.checkpoint_copy;
   plan_.segment =
       std::max({checkpoint.redo, control_.checkpoint, found_at_, last_page_lsn_}) / size;
-  for (const std::string& name : wal_) {
-    const auto segment = parse_segment_name(name, control_.wal_segment_size);
-    if (segment) plan_.segment = std::max(plan_.segment, segment->segment);
+  for (const SegmentName& segment : segments_) {
+    plan_.segment = std::max(plan_.segment, segment.segment);
   }
   ++plan_.segment;
 
@@ -479,7 +581,10 @@ Status Planner::plan(const ControlFile& built_in) {
   Status status = read_control(built_in);
   if (status.ok()) status = list(files_, kWal, &wal_);
   if (status.ok() && damaged_) status = find_checkpoint();
-  if (status.ok() && !plan_.was_shut_down) status = read_pages();
+  if (status.ok()) believe_segment_names();
+  // Also of a cluster that was shut down: where the WAL was once begun anew at a wrong place,
+  // pg_control is in order and says less than the pages.
+  if (status.ok()) status = read_pages();
   if (status.ok() && plan_.guessed) status = guess_limits();
   if (status.ok() && damaged_) complete_lost_control();
   if (status.ok() && !plan_.was_shut_down) status = advance_numbers();
@@ -488,9 +593,7 @@ Status Planner::plan(const ControlFile& built_in) {
 }
 
 Status sync(vfs::FileSystem& files, std::string_view directory) {
-  auto opened = files.open(directory, {.read = true, .directory = true}, 0);
-  if (!opened) return failed(directory, opened.error());
-  const auto synced = (*opened)->sync();
+  const auto synced = vfs::sync_directory(files, directory);
   return synced ? Status() : failed(directory, synced.error());
 }
 
@@ -506,6 +609,7 @@ Status write_file(vfs::FileSystem& files, std::string_view temporary, const std:
     const size_t count = std::min<uint64_t>(zeros.size(), size - at);
     const auto written = (*file)->write(std::span(zeros).first(count), at);
     if (!written) return failed(path, written.error());
+    if (*written == 0) return failed(path, std::errc::no_space_on_device);
     at += *written;
   }
   const auto written = (*file)->write(content, 0);
@@ -575,8 +679,7 @@ Status apply_wal_reset(vfs::FileSystem& files, const WalReset& plan) {
 
   const std::string wal(kWal);
   status = remove_files(files, wal, [&](std::string_view name) {
-    return name != segment && (parse_segment_name(name, control.wal_segment_size).has_value() ||
-                               name.starts_with("xlogtemp."));
+    return name != segment && (is_segment_name(name) || name.starts_with("xlogtemp."));
   });
   if (status.ok()) {
     status = remove_files(files, wal + "/archive_status", [](std::string_view name) {
