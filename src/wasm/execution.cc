@@ -32,6 +32,12 @@ namespace {
 // execution has to be found from the thread.
 thread_local Execution* current_execution = nullptr;
 
+#ifdef PGLITE_TSAN
+void destroy_fiber(size_t fiber) {
+  if (fiber != 0) __tsan_destroy_fiber(reinterpret_cast<void*>(fiber));
+}
+#endif
+
 }  // namespace
 
 // Faults in a linear memory's reservation and in a guest stack's guard region become traps.
@@ -121,7 +127,7 @@ Execution::Execution() {
 
 Execution::~Execution() {
 #ifdef PGLITE_TSAN
-  if (fiber_ != nullptr) __tsan_destroy_fiber(fiber_);
+  destroy_fiber(caller_stack_size_or_fiber_);
 #endif
   munmap(stack_.data(), stack_.size());
 }
@@ -141,15 +147,16 @@ bool Execution::run(const std::function<void()>& task) {
     auto* self = static_cast<Execution*>(from.data);
     self->caller_ = from.fctx;
 #ifdef PGLITE_ASAN
-    __sanitizer_finish_switch_fiber(nullptr, &self->caller_stack_, &self->caller_stack_size_);
+    __sanitizer_finish_switch_fiber(nullptr, &self->caller_stack_,
+                                    &self->caller_stack_size_or_fiber_);
 #endif
     (*self->task_)();
     self->task_ = nullptr;
 #ifdef PGLITE_ASAN
-    __sanitizer_start_switch_fiber(nullptr, self->caller_stack_, self->caller_stack_size_);
+    __sanitizer_start_switch_fiber(nullptr, self->caller_stack_, self->caller_stack_size_or_fiber_);
 #endif
 #ifdef PGLITE_TSAN
-    __tsan_switch_to_fiber(self->caller_fiber_, 0);
+    __tsan_switch_to_fiber(const_cast<void*>(self->caller_stack_), 0);
 #endif
     boost::context::detail::jump_fcontext(self->caller_, self);
     std::abort();  // a finished task is not continued
@@ -158,8 +165,8 @@ bool Execution::run(const std::function<void()>& task) {
       boost::context::detail::make_fcontext(stack_.data() + stack_.size(), kStackSize, entry);
 #ifdef PGLITE_TSAN
   // A new one each time: the calls that the last task did not return from are not this one's.
-  if (fiber_ != nullptr) __tsan_destroy_fiber(fiber_);
-  fiber_ = __tsan_create_fiber(0);
+  destroy_fiber(caller_stack_size_or_fiber_);
+  caller_stack_size_or_fiber_ = reinterpret_cast<size_t>(__tsan_create_fiber(0));
 #endif
   return switch_in();
 }
@@ -178,8 +185,8 @@ bool Execution::switch_in() {
   __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
 #endif
 #ifdef PGLITE_TSAN
-  caller_fiber_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(fiber_, 0);
+  caller_stack_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(reinterpret_cast<void*>(caller_stack_size_or_fiber_), 0);
 #endif
   context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
 #ifdef PGLITE_ASAN
@@ -193,14 +200,14 @@ void Execution::suspend() {
   suspended_ = true;
 #ifdef PGLITE_ASAN
   void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, caller_stack_, caller_stack_size_);
+  __sanitizer_start_switch_fiber(&fake_stack, caller_stack_, caller_stack_size_or_fiber_);
 #endif
 #ifdef PGLITE_TSAN
-  __tsan_switch_to_fiber(caller_fiber_, 0);
+  __tsan_switch_to_fiber(const_cast<void*>(caller_stack_), 0);
 #endif
   caller_ = boost::context::detail::jump_fcontext(caller_, this).fctx;
 #ifdef PGLITE_ASAN
-  __sanitizer_finish_switch_fiber(fake_stack, &caller_stack_, &caller_stack_size_);
+  __sanitizer_finish_switch_fiber(fake_stack, &caller_stack_, &caller_stack_size_or_fiber_);
 #endif
 }
 

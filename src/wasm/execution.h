@@ -142,12 +142,10 @@ class Execution {
   void* context_ = nullptr;     // where the guest stack stands while it does not run
   void* caller_ = nullptr;      // where to go back to while it runs
   const std::function<void()>* task_ = nullptr;
-  // The stack to go back to, as AddressSanitizer wants to know it.
+  // For sanitizers. AddressSanitizer: the stack to go back to. ThreadSanitizer: its fiber for the
+  // stack to go back to, and the one for the guest's.
   [[maybe_unused]] const void* caller_stack_ = nullptr;
-  [[maybe_unused]] size_t caller_stack_size_ = 0;
-  // The guest's stack and the one to go back to, as ThreadSanitizer knows them.
-  [[maybe_unused]] void* fiber_ = nullptr;
-  [[maybe_unused]] void* caller_fiber_ = nullptr;
+  [[maybe_unused]] size_t caller_stack_size_or_fiber_ = 0;
   bool suspended_ = false;
   RecoveryPoint* innermost_ = nullptr;
   Outcome pending_;

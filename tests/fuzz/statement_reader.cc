@@ -13,8 +13,7 @@ namespace pglite::fuzz {
 std::vector<std::string> seeds() {
   return {"\1select 1; select 'it''s', \"a\"\"b\" -- comment\n;",
           "\1/* a /* nested */ comment */ select $tag$ ; $tag$, $$;$$;\n",
-          "\1create or replace function f() returns int begin atomic select case when true then 1 "
-          "end; end;\nselect 2;",
+          "\1create or replace function f() begin atomic select case when a then 1 end; end;\n;",
           "\5copy t from stdin;\n1\n2\n\\.\nselect 1;",
           std::string(1, '\0') + "select 'a\\';', e'\\';' ';';\n\\connect x\nselect 1",
           "\1\xef\xbb\xbfselect (1;2);\ncreate procedure p() begin atomic end;"};
