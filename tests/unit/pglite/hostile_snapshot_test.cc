@@ -84,7 +84,7 @@ class HostileSnapshotTest : public testing::Test {
   [[nodiscard]] int fate() const {
     const pid_t child = fork();
     if (child == 0) {
-      alarm(10);
+      alarm(3);
       (void)opened();
       _exit(0);
     }
