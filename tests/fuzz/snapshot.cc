@@ -22,7 +22,7 @@ namespace {
 
 using postgres::SnapshotFile;
 
-// As in snapshot_file.cc, written a second time.
+// As in snapshot_format.h, written a second time.
 struct Header {
   std::array<char, 8> magic;
   uint32_t format;
@@ -48,6 +48,7 @@ std::string_view linked() {
 Header linked_header() {
   Header header{};
   std::memcpy(static_cast<void*>(&header), linked().data(), sizeof header);
+  header.is_overlay = 0;  // as in what users keep
   return header;
 }
 
@@ -86,23 +87,17 @@ std::shared_ptr<vfs::FileSystem> make_tree() {
 }  // namespace
 
 std::vector<std::string> seeds() {
-  const Header header = linked_header();
-  const std::string_view state = linked().substr(sizeof header, header.state_size);
-  std::string tables(linked().substr(sizeof header + header.state_size, header.tables_size));
-  // Runs: a count, then guest offset, size and file offset of each.
-  uint32_t runs = 0;
-  std::memcpy(&runs, tables.data(), sizeof runs);
-  for (uint32_t i = 0; i < runs; ++i) {
-    uint64_t offset = 0;
-    char* at = tables.data() + 4 + size_t{i} * 24 + 16;
-    std::memcpy(&offset, at, sizeof offset);
-    offset += kRoom;
-    std::memcpy(at, &offset, sizeof offset);
-  }
+  postgres::SnapshotContents contents;
+  FUZZ_CHECK(postgres::read_snapshot(postgres::boot_snapshot(), "built-in",
+                                     postgres::SnapshotOrigin::kProgram, &contents)
+                 .ok());
+  postgres::SnapshotTables tables = contents.tables;
+  tables.removed.clear();
+  for (postgres::PageRun& run : tables.runs) run.file_offset += kRoom;
   std::string input(4, '\0');
-  const auto size = static_cast<uint32_t>(state.size());
+  const auto size = static_cast<uint32_t>(contents.state.size());
   std::memcpy(input.data(), &size, sizeof size);
-  return {input + std::string(state) + tables};
+  return {input + std::string(contents.state) + postgres::encode_tables(tables)};
 }
 
 }  // namespace pglite::fuzz

@@ -1,7 +1,9 @@
 """Snapshots: copies of a database in memory, and what no two instances may share."""
 
+import os
 import resource
 import shutil
+import socket
 import struct
 import subprocess
 
@@ -163,8 +165,8 @@ def test_snapshots_are_of_memory(option, seeded, tmp_path):
     assert not (tmp_path / "d").exists()
 
 
-def start_from(path) -> subprocess.CompletedProcess:
-    return pgwire.run_port("sql", "--snapshot", str(path), "-c", "select 1")
+def start_from(path, timeout: float = 60) -> subprocess.CompletedProcess:
+    return pgwire.run_port("sql", "--snapshot", str(path), "-c", "select 1", timeout=timeout)
 
 
 def test_any_flipped_byte_in_the_header_is_refused(seeded, tmp_path):
@@ -209,16 +211,31 @@ def test_a_snapshot_of_another_build_is_refused(seeded, tmp_path):
     assert b"another build" in done.stderr
 
 
-@pytest.mark.parametrize("what", ["missing", "a directory", "something else"])
+@pytest.mark.parametrize("what", ["missing", "something else"])
 def test_what_is_no_snapshot(what, tmp_path):
     path = tmp_path / "x"
-    if what == "a directory":
-        path.mkdir()
-    elif what == "something else":
+    if what == "something else":
         path.write_bytes(b"not a snapshot" * 1000)
     done = start_from(path)
     assert done.returncode in (65, 74)
     assert str(path).encode() in done.stderr
+
+
+@pytest.mark.parametrize("what", ["a directory", "a FIFO", "a socket", "a device"])
+def test_what_is_no_file_is_refused_at_once(what, tmp_path):
+    path = tmp_path / "x"
+    with socket.socket(socket.AF_UNIX) as bound:
+        if what == "a directory":
+            path.mkdir()
+        elif what == "a FIFO":
+            os.mkfifo(path)
+        elif what == "a socket":
+            bound.bind(str(path))
+        else:
+            path = "/dev/zero"
+        done = start_from(path, timeout=20)
+    assert done.returncode == 65, done
+    assert f'"{path}" is not a snapshot: it is not a regular file'.encode() in done.stderr
 
 
 def test_too_little_address_space_is_an_error():
