@@ -10,8 +10,11 @@
 #ifndef PGLITE_EMSCRIPTEN_INVOKE_H_
 #define PGLITE_EMSCRIPTEN_INVOKE_H_
 
-#include "emscripten/process.h"
+#include <type_traits>
+
 #include "wasm-rt.h"
+#include "wasm/guest_module.h"
+#include "wasm/jump_target.h"
 
 namespace pglite::emscripten {
 
@@ -27,24 +30,24 @@ R invoke(w2c_env* env, wasm_rt_func_type_t type, uint32_t index, Args... argumen
     wasm_rt_trap(WASM_RT_TRAP_CALL_INDIRECT);
   }
   const wasm_rt_funcref_t entry = table.data[index];
-  wasm::Execution& execution = Process::of(env).execution();
   const uint32_t stack_pointer = *env->stack_pointer;
   wasm::JumpTarget target;
-  wasm::JumpTarget* const outer = execution.invoke_target;
-  execution.invoke_target = &target;
+  void** const innermost = env->invoke_target;
+  void* const outer = *innermost;
+  *innermost = &target;
   if (PGLITE_SET_JUMP_TARGET(target) == 0) {
     const auto function = reinterpret_cast<R (*)(void*, Args...)>(entry.func);
     if constexpr (std::is_void_v<R>) {
       function(entry.module_instance, arguments...);
-      execution.invoke_target = outer;
+      *innermost = outer;
       return;
     } else {
       const R result = function(entry.module_instance, arguments...);
-      execution.invoke_target = outer;
+      *innermost = outer;
       return result;
     }
   }
-  execution.invoke_target = outer;
+  *innermost = outer;
   *env->stack_pointer = stack_pointer;
   note_throw(env);
   return R();

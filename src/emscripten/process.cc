@@ -114,6 +114,7 @@ Process::Process(ProcessConfig config)
         std::make_unique<std::max_align_t[]>(main_->instance_size / sizeof(std::max_align_t) + 1);
   }
   env_.process = this;
+  env_.invoke_target = &execution_.invoke_target;
   env_.got = got_.data();
   execution_.memory = env_.memory;
 }

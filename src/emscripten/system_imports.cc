@@ -233,7 +233,7 @@ void w2c_wasi__snapshot__preview1_proc_exit(w2c_wasi__snapshot__preview1* env, u
 void w2c_env_0x5Femscripten_throw_longjmp(w2c_env* env) {
   wasm::Execution& execution = Process::of(env).execution();
   if (execution.invoke_target == nullptr) execution.trap("longjmp without a setjmp");
-  PGLITE_JUMP(*execution.invoke_target);
+  PGLITE_JUMP(*static_cast<wasm::JumpTarget*>(execution.invoke_target));
 }
 
 void w2c_env_0x5Fabort_js(w2c_env* env) {

@@ -21,26 +21,9 @@
 #include <string>
 
 #include "wasm-rt.h"
-
-// The guest calls setjmp for every PG_TRY and every row of a query; where the compiler has a setjmp
-// of its own it takes three stores. Sanitizers must see the jump, which takes libc's; what is
-// compiled without them in such a build has to be told (aot/CMakeLists.txt).
-#if defined(__x86_64__) && !__has_feature(address_sanitizer) && \
-    !__has_feature(thread_sanitizer) && !defined(PGLITE_JUMPS_BY_LIBC)
-#define PGLITE_SET_JUMP_TARGET(target) __builtin_setjmp((target).words)
-#define PGLITE_JUMP(target) __builtin_longjmp((target).words, 1)
-#else
-#define PGLITE_SET_JUMP_TARGET(target) _setjmp((target).buffer)
-#define PGLITE_JUMP(target) _longjmp((target).buffer, 1)
-#endif
+#include "wasm/jump_target.h"
 
 namespace pglite::wasm {
-
-// Where PGLITE_SET_JUMP_TARGET stood; valid until the function around it returns.
-union JumpTarget {
-  jmp_buf buffer;
-  void* words[5];
-};
 
 // How a protected call into guest code ended.
 struct Outcome {
@@ -104,10 +87,11 @@ class Execution {
   // The linear memory of the code that runs here: a fault in its reservation is a trap.
   const wasm_rt_memory_t* memory = nullptr;
 
-  // The innermost longjmp target of the guest's own setjmp (emscripten::invoke keeps it). It hangs
+  // The innermost JumpTarget of the guest's own setjmp (emscripten::invoke keeps it, by way of
+  // w2c_env::invoke_target). It hangs
   // on the execution because it is part of the stack: protect() begins with none, and when it ends,
   // however it does, the one from before is there again.
-  JumpTarget* invoke_target = nullptr;
+  void* invoke_target = nullptr;
 
   // Bytes of native stack left below the caller's frame; only on the guest stack.
   [[nodiscard]] size_t stack_left() const;
@@ -129,7 +113,7 @@ class Execution {
   struct RecoveryPoint {
     jmp_buf buffer;
     RecoveryPoint* outer;
-    JumpTarget* outer_target;
+    void* outer_target;
   };
 
   void leave(const RecoveryPoint& point) {

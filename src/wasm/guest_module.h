@@ -25,6 +25,8 @@ struct w2c_env {
   uint32_t* got;           /* one cell for each of guest_got_symbols */
   uint32_t memory_base;
   uint32_t table_base;
+  /* Where the execution keeps its innermost pglite::wasm::JumpTarget* (wasm/execution.h). */
+  void** invoke_target;
 };
 
 /* wasm2c's name for the importing side of WASI functions: the same w2c_env, under another type. */
