@@ -12,8 +12,8 @@
 #include "cli/configuration.h"
 #include "cli/output.h"
 #include "cli/sql.h"
+#include "os/shutdown_signals.h"
 #include "port/port.h"
-#include "port/shutdown_signals.h"
 
 namespace pglite::cli {
 namespace {
@@ -57,11 +57,11 @@ Status keep_snapshot(const std::string& path, Instance& instance) {
 
 int run_port(const Host& host, const Configuration& configuration) {
   // First of all: a signal while the engine starts must end in a clean shutdown as well.
-  const port::ShutdownSignals signals;
+  os::ShutdownSignals signals;
   port::PortOptions options;
   options.in = host.in;
   options.out = host.out;
-  options.signals = signals.fd();
+  options.signals = &signals;
   options.framing = configuration.framing;
   options.debug = configuration.engine.debug;
   options.log = configuration.engine.log;

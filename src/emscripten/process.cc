@@ -191,7 +191,13 @@ uint32_t* Process::interrupt_flag() {
 
 void Process::send_signal(int signal) {
   pending_signal.store(signal);
-  if (uint32_t* flag = interrupt_flag()) std::atomic_ref(*flag).store(1);
+  interrupt(this);
+}
+
+void Process::interrupt(void* process) {
+  if (uint32_t* flag = static_cast<Process*>(process)->interrupt_flag()) {
+    std::atomic_ref(*flag).store(1);
+  }
 }
 
 uint32_t Process::grow_table(const wasm_rt_funcref_t& entry, uint32_t count, TableGrowth growth) {

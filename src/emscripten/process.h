@@ -20,8 +20,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "emscripten/interrupt_timer.h"
 #include "emscripten/process_state.h"
+#include "os/timer.h"
 #include "vfs/descriptor_table.h"
 #include "vfs/filesystem.h"
 #include "wasm/execution.h"
@@ -126,7 +126,11 @@ class Process {
 
   wasm::Execution& execution() { return execution_; }
   // Runs `f` on the guest stack to its end. Where `f` suspends, use execution() directly.
-  void run(const std::function<void()>& f) { execution_.run(f); }
+  void run(const std::function<void()>& f) {
+    interrupt_timer.attend();
+    execution_.run(f);
+    interrupt_timer.rest();
+  }
 
   // On the guest stack: calls into the guest; a trap or exit inside ends here, with the guest's own
   // stack pointer as it was before.
@@ -184,9 +188,14 @@ class Process {
 
   // One-shot timers of setitimer, by `which`: when they are due (CLOCK_MONOTONIC, ms).
   std::optional<double> timers[3];
-  // Sees to it that a computing guest notices the first of them.
-  InterruptTimer interrupt_timer;
-  // The guest's flag that makes it look up (interrupt_timer.h); null for a guest without.
+  // Sets the interrupt flag when the first of them is due, in the thread that runs the guest. It
+  // attends while guest code runs.
+  os::Timer interrupt_timer{os::Timer::Calls::kGoOn, interrupt, this};
+  // The guest's flag that makes it look up. Guest code that computes gives the host no chance to
+  // look at the clock. PostgreSQL, however, looks at its InterruptPending all the time; once it is
+  // set it calls ProcessInterrupts, and there translate.py has put a call of ours
+  // (guest_before_interrupts), which delivers the timers that are due and signals. Null for a guest
+  // without. Async-signal-safe.
   uint32_t* interrupt_flag();
   // A signal for the guest, delivered when it looks up or waits; 0: none.
   std::atomic<int> pending_signal = 0;
@@ -212,6 +221,9 @@ class Process {
     w2c_env env;
   };
   explicit Process(ProcessConfig config);
+
+  // Sets the interrupt flag of `process`.
+  static void interrupt(void* process);
 
   // Places a main module that is linked when it is loaded, as a side module is: Emscripten's
   // JavaScript gives it memory, table and stack. Below a protected call.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <ctime>
@@ -395,9 +396,11 @@ uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration)
   for (const auto& timer : process.timers) {
     if (timer && (!next || *timer < *next)) next = timer;
   }
-  uint32_t* flag = process.interrupt_flag();
-  if (next && flag != nullptr) {
-    process.interrupt_timer.arm(std::max(*next - now, 0.0), flag);
+  if (next && process.interrupt_flag() != nullptr) {
+    // What the guest says may be more than fits. Where the system has no timer left, the guest is
+    // interrupted when it next waits.
+    const std::chrono::duration<double, std::milli> wait(std::min(*next - now, 1e12));
+    process.interrupt_timer.arm(std::chrono::duration_cast<std::chrono::nanoseconds>(wait));
   } else {
     process.interrupt_timer.disarm();
   }

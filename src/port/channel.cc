@@ -1,7 +1,6 @@
 #include "port/channel.h"
 
 #include <poll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,12 @@ constexpr size_t kPartsPerCall = 1024;
 
 }  // namespace
 
+void Channel::tick(void* channel) {
+  auto& self = *static_cast<Channel*>(channel);
+  self.ticked_.store(true, std::memory_order_relaxed);
+  if (self.on_tick_ != nullptr) self.on_tick_(self.tick_context_);
+}
+
 std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
   while (true) {
     const std::optional<TimePoint> until = deadline();
@@ -29,18 +34,18 @@ std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
       timeout.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
     }
     // No events are asked of `out`: an error or hang-up is reported anyway.
-    pollfd fds[] = {{in_, POLLIN, 0}, {out_, 0, 0}, {signals_, POLLIN, 0}};
+    const int signals = signals_ != nullptr ? signals_->descriptor() : -1;
+    pollfd fds[] = {{in_, POLLIN, 0}, {out_, 0, 0}, {signals, POLLIN, 0}};
     const int ready = ::ppoll(fds, 3, until || !block ? &timeout : nullptr, nullptr);
     if (ready < 0) {
-      if (errno == EINTR && ticker_.running()) return std::nullopt;
+      if (errno == EINTR && ticking_) return std::nullopt;
       if (errno == EINTR || errno == EAGAIN) continue;
       *count = static_cast<size_t>(errno);
       return Event::kError;
     }
     if (fds[2].revents != 0) {
-      signalfd_siginfo info;
-      if (::read(signals_, &info, sizeof info) == sizeof info) {
-        *count = info.ssi_signo;
+      if (const auto signal = signals_->take()) {
+        *count = static_cast<size_t>(*signal);
         return Event::kSignal;
       }
     }
@@ -54,12 +59,15 @@ std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
 
 Channel::Event Channel::read(std::span<char> room, size_t* count) {
   while (true) {
-    if (ticker_.take()) {
+    if (take_tick()) {
       if (const auto event = wait(false, count)) return *event;
-      if (!read_since_tick_) ticker_.stop();
+      if (!read_since_tick_) {
+        ticker_.disarm();
+        ticking_ = false;
+      }
       read_since_tick_ = false;
     }
-    if (!ticker_.running() || non_blocking_) {
+    if (!ticking_ || non_blocking_) {
       if (const auto event = wait(true, count)) return *event;
     }
     const ssize_t got = ::read(in_, room.data(), room.size());

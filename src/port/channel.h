@@ -1,23 +1,27 @@
 // The port's two descriptors. Blocking or not, pipes, sockets, terminals or files.
 //
-// While requests follow each other, waiting for the next one is one blocking read, which a ticker
-// interrupts to look at everything else: signals, a vanished reader, the deadline. When nothing
-// came for an interval the ticker stops, and waiting is a poll for all of them, which costs nothing
-// until one of them happens. The descriptors' flags stay untouched, because they are shared with
-// whoever started us.
+// While requests follow each other, waiting for the next one is one blocking read, the cheapest way
+// to wait, which notices nothing else. A ticker makes it return, to look at everything else:
+// signals, a vanished reader, the deadline. A tick that comes between the look and the read is lost
+// and the next one is not, so all of it is noticed within an interval. When nothing came for an
+// interval the ticker stops, and waiting is a poll for all of them, which costs nothing until one
+// of them happens. The descriptors' flags stay untouched, because they are shared with whoever
+// started us.
 #ifndef PGLITE_PORT_CHANNEL_H_
 #define PGLITE_PORT_CHANNEL_H_
 
 #include <pglite/status.h>
 #include <sys/uio.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <optional>
 #include <span>
 
-#include "port/ticker.h"
+#include "os/shutdown_signals.h"
+#include "os/timer.h"
 
 namespace pglite::port {
 
@@ -26,9 +30,10 @@ class Channel {
   using TimePoint = std::chrono::steady_clock::time_point;
   // When read() is to return at the latest; asked whenever that may have changed and matters.
   using Deadline = std::function<std::optional<TimePoint>()>;
+  static constexpr std::chrono::milliseconds kTickInterval{10};
 
-  // None is owned. `signals` is ShutdownSignals::fd(), or -1. `deadline` may be empty.
-  Channel(int in, int out, int signals, Deadline deadline)
+  // None is owned. `signals` may be null, `deadline` empty.
+  Channel(int in, int out, os::ShutdownSignals* signals, Deadline deadline)
       : in_(in), out_(out), signals_(signals), deadline_(std::move(deadline)) {}
 
   enum class Event {
@@ -39,18 +44,19 @@ class Channel {
     kDeadline,      // the deadline has passed
     kError,         // reading failed: `*count` is the errno
   };
-  // Waits for one of these. The others are noticed within Ticker::kInterval, also when there is
+  // Waits for one of these. The others are noticed within kTickInterval, also when there is
   // input all the time, and at once when there has been none for a while.
   Event read(std::span<char> room, size_t* count);
 
-  // Called every Ticker::kInterval while the ticker runs: from a request on, also while it is run,
+  // Called every kTickInterval while the ticker runs: from a request on, also while it is run,
   // until none comes for an interval. In a signal handler.
   void on_tick(void (*function)(void* context), void* context) {
-    ticker_.on_tick(function, context);
+    on_tick_ = function;
+    tick_context_ = context;
   }
   // Makes the ticker run until no request has come for an interval.
   void keep_ticking() {
-    if (!ticker_.running()) ticker_.start();
+    if (!ticking_) ticking_ = ticker_.arm(kTickInterval, kTickInterval);
   }
   // Whether there is input, or its end. Async-signal-safe.
   [[nodiscard]] bool readable() const;
@@ -62,6 +68,10 @@ class Channel {
   Status write(std::span<iovec> parts);
 
  private:
+  // In a signal handler.
+  static void tick(void* channel);
+  // Whether there was a tick since the last call.
+  bool take_tick() { return ticked_.load(std::memory_order_relaxed) && ticked_.exchange(false); }
   // Waits until there is input or anything else: nullopt where a read should be tried.
   std::optional<Event> wait(bool block, size_t* count);
   [[nodiscard]] std::optional<TimePoint> deadline() const {
@@ -70,11 +80,15 @@ class Channel {
 
   int in_;
   int out_;
-  int signals_;
+  os::ShutdownSignals* signals_;
   Deadline deadline_;
-  Ticker ticker_;
+  void (*on_tick_)(void* context) = nullptr;
+  void* tick_context_ = nullptr;
+  std::atomic<bool> ticked_ = false;
+  bool ticking_ = false;
   bool read_since_tick_ = false;
   bool non_blocking_ = false;  // `in` was seen to be: a read does not wait
+  os::Timer ticker_{os::Timer::Calls::kReturn, tick, this};
 };
 
 }  // namespace pglite::port

@@ -9,6 +9,7 @@
 #include <functional>
 #include <string_view>
 
+#include "os/shutdown_signals.h"
 #include "port/framing.h"
 
 namespace pglite::port {
@@ -16,7 +17,7 @@ namespace pglite::port {
 struct PortOptions {
   int in = 0;
   int out = 1;
-  int signals = -1;  // ShutdownSignals::fd()
+  os::ShutdownSignals* signals = nullptr;  // not owned; null: the process's signals do what they do
   Framing framing = Framing::kAuto;
   int debug = 0;
   // The largest frame or line. A message may have 1 GiB; a frame may hold a few small ones beside
@@ -34,7 +35,7 @@ struct PortOptions {
 // Answers until the end of input, a signal, a closed output or a failure, then closes `instance`.
 // Returns the program's exit code: 0; 65 where the input cannot be made sense of from some byte on;
 // 70 where the engine is gone; 74 where a descriptor fails. A process that may write to a closed
-// pipe must ignore SIGPIPE (ShutdownSignals does).
+// pipe must ignore SIGPIPE (os::ShutdownSignals does).
 //
 // Once a shutdown is asked for, requests that were read as a whole are still run and answered, and
 // writing an answer still waits for its reader.

@@ -264,11 +264,13 @@ void Backend::work_messages() {
 }
 
 Status Backend::run_to_pause(bool resume) {
+  process_->interrupt_timer.attend();
   if (resume) {
     process_->execution().resume();
   } else {
     process_->execution().run(work_task_);
   }
+  process_->interrupt_timer.rest();
   sink_ = nullptr;
   return failure();
 }
@@ -296,7 +298,7 @@ Status Backend::deliver_timers(const ResponseSink& sink) {
   collected_ = &said;
   emscripten::Process& process = *process_;
   process.run([&] {
-    // The hook in front of it runs the handlers of what is due (emscripten/interrupt_timer.h).
+    // The hook in front of it runs the handlers of what is due (Process::interrupt_flag()).
     wasm::Outcome outcome = process.call([&] { process_interrupts_(); });
     while (outcome.exited(kExitLongJump)) outcome = process.call([&] { main_long_jump_(); });
     if (!outcome.returned()) return fail(outcome, "an idle moment");

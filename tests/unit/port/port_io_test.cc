@@ -16,10 +16,9 @@
 #include <vector>
 
 #include "fake_instance.h"
+#include "os/shutdown_signals.h"
 #include "port/port.h"
 #include "port/read_ahead.h"
-#include "port/shutdown_signals.h"
-#include "port/ticker.h"
 #include "wire/byte_order.h"
 
 namespace pglite::port {
@@ -86,7 +85,7 @@ class PortIoTest : public ::testing::Test {
     EXPECT_EQ(::pipe2(out_, O_CLOEXEC), 0);
     options.in = in_[0];
     options.out = out_[1];
-    options.signals = signals.fd();
+    options.signals = &signals;
     options.log = [this](int, std::string_view line) { log.emplace_back(line); };
   }
   ~PortIoTest() override {
@@ -112,7 +111,7 @@ class PortIoTest : public ::testing::Test {
 
   void end_input() { close_fd(&in_[1]); }
 
-  ShutdownSignals signals;  // before any thread, so that all of them block the signals
+  os::ShutdownSignals signals;  // before any thread, so that all of them block the signals
   FakeInstance instance;
   PortOptions options;
   std::vector<std::string> log;
@@ -534,23 +533,6 @@ TEST(ReadAhead, ContentIsNoCancelRequest) {
   EXPECT_FALSE(has_cancel_request(Framing::kPacket4, "", &seen));
 }
 
-TEST(Ticker, PutsTheSignalBack) {
-  struct sigaction before{};
-  sigaction(SIGALRM, nullptr, &before);
-  {
-    Ticker ticker;
-    ASSERT_TRUE(ticker.start());
-    while (!ticker.take()) std::this_thread::yield();
-    ticker.stop();
-    ticker.take();
-    std::this_thread::sleep_for(2 * Ticker::kInterval);
-    EXPECT_FALSE(ticker.take());
-  }
-  struct sigaction after{};
-  sigaction(SIGALRM, nullptr, &after);
-  EXPECT_EQ(after.sa_handler, before.sa_handler);
-}
-
 TEST_F(PortIoTest, UnreadableInput) {
   options.in = ::open("/", O_RDONLY | O_CLOEXEC);
   EXPECT_EQ(serve(instance, options), 74);
@@ -567,30 +549,6 @@ TEST_F(PortIoTest, UnwritableOutput) {
   ::close(options.out);
   EXPECT_THAT(log, ElementsAre("ERROR: cannot write to stdout: No space left on device"));
   EXPECT_THAT(instance.calls, SizeIs(1));
-}
-
-TEST(ShutdownSignals, PutsEverythingBack) {
-  sigset_t before;
-  sigprocmask(SIG_BLOCK, nullptr, &before);
-  struct sigaction pipe_before{};
-  sigaction(SIGPIPE, nullptr, &pipe_before);
-  {
-    ShutdownSignals signals;
-    sigset_t inside;
-    sigprocmask(SIG_BLOCK, nullptr, &inside);
-    EXPECT_TRUE(sigismember(&inside, SIGTERM) == 1 && sigismember(&inside, SIGINT) == 1);
-    struct sigaction pipe_inside{};
-    sigaction(SIGPIPE, nullptr, &pipe_inside);
-    EXPECT_EQ(pipe_inside.sa_handler, SIG_IGN);
-    ::kill(::getpid(), SIGINT);
-  }
-  sigset_t after;
-  sigprocmask(SIG_BLOCK, nullptr, &after);
-  EXPECT_EQ(sigismember(&after, SIGTERM), sigismember(&before, SIGTERM));
-  EXPECT_EQ(sigismember(&after, SIGINT), sigismember(&before, SIGINT));
-  struct sigaction pipe_after{};
-  sigaction(SIGPIPE, nullptr, &pipe_after);
-  EXPECT_EQ(pipe_after.sa_handler, pipe_before.sa_handler);
 }
 
 }  // namespace

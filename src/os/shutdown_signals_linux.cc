@@ -1,9 +1,10 @@
-#include "port/shutdown_signals.h"
-
+// The signals are blocked and arrive through a signalfd.
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-namespace pglite::port {
+#include "os/shutdown_signals.h"
+
+namespace pglite::os {
 
 ShutdownSignals::ShutdownSignals() {
   sigset_t signals;
@@ -11,9 +12,9 @@ ShutdownSignals::ShutdownSignals() {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   sigprocmask(SIG_BLOCK, &signals, &old_mask_);
-  fd_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  descriptor_ = UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   // Without a descriptor the signals could only be ignored; then they had better kill.
-  if (fd_ < 0) sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
+  if (!descriptor_) sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
 
   struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
@@ -21,12 +22,17 @@ ShutdownSignals::ShutdownSignals() {
 }
 
 ShutdownSignals::~ShutdownSignals() {
-  // A signal that is still pending has been obeyed, or there was nothing left to shut down.
-  signalfd_siginfo info;
-  while (fd_ >= 0 && ::read(fd_, &info, sizeof info) > 0) {
+  while (take()) {
   }
   restore();
-  if (fd_ >= 0) ::close(fd_);
+}
+
+std::optional<int> ShutdownSignals::take() {
+  signalfd_siginfo info;
+  if (!descriptor_ || ::read(descriptor_.get(), &info, sizeof info) != sizeof info) {
+    return std::nullopt;
+  }
+  return static_cast<int>(info.ssi_signo);
 }
 
 void ShutdownSignals::restore() const {
@@ -34,4 +40,4 @@ void ShutdownSignals::restore() const {
   sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
 }
 
-}  // namespace pglite::port
+}  // namespace pglite::os

@@ -1,0 +1,434 @@
+// POSIX timers that signal a thread (SIGEV_THREAD_ID is Linux's own).
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstring>
+#include <ctime>
+#include <new>
+#include <utility>
+
+#include "os/timer.h"
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+namespace pglite::os {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr int kSignal = SIGURG;
+
+// What a thread remembers. Its serial number is never another thread's, as its id may be once it
+// has ended. A forked child has its parent's.
+struct ThisThread {
+  uint64_t serial = 0;
+  int timers = 0;  // that need the signal unblocked
+  bool was_blocked = false;
+};
+
+// Not inline: a guest's stack may go on in another thread.
+[[gnu::noinline]] ThisThread& this_thread() {
+  static std::atomic<uint64_t> last = 0;
+  thread_local ThisThread self;
+  if (self.serial == 0) self.serial = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return self;
+}
+
+sigset_t signal_set() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, kSignal);
+  return set;
+}
+
+nanoseconds now() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
+}
+
+timespec to_timespec(nanoseconds time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  timespec result{};
+  result.tv_sec = seconds.count();
+  result.tv_nsec = (time - seconds).count();
+  return result;
+}
+
+// Guards what belongs to the process. A child that was forked while another thread of its parent
+// held it takes it over; what it guards can be used at any moment of a change.
+class Lock {
+ public:
+  Lock() {
+    const pid_t self = getpid();
+    pid_t holder = 0;
+    while (!holder_.compare_exchange_weak(holder, self, std::memory_order_acquire)) {
+      if (holder == self) {
+        sched_yield();
+        holder = 0;
+      }
+    }
+  }
+  ~Lock() { holder_.store(0, std::memory_order_release); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  inline static std::atomic<pid_t> holder_ = 0;
+};
+
+}  // namespace
+
+// A timer of the system, or a place for one. It is never freed.
+struct Timer::Slot {
+  // A signal says which slot and which generation it is of. It may call the function only while it
+  // has put the slot from armed to busy, so whoever changes the state knows that nothing runs.
+  enum Phase : uint64_t { kIdle, kArmed, kBusy, kPhases };
+  std::atomic<uint64_t> state = 0;  // generation * kPhases + phase
+  // Written when nothing runs; read when busy.
+  Function function = nullptr;
+  void* context = nullptr;
+  bool once = true;
+
+  // Another copy of this code in the process has slots of its own, and gets our signals passed on;
+  // the system's timer is nobody else's.
+  std::atomic<int> system_id = 0;
+  timer_t timer{};
+  uint64_t thread = 0;  // serial number
+  pid_t process = 0;
+  nanoseconds due{};
+  nanoseconds interval{};
+
+  uint32_t index = 0;
+  Slot* next_free = nullptr;
+
+  [[nodiscard]] uint64_t generation() const {
+    return state.load(std::memory_order_relaxed) / kPhases;
+  }
+  void set(uint64_t generation, Phase phase) {
+    uint64_t before = state.load(std::memory_order_relaxed);
+    for (int attempts = 0;; ++attempts) {
+      if (before % kPhases == kBusy) {
+        // In another thread, which may be waiting for this one's processor.
+        constexpr timespec kMoment{.tv_sec = 0, .tv_nsec = 20'000};
+        if (attempts > 10) nanosleep(&kMoment, nullptr);
+        before = state.load(std::memory_order_relaxed);
+      } else if (state.compare_exchange_weak(before, generation * kPhases + phase,
+                                             std::memory_order_acq_rel,
+                                             std::memory_order_relaxed)) {
+        return;
+      }
+    }
+  }
+  void set(Phase phase) { set(generation(), phase); }
+};
+
+// The slots, and the signal's disposition.
+struct Timer::Slots {
+  static Slot* take(Calls calls);
+  static void give_back(Slot* slot, Calls calls);
+  static void expire(const siginfo_t& info);
+
+  // What a signal carries: the slot's index and the generation.
+  static constexpr unsigned kIndexBits = 20;
+  static void* identifier(const Slot& slot) {
+    static_assert(sizeof(void*) == sizeof(uint64_t));
+    return reinterpret_cast<void*>(slot.generation() << kIndexBits | slot.index);
+  }
+
+ private:
+  static constexpr uint32_t kChunk = 256;
+  using Chunk = std::array<Slot, kChunk>;
+  inline static std::array<std::atomic<Chunk*>, (1U << kIndexBits) / kChunk> chunks_{};
+  inline static uint32_t count_ = 0;
+  inline static Slot* free_ = nullptr;
+
+  // The dispositions that were found, each once. A handler of ours may run at any time later, so
+  // none is freed.
+  struct Found {
+    struct sigaction action{};
+    Found* next = nullptr;
+  };
+  static const Found* remember(const struct sigaction& action);
+  inline static Found* found_ = nullptr;
+
+  // Somebody who installs a handler over ours may call ours at the end. Were the same one then
+  // installed over theirs, the two would call each other for ever. So ours are several, which
+  // differ in what they pass a signal on to; the first is used again and again unless that happens.
+  static constexpr size_t kLayers = 8;
+  inline static std::array<std::atomic<const Found*>, kLayers> before_{};
+  using Handler = void (*)(int, siginfo_t*, void*);
+  template <size_t layer>
+  static void handle(int signal, siginfo_t* info, void* context);
+  template <size_t... layers>
+  static constexpr std::array<Handler, kLayers> handlers(std::index_sequence<layers...>) {
+    return {handle<layers>...};
+  }
+  // Which of ours `action` is; kLayers: none.
+  static size_t layer_of(const struct sigaction& action);
+  // `on_top`: also over a handler that somebody has installed over ours.
+  static void install(bool on_top);
+  static void leave();
+
+  inline static size_t layers_ = 0;  // that may be under somebody else's, or on top
+  inline static uint32_t timers_ = 0;
+  inline static uint32_t interrupting_ = 0;  // of them, those with Calls::kReturn
+};
+
+void Timer::Slots::expire(const siginfo_t& info) {
+  const auto identifier = reinterpret_cast<uint64_t>(info.si_value.sival_ptr);
+  const uint64_t index = identifier & ((uint64_t{1} << kIndexBits) - 1);
+  const uint64_t generation = identifier >> kIndexBits;
+  Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
+  if (chunk == nullptr) return;
+  Slot& slot = (*chunk)[index % kChunk];
+  if (slot.system_id.load(std::memory_order_relaxed) != info.si_timerid) return;
+  uint64_t armed = generation * Slot::kPhases + Slot::kArmed;
+  if (!slot.state.compare_exchange_strong(armed, generation * Slot::kPhases + Slot::kBusy,
+                                          std::memory_order_acquire, std::memory_order_relaxed)) {
+    return;
+  }
+  slot.function(slot.context);
+  const Slot::Phase then = slot.once ? Slot::kIdle : Slot::kArmed;
+  slot.state.store(generation * Slot::kPhases + then, std::memory_order_release);
+}
+
+template <size_t layer>
+void Timer::Slots::handle(int signal, siginfo_t* info, void* context) {
+  const int saved = errno;
+  if (info->si_code == SI_TIMER) expire(*info);
+  errno = saved;
+  const Found* found = before_[layer].load(std::memory_order_acquire);
+  if (found == nullptr) return;
+  const struct sigaction& before = found->action;
+  if (before.sa_flags & SA_SIGINFO) {
+    before.sa_sigaction(signal, info, context);
+  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    before.sa_handler(signal);
+  }
+}
+
+size_t Timer::Slots::layer_of(const struct sigaction& action) {
+  if ((action.sa_flags & SA_SIGINFO) == 0) return kLayers;
+  static constexpr auto kHandlers = handlers(std::make_index_sequence<kLayers>());
+  return static_cast<size_t>(std::ranges::find(kHandlers, action.sa_sigaction) - kHandlers.begin());
+}
+
+const Timer::Slots::Found* Timer::Slots::remember(const struct sigaction& action) {
+  const auto same = [&](const struct sigaction& other) {
+    // The two forms of a handler are in one place.
+    if (other.sa_flags != action.sa_flags || other.sa_handler != action.sa_handler) return false;
+    for (int signal = 1; signal < NSIG; ++signal) {
+      if (sigismember(&other.sa_mask, signal) != sigismember(&action.sa_mask, signal)) return false;
+    }
+    return true;
+  };
+  for (Found* found = found_; found != nullptr; found = found->next) {
+    if (same(found->action)) return found;
+  }
+  auto* found = new (std::nothrow) Found{action, found_};
+  if (found != nullptr) found_ = found;
+  return found;
+}
+
+// Puts a handler of ours there, with the flags that are right now.
+void Timer::Slots::install(bool on_top) {
+  struct sigaction top{};
+  sigaction(kSignal, nullptr, &top);
+  size_t layer = layer_of(top);
+  if (layer == kLayers) {
+    // With no layer left, those who came between each time keep it.
+    if (!on_top || layers_ == kLayers) return;
+    layer = layers_;
+    const Found* found = remember(top);
+    if (found == nullptr) return;
+    before_[layer].store(found, std::memory_order_release);
+  }
+  layers_ = layer + 1;
+  const Found* found = before_[layer].load(std::memory_order_relaxed);
+  const struct sigaction& before = found->action;
+  const bool is_handler = (before.sa_flags & SA_SIGINFO) != 0 ||
+                          (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN);
+  struct sigaction action{};
+  static constexpr auto kHandlers = handlers(std::make_index_sequence<kLayers>());
+  action.sa_sigaction = kHandlers[layer];
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  if (interrupting_ == 0) action.sa_flags |= is_handler ? before.sa_flags & SA_RESTART : SA_RESTART;
+  if (is_handler) {
+    action.sa_mask = before.sa_mask;
+  } else {
+    sigemptyset(&action.sa_mask);
+  }
+  sigaction(kSignal, &action, &top);
+  // Somebody was quicker.
+  if (layer_of(top) == kLayers) {
+    if (const Found* quicker = remember(top))
+      before_[layer].store(quicker, std::memory_order_release);
+  }
+}
+
+// Gives back what was found, unless somebody else's handler is there.
+void Timer::Slots::leave() {
+  struct sigaction top{};
+  sigaction(kSignal, nullptr, &top);
+  const size_t layer = layer_of(top);
+  if (layer == kLayers) return;
+  layers_ = layer;
+  sigaction(kSignal, &before_[layer].load(std::memory_order_relaxed)->action, &top);
+  if (layer_of(top) != layer) sigaction(kSignal, &top, nullptr);  // somebody was quicker
+}
+
+// Null where there is no memory.
+Timer::Slot* Timer::Slots::take(Calls calls) {
+  const Lock lock;
+  Slot* slot = free_;
+  if (slot != nullptr) {
+    free_ = slot->next_free;
+  } else {
+    if (count_ == chunks_.size() * kChunk) return nullptr;
+    std::atomic<Chunk*>& chunk = chunks_[count_ / kChunk];
+    if (chunk.load(std::memory_order_relaxed) == nullptr) {
+      auto* made = new (std::nothrow) Chunk();
+      if (made == nullptr) return nullptr;
+      chunk.store(made, std::memory_order_release);
+    }
+    slot = &(*chunk.load(std::memory_order_relaxed))[count_ % kChunk];
+    slot->index = count_++;
+  }
+  ++timers_;
+  if (calls == Calls::kReturn) ++interrupting_;
+  install(true);
+  return slot;
+}
+
+void Timer::Slots::give_back(Slot* slot, Calls calls) {
+  const Lock lock;
+  slot->next_free = free_;
+  free_ = slot;
+  --timers_;
+  if (calls == Calls::kReturn) --interrupting_;
+  if (timers_ == 0) {
+    leave();
+  } else if (calls == Calls::kReturn && interrupting_ == 0) {
+    install(false);
+  }
+}
+
+// Makes the slot one of the calling thread. False where the system has no timer left.
+bool Timer::make() {
+  Slot* slot = Slots::take(calls_);
+  if (slot == nullptr) return false;
+  slot->function = function_;
+  slot->context = context_;
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = kSignal;
+  event.sigev_value.sival_ptr = Slots::identifier(*slot);
+  event.sigev_notify_thread_id = gettid();
+  if (timer_create(CLOCK_MONOTONIC, &event, &slot->timer) != 0) {
+    Slots::give_back(slot, calls_);
+    return false;
+  }
+  // For a timer that signals a thread, the C libraries hand out the system's number.
+  slot->system_id.store(static_cast<int>(reinterpret_cast<intptr_t>(slot->timer)),
+                        std::memory_order_relaxed);
+  slot->thread = this_thread().serial;
+  slot->process = getpid();
+  slot_ = slot;
+  return true;
+}
+
+void Timer::start(nanoseconds first) {
+  itimerspec time{};
+  time.it_value = to_timespec(std::max(first, nanoseconds(1)));  // zero would disarm
+  time.it_interval = to_timespec(slot_->interval);
+  slot_->once = slot_->interval == nanoseconds::zero();
+  slot_->due = now() + first;
+  unblock();  // before it is armed: a signal that was pending is of the time before
+  slot_->set(Slot::kArmed);
+  timer_settime(slot_->timer, 0, &time, nullptr);
+}
+
+void Timer::unblock() {
+  ThisThread& self = this_thread();
+  if (unblocked_in_ != self.serial) {
+    unblocked_in_ = self.serial;
+    ++self.timers;
+  }
+  const sigset_t signal = signal_set();
+  sigset_t before;
+  pthread_sigmask(SIG_UNBLOCK, &signal, &before);
+  if (sigismember(&before, kSignal) == 1) self.was_blocked = true;
+}
+
+bool Timer::arm(nanoseconds first, nanoseconds interval) {
+  if (slot_ != nullptr) {
+    if (slot_->thread != this_thread().serial || slot_->process != getpid()) {
+      remove();
+    } else {
+      slot_->set(Slot::kIdle);
+    }
+  }
+  if (slot_ == nullptr && !make()) return false;
+  slot_->interval = interval;
+  start(first);
+  return true;
+}
+
+void Timer::disarm() {
+  if (slot_ == nullptr) return;
+  if (slot_->process != getpid()) return remove();
+  slot_->set(Slot::kIdle);
+  const itimerspec never{};
+  timer_settime(slot_->timer, 0, &never, nullptr);
+  rest();
+}
+
+void Timer::remove() {
+  if (slot_ == nullptr) return;
+  rest();
+  Slot* slot = std::exchange(slot_, nullptr);
+  if (slot->process == getpid()) {
+    slot->set(slot->generation() + 1, Slot::kIdle);
+    timer_delete(slot->timer);
+  } else {
+    // The thread that the parent's handler ran in is not in this process.
+    slot->state = (slot->generation() + 1) * Slot::kPhases + Slot::kIdle;
+  }
+  Slots::give_back(slot, calls_);
+}
+
+bool Timer::armed() const {
+  return slot_ != nullptr &&
+         slot_->state.load(std::memory_order_relaxed) % Slot::kPhases != Slot::kIdle;
+}
+
+void Timer::attend() {
+  if (!armed()) return;
+  if (slot_->thread == this_thread().serial && slot_->process == getpid()) return unblock();
+  const nanoseconds due = slot_->due;
+  const nanoseconds interval = slot_->interval;
+  remove();
+  arm(due - now(), interval);
+}
+
+void Timer::rest() {
+  if (unblocked_in_ == 0) return;
+  ThisThread& self = this_thread();
+  if (std::exchange(unblocked_in_, 0) != self.serial) return;
+  if (--self.timers > 0 || !std::exchange(self.was_blocked, false)) return;
+  const sigset_t signal = signal_set();
+  pthread_sigmask(SIG_BLOCK, &signal, nullptr);
+}
+
+}  // namespace pglite::os
