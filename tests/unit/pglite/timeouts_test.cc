@@ -1,0 +1,75 @@
+// statement_timeout, whatever the calling thread does with signals.
+#include <pthread.h>
+
+#include <csignal>
+#include <thread>
+
+#include "client.h"
+
+namespace pglite::postgres {
+namespace {
+
+constexpr std::string_view kEndless = "SELECT count(*) FROM generate_series(1, 1000000000000)";
+constexpr std::string_view kCanceled = "57014 canceling statement due to statement timeout";
+
+bool is_blocked() {
+  sigset_t mask;
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  return sigismember(&mask, SIGURG) == 1;
+}
+
+TEST(Timeouts, InAThreadThatBlocksTheSignal) {
+  std::thread([] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    auto instance = open_instance();
+    Client client(*instance);
+    client.query("SET statement_timeout = '100ms'");
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(client.value(kEndless), kCanceled);
+      EXPECT_TRUE(is_blocked());
+      // Its timer runs on when the statement has ended.
+      EXPECT_EQ(client.value("SELECT 1"), "1");
+      EXPECT_TRUE(is_blocked());
+    }
+    EXPECT_EQ(client.value("DO $$ BEGIN PERFORM pg_sleep(60); END $$"), kCanceled);
+    instance.reset();
+    EXPECT_TRUE(is_blocked());
+  }).join();
+}
+
+// PostgreSQL leaves its timer running when a statement has ended, and the next one relies on it.
+TEST(Timeouts, WhenTheThreadOfTheLastStatementHasEnded) {
+  auto instance = open_instance();
+  Client client(*instance);
+  for (int i = 0; i < 2; ++i) {
+    std::thread([&] {
+      client.query("SET statement_timeout = '300ms'");
+      EXPECT_EQ(client.value("SELECT 1"), "1");
+    }).join();
+    EXPECT_EQ(client.value(kEndless), kCanceled);
+  }
+}
+
+TEST(Timeouts, TheSignalsHandlerIsGivenBack) {
+  struct sigaction before{};
+  sigaction(SIGURG, nullptr, &before);
+  auto a = open_instance();
+  auto b = open_instance();
+  Client client_a(*a);
+  Client client_b(*b);
+  for (Client* client : {&client_a, &client_b}) {
+    client->query("SET statement_timeout = '50ms'");
+    EXPECT_EQ(client->value(kEndless), kCanceled);
+  }
+  a.reset();
+  EXPECT_EQ(client_b.value(kEndless), kCanceled);
+  b.reset();
+  struct sigaction after{};
+  sigaction(SIGURG, nullptr, &after);
+  EXPECT_EQ(after.sa_handler, before.sa_handler);
+}
+
+}  // namespace
+}  // namespace pglite::postgres
