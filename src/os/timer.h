@@ -33,7 +33,6 @@
 #define PGLITE_OS_TIMER_H_
 
 #include <chrono>
-#include <cstdint>
 
 namespace pglite::os {
 
@@ -82,11 +81,10 @@ class Timer {
   void unblock();
 
   Calls calls_;
+  bool unblocked_ = false;  // in the slot's thread, by this timer
   Function function_;
   void* context_;
   Slot* slot_ = nullptr;  // the system's timer; null: there is none
-  // The thread whose mask was changed; 0: none.
-  std::uint64_t unblocked_in_ = 0;
 };
 
 }  // namespace pglite::os

@@ -361,10 +361,7 @@ void Timer::start(nanoseconds first) {
 
 void Timer::unblock() {
   ThisThread& self = this_thread();
-  if (unblocked_in_ != self.serial) {
-    unblocked_in_ = self.serial;
-    ++self.timers;
-  }
+  if (!std::exchange(unblocked_, true)) ++self.timers;
   const sigset_t signal = signal_set();
   sigset_t before;
   pthread_sigmask(SIG_UNBLOCK, &signal, &before);
@@ -423,9 +420,9 @@ void Timer::attend() {
 }
 
 void Timer::rest() {
-  if (unblocked_in_ == 0) return;
+  if (!std::exchange(unblocked_, false)) return;
   ThisThread& self = this_thread();
-  if (std::exchange(unblocked_in_, 0) != self.serial) return;
+  if (slot_->thread != self.serial) return;
   if (--self.timers > 0 || !std::exchange(self.was_blocked, false)) return;
   const sigset_t signal = signal_set();
   pthread_sigmask(SIG_BLOCK, &signal, nullptr);
