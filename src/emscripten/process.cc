@@ -1,9 +1,16 @@
 #include "emscripten/process.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string_view>
+
+extern "C" {
+extern const char wasm_func_type_i_v[];
+}
 
 namespace pglite::emscripten {
 
@@ -90,6 +97,12 @@ bool Process::bind_main_module(std::string* error) {
   env_.main = instance();
   if (env_.memory == nullptr) env_.memory = main_->memory(env_.main);
   execution_.memory = env_.memory;
+  // Found once, as signal handlers and other threads use it. Memory grows in place.
+  const uint32_t flag = data_address("InterruptPending");
+  const auto bytes = memory().bytes(flag, sizeof(uint32_t));
+  if (flag != 0 && flag % sizeof(uint32_t) == 0 && bytes) {
+    interrupt_flag_ = reinterpret_cast<uint32_t*>(bytes->data());
+  }
   if (env_.table == &table_) return true;
   env_.table = main_->table(env_.main);
   const guest_export* stack_pointer = find_export(*main_, "__stack_pointer");
@@ -182,22 +195,75 @@ uint32_t Process::data_address(const char* name) const {
   return found != nullptr && found->global != nullptr ? *found->global(env_.main) : 0;
 }
 
-uint32_t* Process::interrupt_flag() {
-  const uint32_t address = data_address("InterruptPending");
-  const auto bytes = memory().bytes(address, sizeof(uint32_t));
-  if (address == 0 || address % sizeof(uint32_t) != 0 || !bytes) return nullptr;
-  return reinterpret_cast<uint32_t*>(bytes->data());
+void Process::run(const std::function<void()>& f) {
+  const NoSuspension to_its_end(*this);
+  interrupt_timer.attend();
+  const bool done = execution_.run(f);
+  interrupt_timer.rest();
+  if (done) return;
+  std::fputs("pglite-port: a defect of this program: a guest was suspended in Process::run\n",
+             stderr);
+  std::abort();
+}
+
+std::optional<double> Process::next_timer() const {
+  std::optional<double> next;
+  for (const auto& timer : timers) {
+    if (timer && (!next || *timer < *next)) next = timer;
+  }
+  return next;
 }
 
 void Process::send_signal(int signal) {
-  pending_signal.store(signal);
+  signals.add(signal);
   interrupt(this);
 }
 
 void Process::interrupt(void* process) {
-  if (uint32_t* flag = static_cast<Process*>(process)->interrupt_flag()) {
-    std::atomic_ref(*flag).store(1);
+  uint32_t* const flag = static_cast<Process*>(process)->interrupt_flag_;
+  if (flag != nullptr) std::atomic_ref(*flag).store(1);
+}
+
+// Nothing in these frames needs its destructor: the guest's code may jump away.
+bool Process::deliver_signals() {
+  bool delivered = false;
+  const double now = monotonic_milliseconds();
+  const auto timeout = function<void(uint32_t, double)>("_emscripten_timeout");
+  for (uint32_t which = 0; which < 3; ++which) {
+    std::optional<double>& due = timers[which];
+    if (due && *due <= now) {
+      due.reset();
+      if (timeout) timeout(which, now);  // raises the timer's signal in the guest
+      delivered = true;
+    }
   }
+  if (signals.empty()) return delivered;
+  // struct sigaction: the handler, then mask, flags and restorer.
+  constexpr uint32_t kSigactionSize = 140;
+  const auto sigaction = function<uint32_t(uint32_t, uint32_t, uint32_t)>("sigaction");
+  const auto allocate = function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  if (!sigaction || !allocate) return delivered;
+  while (const int signal = signals.take()) {
+    const uint32_t stack_pointer = *env_.stack_pointer;
+    const uint32_t action = allocate(kSigactionSize);
+    sigaction(static_cast<uint32_t>(signal), 0, action);
+    const auto handler = memory().load(wasm::GuestPtr<uint32_t>{action});
+    *env_.stack_pointer = stack_pointer;
+    const wasm_rt_funcref_t* entry = handler ? table_entry(*handler, wasm_func_type_i_v) : nullptr;
+    if (entry != nullptr) {
+      reinterpret_cast<void (*)(void*, uint32_t)>(entry->func)(entry->module_instance,
+                                                               static_cast<uint32_t>(signal));
+    }
+    delivered = true;
+  }
+  return delivered;
+}
+
+void Process::wait(WaitFor what) {
+  execution_.need_host_stack();
+  if (const auto timer = next_timer()) what.due = std::min(what.due, *timer);
+  Waiter& waiter = config_.waiter != nullptr ? *config_.waiter : sleeping_;
+  waiter.wait(*this, what);
 }
 
 uint32_t Process::grow_table(const wasm_rt_funcref_t& entry, uint32_t count, TableGrowth growth) {

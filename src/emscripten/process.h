@@ -9,7 +9,6 @@
 #ifndef PGLITE_EMSCRIPTEN_PROCESS_H_
 #define PGLITE_EMSCRIPTEN_PROCESS_H_
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -18,9 +17,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "emscripten/process_state.h"
+#include "emscripten/signal_set.h"
+#include "emscripten/waiter.h"
 #include "os/timer.h"
 #include "vfs/descriptor_table.h"
 #include "vfs/filesystem.h"
@@ -94,6 +96,8 @@ struct ProcessConfig {
   // Called when the guest calls a function that no module defines, on the guest stack. If it
   // returns, the guest traps.
   std::function<void(Process&, const char* name)> on_missing_function;
+  // How the guest waits; null: it sleeps (SleepingWaiter). Must outlive the process.
+  Waiter* waiter = nullptr;
   // Diagnostics about the guest that are nobody's output (an abort's message), one line each.
   std::function<void(std::string_view)> log;
 };
@@ -125,12 +129,25 @@ class Process {
   // --- Running guest code ---
 
   wasm::Execution& execution() { return execution_; }
-  // Runs `f` on the guest stack to its end. Where `f` suspends, use execution() directly.
-  void run(const std::function<void()>& f) {
-    interrupt_timer.attend();
-    execution_.run(f);
-    interrupt_timer.rest();
-  }
+  // Runs `f` on the guest stack to its end; a guest that waits in it holds up the caller. The
+  // program is aborted where a task is suspended (Execution::run). `f` may not be suspended: use
+  // execution() for what may.
+  void run(const std::function<void()>& f);
+  // While one lives, nothing that runs in the process may be suspended.
+  class NoSuspension {
+   public:
+    explicit NoSuspension(Process& process)
+        : process_(process), before_(std::exchange(process.may_suspend_, false)) {}
+    ~NoSuspension() { process_.may_suspend_ = before_; }
+    NoSuspension(const NoSuspension&) = delete;
+    NoSuspension& operator=(const NoSuspension&) = delete;
+
+   private:
+    Process& process_;
+    bool before_;
+  };
+  // Whether what runs on the guest stack may be suspended: host functions that wait ask.
+  [[nodiscard]] bool may_suspend() const { return may_suspend_; }
 
   // On the guest stack: calls into the guest; a trap or exit inside ends here, with the guest's own
   // stack pointer as it was before.
@@ -188,6 +205,8 @@ class Process {
 
   // One-shot timers of setitimer, by `which`: when they are due (CLOCK_MONOTONIC, ms).
   std::optional<double> timers[3];
+  // The first of them.
+  [[nodiscard]] std::optional<double> next_timer() const;
   // Sets the interrupt flag when the first of them is due, in the thread that runs the guest. It
   // attends while guest code runs.
   os::Timer interrupt_timer{os::Timer::Calls::kGoOn, interrupt, this};
@@ -196,12 +215,23 @@ class Process {
   // set it calls ProcessInterrupts, and there translate.py has put a call of ours
   // (guest_before_interrupts), which delivers the timers that are due and signals. Null for a guest
   // without. Async-signal-safe.
-  uint32_t* interrupt_flag();
-  // A signal for the guest, delivered when it looks up or waits; 0: none.
-  std::atomic<int> pending_signal = 0;
-  // Makes the guest run its handler of `signal` soon. From any thread, and from signal handlers,
-  // while the process exists.
+  [[nodiscard]] uint32_t* interrupt_flag() const { return interrupt_flag_; }
+
+  // Signals for the guest. It runs its handlers when it looks up (guest_before_interrupts), and
+  // when it waits: first those of the timers that are due, then those of the signals here, the
+  // lowest number first. A signal without a handler is dropped.
+  SignalSet signals;
+  // Adds `signal` to them and makes a computing guest look up. From any thread and from signal
+  // handlers, while the process exists: the caller has to see to that.
   void send_signal(int signal);
+  // Runs the handlers of what is due; whether there was anything. On the guest stack, below a
+  // protected call. A handler may leave by a jump: what is left of the signals stays for the next
+  // time.
+  bool deliver_signals();
+
+  // On the guest stack: lets the waiter wait. `what.due` is when the guest's own wait ends; the
+  // timers are looked at here. The caller then delivers the signals and looks for itself.
+  void wait(WaitFor what);
 
   [[noreturn]] void missing_function(const char* name);
   void log(std::string_view line) {
@@ -283,6 +313,9 @@ class Process {
   uint32_t stack_pointer_ = 0;                    // and its stack pointer
   std::unique_ptr<std::max_align_t[]> instance_;  // of a main module that is not fused
   w2c_env env_{};
+  uint32_t* interrupt_flag_ = nullptr;
+  bool may_suspend_ = true;
+  SleepingWaiter sleeping_;
   bool instantiated_ = false;
   vfs::DescriptorTable descriptors_;
 

@@ -35,62 +35,6 @@ double milliseconds(clockid_t clock) {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-// No sleep is longer than this, so that a signal from another thread is noticed in time.
-constexpr double kLongestSleep = 20;
-
-void sleep_milliseconds(double duration) {
-  timespec time{};
-  time.tv_sec = static_cast<time_t>(duration / 1e3);
-  time.tv_nsec = static_cast<long>((duration - static_cast<double>(time.tv_sec) * 1e3) * 1e6);
-  nanosleep(&time, nullptr);
-}
-
-// Delivers the timers that are due (_emscripten_timeout raises their signal in the guest) and the
-// signal that was sent; true if there was anything. Guest code runs here and may jump away: nothing
-// in these frames needs its destructor.
-bool deliver_signals(Process& process) {
-  bool delivered = false;
-  const double now = milliseconds(CLOCK_MONOTONIC);
-  const auto timeout = process.function<void(uint32_t, double)>("_emscripten_timeout");
-  for (uint32_t which = 0; which < 3; ++which) {
-    std::optional<double>& due = process.timers[which];
-    if (due && *due <= now) {
-      due.reset();
-      if (timeout) timeout(which, now);
-      delivered = true;
-    }
-  }
-  const int signal = process.pending_signal.exchange(0);
-  if (signal == 0) return delivered;
-  // struct sigaction: the handler, then mask, flags and restorer.
-  constexpr uint32_t kSigactionSize = 140;
-  const auto sigaction = process.function<uint32_t(uint32_t, uint32_t, uint32_t)>("sigaction");
-  const auto allocate = process.function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
-  if (!sigaction || !allocate) return delivered;
-  const uint32_t stack_pointer = *process.env().stack_pointer;
-  const uint32_t action = allocate(kSigactionSize);
-  sigaction(static_cast<uint32_t>(signal), 0, action);
-  const auto handler = process.memory().load(GuestPtr<uint32_t>{action});
-  *process.env().stack_pointer = stack_pointer;
-  const wasm_rt_funcref_t* entry =
-      handler ? process.table_entry(*handler, wasm_func_type_i_v) : nullptr;
-  if (entry != nullptr) {
-    reinterpret_cast<void (*)(void*, uint32_t)>(entry->func)(entry->module_instance,
-                                                             static_cast<uint32_t>(signal));
-  }
-  return true;
-}
-
-// Sleeps until `due` (CLOCK_MONOTONIC, ms) or the next timer, but not longer than kLongestSleep.
-void sleep_until(const Process& process, double due) {
-  const double now = milliseconds(CLOCK_MONOTONIC);
-  double wait = std::min(due - now, kLongestSleep);
-  for (const auto& timer : process.timers) {
-    if (timer) wait = std::min(wait, *timer - now);
-  }
-  if (wait > 0) sleep_milliseconds(wait);
-}
-
 void set_guest_errno(Process& process, std::errc error) {
   const uint32_t address = process.function<uint32_t()>("__errno_location")();
   (void)process.memory().store(GuestPtr<uint32_t>{address}, guest_errno(error));
@@ -392,10 +336,7 @@ uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration)
   const double now = milliseconds(CLOCK_MONOTONIC);
   process.timers[which].reset();
   if (duration > 0) process.timers[which] = now + duration;
-  std::optional<double> next;
-  for (const auto& timer : process.timers) {
-    if (timer && (!next || *timer < *next)) next = timer;
-  }
+  const auto next = process.next_timer();
   if (next && process.interrupt_flag() != nullptr) {
     // What the guest says may be more than fits. Where the system has no timer left, the guest is
     // interrupted when it next waits.
@@ -408,7 +349,7 @@ uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration)
 }
 
 void guest_before_interrupts(w2c_env* env) {
-  deliver_signals(Process::of(env));
+  Process::of(env).deliver_signals();
 }
 
 uint64_t guest_wall_clock() {
@@ -431,8 +372,8 @@ uint32_t guest_nanosleep(w2c_env* env, uint32_t request, uint32_t remaining) {
   for (;;) {
     const double left = due - milliseconds(CLOCK_MONOTONIC);
     if (left <= 0) return 0;
-    sleep_until(process, due);
-    if (!deliver_signals(process)) continue;
+    process.wait({.what = WaitFor::What::kTime, .due = due});
+    if (!process.deliver_signals()) continue;
     if (remaining != 0) {
       const double rest = std::max(due - milliseconds(CLOCK_MONOTONIC), 0.0);
       const auto whole = static_cast<int64_t>(rest / 1e3);
@@ -456,10 +397,11 @@ uint32_t guest_wait_latch(w2c_env* env, uint32_t latch, uint32_t events, uint32_
   const bool endless = !(events & kTimeout) || static_cast<int32_t>(timeout) < 0;
   const double due = milliseconds(CLOCK_MONOTONIC) + timeout;
   while (!is_set()) {
-    const double now = milliseconds(CLOCK_MONOTONIC);
-    if (!endless && now >= due) return 0;
-    sleep_until(process, endless ? now + kLongestSleep : due);
-    deliver_signals(process);
+    if (!endless && milliseconds(CLOCK_MONOTONIC) >= due) return 0;
+    process.wait({.what = WaitFor::What::kLatch,
+                  .due = endless ? WaitFor::kNoEnd : due,
+                  .latch = {(events & kLatchSet) ? latch : 0}});
+    process.deliver_signals();
   }
   return timeout;
 }
@@ -514,8 +456,8 @@ uint32_t w2c_env_0x5F_syscall_poll(w2c_env* env, uint32_t entries, uint32_t coun
     const bool endless = static_cast<int32_t>(timeout) < 0;
     const double wait = endless ? kLongestWait : start + timeout - now;
     if (wait <= 0) return 0;
-    sleep_until(process, now + wait);
-    deliver_signals(process);
+    process.wait({.what = WaitFor::What::kFiles, .due = now + wait});
+    process.deliver_signals();
     if (endless && milliseconds(CLOCK_MONOTONIC) - start >= kLongestWait) return 0;
   }
 }

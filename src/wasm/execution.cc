@@ -136,13 +136,18 @@ Execution* Execution::current() {
   return current_execution;
 }
 
+void Execution::misused(const char* how) {
+  std::fprintf(stderr, "pglite-port: a defect of this program: %s\n", how);
+  std::abort();
+}
+
 bool Execution::run(const std::function<void()>& task) {
+  if (suspended()) misused("a task was to replace one that is suspended");
+  if (running_) misused("a task was to replace one that runs");
   task_ = &task;
-  // A task that was suspended and is never resumed has left its frames behind: start over at the
-  // top of the stack.
+  // The last task may have left a target behind in its frames.
   innermost_ = nullptr;
   invoke_target = nullptr;
-  suspended_ = false;
   const auto entry = [](boost::context::detail::transfer_t from) {
     auto* self = static_cast<Execution*>(from.data);
     self->caller_ = from.fctx;
@@ -172,14 +177,25 @@ bool Execution::run(const std::function<void()>& task) {
 }
 
 bool Execution::resume() {
-  suspended_ = false;
+  if (!suspended()) misused("a task was to go on that is not suspended");
+  suspension_.reset();
   return switch_in();
+}
+
+void Execution::abandon() {
+  if (!suspended()) return;
+  // The frames stay where they are; the next task starts over them, at the top of the stack.
+  suspension_.reset();
+  task_ = nullptr;
+  innermost_ = nullptr;
+  invoke_target = nullptr;
 }
 
 bool Execution::switch_in() {
   TrapSignals::install();
   Execution* outer = current_execution;
   current_execution = this;
+  running_ = true;
 #ifdef PGLITE_ASAN
   void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
@@ -193,11 +209,12 @@ bool Execution::switch_in() {
   __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
 #endif
   current_execution = outer;
-  return !suspended_;
+  running_ = false;
+  return !suspended();
 }
 
-void Execution::suspend() {
-  suspended_ = true;
+void Execution::suspend(Suspension reason) {
+  suspension_ = reason;
 #ifdef PGLITE_ASAN
   void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, caller_stack_, caller_stack_size_or_fiber_);

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -39,6 +40,14 @@ struct Outcome {
   }
 };
 
+// Why a guest gave control back before its task was done: what has to happen before it goes on.
+enum class Suspension {
+  kInput,  // the client has to send something: COPY FROM STDIN, or an answer that pg_dump expects
+  kWait,   // a latch, a point in time, a descriptor (emscripten::Waiter)
+  kYield,  // nothing; others shall have their turn
+};
+
+// Not thread-safe. A suspended one may be resumed on another thread than it was started on.
 class Execution {
  public:
   static constexpr size_t kStackSize = size_t{256} << 20;
@@ -52,14 +61,26 @@ class Execution {
   Execution& operator=(const Execution&) = delete;
 
   // Runs `task` on the guest stack until it returns (true) or suspends (false). `task` must not
-  // let an exception escape, and must live until it has returned.
+  // let an exception escape, and must live until it has returned. The stack holds one task: while
+  // one runs or is suspended, calling this is a mistake of the host that would lose it, and the
+  // program is aborted with a message. Who may meet a suspended task asks suspended() first.
   bool run(const std::function<void()>& task);
-  // Continues a suspended task; results as run().
+  // Continues the suspended task; results as run(). Without one the program is aborted, too.
   bool resume();
-  [[nodiscard]] bool suspended() const { return suspended_; }
+  // Drops the suspended task, if there is one: it does not go on, and no destructor of its frames
+  // runs. The guest's memory is as the task left it, in the middle of something, so that the guest
+  // is good for nothing but to be destroyed, unless the host knows better. The destructor does the
+  // same.
+  void abandon();
 
-  // On the guest stack: gives control back to run() or resume(), and returns when resumed.
-  void suspend();
+  [[nodiscard]] bool suspended() const { return suspension_.has_value(); }
+  // Why the task is suspended; nullopt if it is not.
+  [[nodiscard]] std::optional<Suspension> suspension() const { return suspension_; }
+
+  // On the guest stack: gives control back to run() or resume(), and returns when resumed. As the
+  // task may be abandoned, no frame of the host between here and run() may need its destructor,
+  // unless what it owns may be lost.
+  void suspend(Suspension reason);
 
   // On the guest stack: calls `f` so that a trap or exit inside it ends here.
   template <class F>
@@ -121,6 +142,8 @@ class Execution {
     invoke_target = point.outer_target;
   }
   bool switch_in();
+  // Aborts the program: the host has used this object wrongly.
+  [[noreturn]] static void misused(const char* how);
 
   std::span<std::byte> stack_;  // with the guard region at its low end
   void* context_ = nullptr;     // where the guest stack stands while it does not run
@@ -130,7 +153,8 @@ class Execution {
   // stack to go back to, and the one for the guest's.
   [[maybe_unused]] const void* caller_stack_ = nullptr;
   [[maybe_unused]] size_t caller_stack_size_or_fiber_ = 0;
-  bool suspended_ = false;
+  bool running_ = false;  // a task is on the stack and not suspended
+  std::optional<Suspension> suspension_;
   RecoveryPoint* innermost_ = nullptr;
   Outcome pending_;
 };

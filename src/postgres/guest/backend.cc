@@ -6,7 +6,8 @@
 // the turn by exit(100).
 //
 // A turn that asks for input when the request is used up is in COPY FROM STDIN. It is suspended
-// there, on its own stack, and goes on with the next request.
+// there, on its own stack, and goes on with the next request. A turn that waits for something else
+// is suspended where the waiter does so, and goes on by resume().
 #include "postgres/guest/backend.h"
 
 #include <unistd.h>
@@ -25,6 +26,8 @@ namespace {
 constexpr int kExitAlive = 99;      // main has set up the backend and returns to us
 constexpr int kExitLongJump = 100;  // an error was thrown to the top level
 constexpr int kExitFatal = 1;       // after a FATAL error and an orderly shutdown
+
+constexpr int kCancelSignal = 2;  // SIGINT: StatementCancelHandler
 
 // The names of our callbacks in snapshots.
 constexpr std::string_view kReadInput = "read_input";
@@ -45,7 +48,7 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
   std::unique_ptr<Backend> backend = make(config);
   Status status = make_postgres_process(config.filesystem,
                                         postgres_environment(config.username, config.database),
-                                        config.log, &backend->process_);
+                                        config.log, &backend->process_, config.waiter);
   if (status.ok()) status = backend->boot(config);
   if (status.ok()) *out = std::move(backend);
   return status;
@@ -55,10 +58,12 @@ Status Backend::restore(const BackendConfig& config, std::string_view state,
                         const emscripten::PageSource& pages, std::unique_ptr<Backend>* out) {
   std::unique_ptr<Backend> backend = make(config);
   emscripten::RestoreError error;
+  emscripten::ProcessConfig process = postgres_process_config(
+      config.filesystem, postgres_environment(config.username, config.database), config.log);
+  process.waiter = config.waiter;
   backend->process_ = emscripten::Process::restore(
-      postgres_process_config(config.filesystem,
-                              postgres_environment(config.username, config.database), config.log),
-      state, pages, [&](std::string_view name) { return backend->callback(name); }, &error);
+      std::move(process), state, pages,
+      [&](std::string_view name) { return backend->callback(name); }, &error);
   if (backend->process_ == nullptr) {
     return error.is_damaged ? Status::incompatible(error.message)
                             : Status::engine_gone(error.message);
@@ -71,6 +76,7 @@ Status Backend::restore(const BackendConfig& config, std::string_view state,
 Status Backend::save(std::string* state) {
   if (!failure_.empty()) return Status::engine_gone(failure_);
   if (waiting_for_input()) return Status::invalid_argument("a COPY is under way");
+  if (suspension()) return Status::invalid_argument("a request is under way");
   std::string error;
   if (!process_->save(state, &error)) return Status::invalid_argument(error);
   return {};
@@ -137,8 +143,10 @@ Status Backend::boot(const BackendConfig& config) {
 uint32_t Backend::read_input(void* context, uint32_t buffer, uint32_t size) {
   auto& self = *static_cast<Backend*>(context);
   self.process_->execution().need_host_stack();
-  // Without a request there is nobody who could send more: the end of the input.
-  if (self.input_.empty() && self.sink_ != nullptr) self.process_->execution().suspend();
+  // Without a request of a client there is nobody who could send more: the end of the input.
+  if (self.input_.empty() && self.sink_ != nullptr && self.process_->may_suspend()) {
+    self.process_->execution().suspend(wasm::Suspension::kInput);
+  }
   const auto target = self.process_->memory().bytes(buffer, size);
   if (!target) return 0;
   const size_t count = std::min<size_t>(size, self.input_.size());
@@ -263,15 +271,12 @@ void Backend::work_messages() {
   if (!outcome.returned()) fail(outcome, "the end of a request");
 }
 
-Status Backend::run_to_pause(bool resume) {
+Status Backend::run_to_pause() {
+  wasm::Execution& execution = process_->execution();
   process_->interrupt_timer.attend();
-  if (resume) {
-    process_->execution().resume();
-  } else {
-    process_->execution().run(work_task_);
-  }
+  const bool done = execution.suspended() ? execution.resume() : execution.run(work_task_);
   process_->interrupt_timer.rest();
-  sink_ = nullptr;
+  if (done || waiting_for_input()) sink_ = nullptr;
   return failure();
 }
 
@@ -281,18 +286,15 @@ Status Backend::failure() const {
 }
 
 std::optional<Clock::time_point> Backend::next_timer() const {
-  if (!failure_.empty() || waiting_for_input()) return std::nullopt;
-  std::optional<double> next;
-  for (const auto& timer : process_->timers) {
-    if (timer && (!next || *timer < *next)) next = timer;
-  }
+  if (!failure_.empty() || suspension()) return std::nullopt;
+  const std::optional<double> next = process_->next_timer();
   if (!next) return std::nullopt;
   const std::chrono::duration<double, std::milli> since_boot(*next);
   return Clock::time_point(std::chrono::ceil<Clock::duration>(since_boot));
 }
 
 Status Backend::deliver_timers(const ResponseSink& sink) {
-  if (!failure_.empty() || waiting_for_input()) return failure();
+  if (!failure_.empty() || suspension()) return failure();
   forget_cancel();
   std::string said;
   collected_ = &said;
@@ -320,20 +322,35 @@ Status Backend::deliver_timers(const ResponseSink& sink) {
 
 Status Backend::exec(std::string_view request, const ResponseSink& sink) {
   if (!failure_.empty()) return failure();
+  if (suspension() && !waiting_for_input()) {
+    return Status::invalid_argument("another request is under way");
+  }
   if (request.empty()) return {};
   input_ = request;
   sink_ = &sink;
-  return run_to_pause(waiting_for_input());
+  return run_to_pause();
+}
+
+Status Backend::resume() {
+  if (!failure_.empty()) return failure();
+  if (!suspension() || waiting_for_input()) {
+    return Status::invalid_argument("no request is under way");
+  }
+  return run_to_pause();
+}
+
+Status Backend::exec_to_end(std::string_view request, const ResponseSink& sink) {
+  const emscripten::Process::NoSuspension to_its_end(*process_);
+  return exec(request, sink);
 }
 
 void Backend::cancel() {
-  constexpr int kInterruptSignal = 2;  // SIGINT: StatementCancelHandler
-  process_->send_signal(kInterruptSignal);
+  process_->send_signal(kCancelSignal);
 }
 
 void Backend::forget_cancel() {
-  if (waiting_for_input()) return;
-  process_->pending_signal = 0;
+  if (suspension()) return;
+  process_->signals.remove(kCancelSignal);
   (void)process_->memory().store(wasm::GuestPtr<uint32_t>{query_cancel_pending_}, 0);
 }
 
@@ -343,11 +360,14 @@ Status Backend::stop() {
   if (waiting_for_input()) {
     // A COPY whose client went away: PostgreSQL sees the end of its input and gives the
     // transaction up.
-    Status status = run_to_pause(true);
+    const emscripten::Process::NoSuspension to_its_end(*process_);
+    Status status = run_to_pause();
     if (trapped_) return status;
     if (session_ended_) return {};
     failure_.clear();
   }
+  if (suspension()) return Status::invalid_argument("a request is under way");
+  forget_cancel();
   emscripten::Process& process = *process_;
   wasm::Outcome outcome;
   process.run([&] {

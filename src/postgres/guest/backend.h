@@ -31,6 +31,8 @@ struct BackendConfig {
   // Where whoever receives the server log (guest_tree.h) keeps the last of final_words(), for the
   // messages of failures; may be null. Must outlive the backend.
   const std::string* last_fatal = nullptr;
+  // How PostgreSQL waits (emscripten::ProcessConfig); null: it sleeps. Must outlive the backend.
+  emscripten::Waiter* waiter = nullptr;
 };
 
 // The part of a line of the server log that says why the server ends: a FATAL or PANIC message, or
@@ -51,30 +53,45 @@ class Backend {
   Status save(std::string* state);
   emscripten::Process& process() { return *process_; }
 
-  // As Instance::exec_protocol. `request` must be whole messages.
+  // As Instance::exec_protocol. `request` must be whole messages. Where the waiter suspends, exec
+  // returns (ok) in the middle of the request: suspension() says so, `request` and `sink` must live
+  // on, and resume() goes on with it. kInvalidArgument: another request is in the middle.
   Status exec(std::string_view request, const ResponseSink& sink);
+  // Goes on with a request that is suspended for another reason than kInput; results as exec().
+  // kInvalidArgument: there is none.
+  Status resume();
+  // As exec(), for requests of the host's own: they are not suspended. The waiter holds up the
+  // thread, and for COPY FROM STDIN the input is at its end.
+  Status exec_to_end(std::string_view request, const ResponseSink& sink);
 
   // As Instance::cancel.
   void cancel();
-  // Drops a cancel that came too late for what ran. Not in the middle of a COPY, which goes on.
+  // Drops a cancel that came too late for what ran. Not in the middle of a request, which goes on.
+  // Other signals stay.
   void forget_cancel();
 
-  // When the first of PostgreSQL's own timers is due that may interrupt an idle session. None while
-  // COPY FROM STDIN waits: PostgreSQL does not interrupt the reading of a message.
+  // When the first of PostgreSQL's own timers is due that may interrupt an idle session. None in
+  // the middle of a request. There COPY FROM STDIN may wait: PostgreSQL does not interrupt the
+  // reading of a message.
   [[nodiscard]] std::optional<Clock::time_point> next_timer() const;
   // Lets PostgreSQL act on the timers that are due. As Instance::idle.
   Status deliver_timers(const ResponseSink& sink);
 
   // Ends the session and runs PostgreSQL's exit functions: the shutdown checkpoint. After it, and
-  // after kEngineGone, nothing else may be called.
+  // after kEngineGone, nothing else may be called. A COPY FROM STDIN that waits is given up;
+  // kInvalidArgument, and nothing was done: a request is suspended for another reason.
   Status stop();
 
   // True while COPY FROM STDIN waits for the client's data.
-  [[nodiscard]] bool waiting_for_input() const { return process_->execution().suspended(); }
+  [[nodiscard]] bool waiting_for_input() const { return suspension() == wasm::Suspension::kInput; }
+  // Why the request is not done yet; nullopt: none is in the middle.
+  [[nodiscard]] std::optional<wasm::Suspension> suspension() const {
+    return process_->execution().suspension();
+  }
 
   // True where the last answer ended in a ReadyForQuery outside of a transaction: the backend would
   // do nothing but wait for a request.
-  [[nodiscard]] bool at_rest() const { return ready_ && failure_.empty() && !waiting_for_input(); }
+  [[nodiscard]] bool at_rest() const { return ready_ && failure_.empty() && !suspension(); }
 
  private:
   Backend() = default;
@@ -99,7 +116,8 @@ class Backend {
   [[nodiscard]] std::string reason_for(const wasm::Outcome& outcome) const;
   // Keeps the first thing that makes it impossible to go on.
   void fail(const wasm::Outcome& outcome, const char* where);
-  Status run_to_pause(bool resume);
+  // Goes on with what is suspended, or begins with the current request.
+  Status run_to_pause();
   [[nodiscard]] Status failure() const;
 
   std::unique_ptr<emscripten::Process> process_;

@@ -155,10 +155,11 @@ emscripten::Callback postgres_callback(std::string_view setter, std::unique_ptr<
 Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
                              std::vector<std::string> environment,
                              std::function<void(std::string_view)> log,
-                             std::unique_ptr<Process>* out) {
+                             std::unique_ptr<Process>* out, emscripten::Waiter* waiter) {
   std::string error;
   emscripten::ProcessConfig config =
       postgres_process_config(std::move(filesystem), std::move(environment), std::move(log));
+  config.waiter = waiter;
   Status status = descriptor_limit(&config.descriptor_limit);
   if (!status.ok()) return status;
   *out = Process::create(std::move(config), &error);

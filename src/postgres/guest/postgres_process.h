@@ -22,7 +22,8 @@ std::vector<std::string> postgres_environment(std::string_view username, std::st
 Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
                              std::vector<std::string> environment,
                              std::function<void(std::string_view)> log,
-                             std::unique_ptr<emscripten::Process>* out);
+                             std::unique_ptr<emscripten::Process>* out,
+                             emscripten::Waiter* waiter = nullptr);
 
 // How a guest that did not return as it should have ended, for a message.
 std::string describe(const wasm::Outcome& outcome);

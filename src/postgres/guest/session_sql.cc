@@ -48,7 +48,7 @@ Status run_messages(Backend& backend, std::string_view messages, SqlResult* resu
       }
     });
   };
-  const Status status = backend.exec(messages, sink);
+  const Status status = backend.exec_to_end(messages, sink);
   return status.ok() ? error : status;
 }
 

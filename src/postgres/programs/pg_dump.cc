@@ -170,7 +170,9 @@ void PgDump::work() {
 uint32_t PgDump::receive(void* context, uint32_t buffer, uint32_t size) {
   auto& self = *static_cast<PgDump*>(context);
   self.process_->execution().need_host_stack();
-  if (self.received_.empty() && !self.hung_up_) self.process_->execution().suspend();
+  if (self.received_.empty() && !self.hung_up_) {
+    self.process_->execution().suspend(wasm::Suspension::kInput);
+  }
   const auto target = self.process_->memory().bytes(buffer, size);
   if (!target) return kFailed;
   const size_t count = std::min<size_t>(size, self.received_.size() - self.received_begin_);

@@ -78,7 +78,9 @@ TEST_F(SystemImportsTest, PollSaysWhatIsReady) {
   const auto poll = [&](uint32_t timeout) {
     put(reader, 400);
     put(uint32_t{1}, 404);  // events = POLLIN, revents = 0
-    return w2c_env_0x5F_syscall_poll(env(), scratch + 400, 1, timeout);
+    uint32_t ready = 0;
+    on_guest_stack([&] { ready = w2c_env_0x5F_syscall_poll(env(), scratch + 400, 1, timeout); });
+    return ready;
   };
   EXPECT_EQ(poll(0), 0U);
   const auto start = std::chrono::steady_clock::now();

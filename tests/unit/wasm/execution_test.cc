@@ -208,7 +208,7 @@ TEST(Execution, SuspendsAndResumes) {
   const std::function<void()> task = [&] {
     for (int i = 0; i < 3; ++i) {
       order.push_back(i);
-      execution.suspend();
+      execution.suspend(Suspension::kYield);
     }
     order.push_back(3);
   };
@@ -229,7 +229,7 @@ TEST(Execution, ProtectedFramesSurviveASuspension) {
   Outcome outcome;
   const std::function<void()> task = [&] {
     outcome = execution.protect([&] {
-      execution.suspend();
+      execution.suspend(Suspension::kYield);
       execution.exit(5);
     });
   };
@@ -245,7 +245,7 @@ TEST(Execution, IsResumedOnAnotherThread) {
   Outcome outcome;
   const std::function<void()> task = [&] {
     outcome = execution.protect([&] {
-      execution.suspend();
+      execution.suspend(Suspension::kYield);
       EXPECT_EQ(Execution::current(), &execution);
       memory.get()->data[WASM_DEFAULT_PAGE_SIZE] = 1;
     });
@@ -255,19 +255,80 @@ TEST(Execution, IsResumedOnAnotherThread) {
   EXPECT_EQ(outcome.kind, Outcome::Kind::kTrapped);
 }
 
+TEST(Execution, ASuspensionHasAReason) {
+  Execution execution;
+  const std::vector<Suspension> reasons = {Suspension::kInput, Suspension::kWait,
+                                           Suspension::kYield};
+  const std::function<void()> task = [&] {
+    for (const Suspension reason : reasons) {
+      EXPECT_EQ(execution.suspension(), std::nullopt);
+      execution.suspend(reason);
+    }
+  };
+  EXPECT_EQ(execution.suspension(), std::nullopt);
+  bool ended = execution.run(task);
+  for (const Suspension reason : reasons) {
+    EXPECT_FALSE(ended);
+    EXPECT_EQ(execution.suspension(), reason);
+    ended = execution.resume();
+  }
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(execution.suspension(), std::nullopt);
+}
+
 TEST(Execution, AnAbandonedTaskIsReplaced) {
   Execution execution;
+  execution.abandon();  // nothing
   const std::function<void()> first = [&] {
     execution.protect([&] {
-      execution.suspend();
+      execution.suspend(Suspension::kWait);
       ADD_FAILURE();
     });
   };
   EXPECT_FALSE(execution.run(first));
+  execution.abandon();
+  EXPECT_FALSE(execution.suspended());
   bool ran = false;
   EXPECT_TRUE(execution.run([&] { ran = true; }));
   EXPECT_TRUE(ran);
-  EXPECT_FALSE(execution.suspended());
+  // Traps end where they should, not in the frames that are gone.
+  EXPECT_TRUE(run_protected(execution, [&] { execution.exit(4); }).exited(4));
+}
+
+TEST(Execution, ASuspendedTaskGoesWithIt) {
+  Execution execution;
+  const std::function<void()> task = [&] {
+    execution.suspend(Suspension::kInput);
+    ADD_FAILURE();
+  };
+  EXPECT_FALSE(execution.run(task));
+}
+
+// A task must not get lost unnoticed.
+TEST(ExecutionDeathTest, ASuspendedTaskIsNotReplaced) {
+  Execution execution;
+  int steps = 0;
+  const std::function<void()> task = [&] {
+    ++steps;
+    execution.suspend(Suspension::kInput);
+    ++steps;
+  };
+  EXPECT_FALSE(execution.run(task));
+  EXPECT_DEATH(execution.run([] {}), "replace one that is suspended");
+  EXPECT_TRUE(execution.resume());
+  EXPECT_EQ(steps, 2);
+}
+
+TEST(ExecutionDeathTest, ATaskThatRunsIsNotReplaced) {
+  Execution execution;
+  EXPECT_DEATH(execution.run([&] { execution.run([] {}); }), "replace one that runs");
+}
+
+TEST(ExecutionDeathTest, OnlyWhatIsSuspendedGoesOn) {
+  Execution execution;
+  EXPECT_DEATH(execution.resume(), "not suspended");
+  execution.run([] {});
+  EXPECT_DEATH(execution.resume(), "not suspended");
 }
 
 TEST(Execution, OneRunsAnother) {
@@ -295,7 +356,7 @@ TEST(Execution, SuspensionsOfTwoInterleave) {
     return [&, name] {
       for (int i = 0; i < 3; ++i) {
         order += name;
-        execution.suspend();
+        execution.suspend(Suspension::kYield);
       }
     };
   };
@@ -338,7 +399,7 @@ TEST(Execution, WorksInAForkedChild) {
   execution.memory = memory.get();
   const std::function<void()> task = [&] {
     execution.protect([&] {
-      execution.suspend();
+      execution.suspend(Suspension::kYield);
       memory.get()->data[WASM_DEFAULT_PAGE_SIZE] = 1;
     });
   };

@@ -1,0 +1,24 @@
+#include "emscripten/waiter.h"
+
+#include <algorithm>
+#include <ctime>
+
+namespace pglite::emscripten {
+
+double monotonic_milliseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+void SleepingWaiter::wait(Process& /*process*/, const WaitFor& what) {
+  constexpr double kLongest = 20;
+  const double duration = std::min(what.due - monotonic_milliseconds(), kLongest);
+  if (duration <= 0) return;
+  timespec time{};
+  time.tv_nsec = static_cast<long>(duration * 1e6);
+  // An interruption ends it early, which is allowed.
+  nanosleep(&time, nullptr);
+}
+
+}  // namespace pglite::emscripten
