@@ -96,7 +96,6 @@ void Process::place_main_module() {
 bool Process::bind_main_module(std::string* error) {
   env_.main = instance();
   if (env_.memory == nullptr) env_.memory = main_->memory(env_.main);
-  execution_.memory = env_.memory;
   // Found once, as signal handlers and other threads use it. Memory grows in place.
   const uint32_t flag = data_address("InterruptPending");
   const auto bytes = memory().bytes(flag, sizeof(uint32_t));
@@ -121,7 +120,10 @@ Process::Process(ProcessConfig config)
   if (main_->memory_max_pages != 0) {
     memory_.emplace(main_->memory_min_pages, main_->memory_max_pages);
     env_.memory = memory_->get();
+  } else {
+    memory_.emplace();
   }
+  execution_.memory = &*memory_;
   if (!main_->fused) {
     instance_ =
         std::make_unique<std::max_align_t[]>(main_->instance_size / sizeof(std::max_align_t) + 1);
@@ -129,7 +131,6 @@ Process::Process(ProcessConfig config)
   env_.process = this;
   env_.invoke_target = &execution_.invoke_target;
   env_.got = got_.data();
-  execution_.memory = env_.memory;
 }
 
 Process::~Process() {

@@ -69,9 +69,9 @@ struct Callback {
 class PageSource {
  public:
   virtual ~PageSource() = default;
-  // Puts the snapshot's pages into `memory`, which is zero and large enough. Copy-on-write where
-  // the source can be mapped.
-  virtual bool fill(wasm_rt_memory_t& memory) const = 0;
+  // Puts the snapshot's pages into `memory`, which is zero and large enough; through its map_file()
+  // where the source can be mapped.
+  virtual bool fill(wasm::LinearMemory& memory) const = 0;
 };
 
 // Why a process could not be restored.
@@ -192,6 +192,8 @@ class Process {
 
   [[nodiscard]] wasm::GuestMemory memory() const { return wasm::GuestMemory(env_.memory); }
   [[nodiscard]] wasm_rt_memory_t* linear_memory() const { return env_.memory; }
+  // The owner of it, for mapping into it.
+  wasm::LinearMemory& memory_owner() { return *memory_; }
   [[nodiscard]] w2c_env& env() { return env_; }
   vfs::FileSystem& filesystem() { return *config_.filesystem; }
   [[nodiscard]] bool has_sockets() const { return config_.has_sockets; }
@@ -308,8 +310,10 @@ class Process {
   ProcessConfig config_;
   const guest_module* main_;
   wasm::Execution execution_;
-  std::optional<wasm::LinearMemory> memory_;      // where the main module imports its memory
-  wasm_rt_funcref_table_t table_{};               // where it imports its table
+  // The main module's memory. Where the module owns one, it gets it from here when it is
+  // instantiated.
+  std::optional<wasm::LinearMemory> memory_;
+  wasm_rt_funcref_table_t table_{};               // where the main module imports its table
   uint32_t stack_pointer_ = 0;                    // and its stack pointer
   std::unique_ptr<std::max_align_t[]> instance_;  // of a main module that is not fused
   w2c_env env_{};

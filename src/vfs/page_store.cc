@@ -1,9 +1,9 @@
 #include "vfs/page_store.h"
 
-#include <sys/mman.h>
-
 #include <bitset>
 #include <new>
+
+#include "os/virtual_memory.h"
 
 namespace pglite::vfs {
 
@@ -47,14 +47,12 @@ void PageStore::List::remove(Block* block) {
 PageStore::Block* PageStore::map_block() {
   static_assert(sizeof(Block) <= kPageSize);
   // Twice as much, of which the part that is aligned stays.
-  void* start =
-      mmap(nullptr, 2 * kBlockSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (start == MAP_FAILED) return nullptr;
-  auto* bytes = static_cast<std::byte*>(start);
+  std::byte* bytes = os::allocate_pages(2 * kBlockSize);
+  if (bytes == nullptr) return nullptr;
   const size_t beyond = reinterpret_cast<uintptr_t>(bytes) % kBlockSize;
   const size_t before = beyond == 0 ? 0 : kBlockSize - beyond;
-  if (before != 0) munmap(bytes, before);
-  munmap(bytes + before + kBlockSize, kBlockSize - before);
+  if (before != 0) os::unmap(bytes, before);
+  os::unmap(bytes + before + kBlockSize, kBlockSize - before);
   return new (bytes + before) Block;
 }
 
@@ -62,7 +60,7 @@ PageStore::~PageStore() {
   while (empty_.first != nullptr) {
     Block* block = empty_.first;
     empty_.remove(block);
-    munmap(block, kBlockSize);
+    os::unmap(block, kBlockSize);
   }
 }
 
@@ -94,7 +92,7 @@ void PageStore::release_free_pages(Block& block) {
   for (size_t begin = 0; begin < Block::kPages;) {
     size_t end = begin;
     while (end < Block::kPages && block.kept.test(end)) ++end;
-    if (end > begin) madvise(block.page(begin), (end - begin) * kPageSize, MADV_DONTNEED);
+    if (end > begin) os::give_back_memory(block.page(begin), (end - begin) * kPageSize);
     begin = end + 1;
   }
   kept_ -= block.kept.count();
@@ -118,7 +116,7 @@ void PageStore::give_back(const std::byte* page) {
   // One that has little memory is not worth being kept.
   if (too_many || block->kept.count() < Block::kPages / 2) {
     kept_ -= block->kept.count();
-    munmap(block, kBlockSize);
+    os::unmap(block, kBlockSize);
   } else {
     empty_.add(block);
   }

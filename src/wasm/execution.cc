@@ -1,7 +1,6 @@
 #include "wasm/execution.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 
 #include <array>
 #include <boost/context/detail/fcontext.hpp>
@@ -12,6 +11,7 @@
 #include <mutex>
 #include <new>
 
+#include "os/virtual_memory.h"
 #include "wasm/linear_memory.h"
 
 #if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
@@ -93,7 +93,8 @@ struct TrapSignals {
       if (address >= guard.data() && address < guard.data() + guard.size()) {
         execution->trap("call stack exhausted");
       }
-      if (const wasm_rt_memory_t* memory = execution->memory) {
+      const LinearMemory* linear = execution->memory;
+      if (const wasm_rt_memory_t* memory = linear == nullptr ? nullptr : linear->get()) {
         const auto* base = reinterpret_cast<const std::byte*>(memory->data);
         if (address >= base && address < base + LinearMemory::kReservation) {
           execution->trap("out of bounds memory access", address - base);
@@ -115,12 +116,11 @@ struct TrapSignals {
 
 Execution::Execution() {
   TrapSignals::install();
-  void* stack = mmap(nullptr, kStackSize + kGuardSize, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) throw std::bad_alloc();
-  stack_ = {static_cast<std::byte*>(stack), kStackSize + kGuardSize};
-  if (mprotect(stack, kGuardSize, PROT_NONE) != 0) {
-    munmap(stack, stack_.size());
+  std::byte* const stack = os::allocate_pages(kStackSize + kGuardSize);
+  if (stack == nullptr) throw std::bad_alloc();
+  stack_ = {stack, kStackSize + kGuardSize};
+  if (!os::make_inaccessible(stack, kGuardSize)) {
+    os::unmap(stack, stack_.size());
     throw std::bad_alloc();
   }
 }
@@ -129,7 +129,7 @@ Execution::~Execution() {
 #ifdef PGLITE_TSAN
   destroy_fiber(caller_stack_size_or_fiber_);
 #endif
-  munmap(stack_.data(), stack_.size());
+  os::unmap(stack_.data(), stack_.size());
 }
 
 Execution* Execution::current() {

@@ -40,6 +40,8 @@ struct Outcome {
   }
 };
 
+class LinearMemory;
+
 // Why a guest gave control back before its task was done: what has to happen before it goes on.
 enum class Suspension {
   kInput,  // the client has to send something: COPY FROM STDIN, or an answer that pg_dump expects
@@ -106,7 +108,7 @@ class Execution {
   [[noreturn]] void trap(const char* message, uint64_t address = 0);
 
   // The linear memory of the code that runs here: a fault in its reservation is a trap.
-  const wasm_rt_memory_t* memory = nullptr;
+  LinearMemory* memory = nullptr;
 
   // The innermost JumpTarget of the guest's own setjmp (emscripten::invoke keeps it, by way of
   // w2c_env::invoke_target). It hangs

@@ -1,13 +1,13 @@
 // LinearMemory, and the part of wasm-rt.h that translated code calls: memories, tables, traps.
 #include "wasm/linear_memory.h"
 
-#include <sys/mman.h>
-
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
+#include "os/virtual_memory.h"
 #include "wasm/execution.h"
 #include "wasm/guest_module.h"
 
@@ -21,36 +21,7 @@ constexpr uint64_t kMaxTableElements = GUEST_TABLE_CAPACITY;
 constexpr uint64_t kTableSize = GUEST_TABLE_SIZE;
 
 constexpr uint64_t kInFront = GUEST_TABLE_SIZE + GUEST_INSTANCE_SIZE;
-
-void* reserve(uint64_t size) {
-  void* memory = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return memory == MAP_FAILED ? nullptr : memory;
-}
-
-bool make_accessible(void* start, uint64_t size) {
-  return size == 0 || mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
-}
-
-bool allocate(wasm_rt_memory_t* memory, uint64_t min_pages, uint64_t max_pages) {
-  void* data = reserve(kInFront + LinearMemory::kReservation);
-  if (data == nullptr) return false;
-  const uint64_t size = min_pages * WASM_DEFAULT_PAGE_SIZE;
-  if (!make_accessible(data, kInFront + size)) {
-    munmap(data, kInFront + LinearMemory::kReservation);
-    return false;
-  }
-  // A system that gives huge pages to everybody would make an idle instance twice its size.
-  madvise(data, kInFront + LinearMemory::kReservation, MADV_NOHUGEPAGE);
-  *memory = {};
-  memory->data = static_cast<uint8_t*>(data) + kInFront;
-  memory->data_end = memory->data + LinearMemory::kReservation;
-  memory->page_size = WASM_DEFAULT_PAGE_SIZE;
-  memory->pages = min_pages;
-  memory->max_pages = max_pages;
-  memory->size = size;
-  memory->is64 = false;
-  return true;
-}
+constexpr uint64_t kWhole = kInFront + LinearMemory::kReservation;
 
 }  // namespace
 
@@ -59,7 +30,81 @@ LinearMemory::LinearMemory(uint64_t min_pages, uint64_t max_pages) {
 }
 
 LinearMemory::~LinearMemory() {
-  wasm_rt_free_memory(&memory_);
+  if (reservation_ != nullptr) os::unmap(reservation_, kWhole);
+}
+
+bool LinearMemory::allocate(wasm_rt_memory_t* place, uint64_t min_pages, uint64_t max_pages) {
+  if (reservation_ != nullptr) return false;
+  std::byte* const start = os::reserve_address_space(kWhole);
+  if (start == nullptr) return false;
+  const uint64_t size = min_pages * WASM_DEFAULT_PAGE_SIZE;
+  if (!os::make_accessible(start, kInFront + size)) {
+    os::unmap(start, kWhole);
+    return false;
+  }
+  // A system that gives huge pages to everybody would make an idle instance twice its size.
+  os::forbid_huge_pages(start, kWhole);
+  reservation_ = start;
+  place_ = place;
+  *place = {};
+  place->data = reinterpret_cast<uint8_t*>(start) + kInFront;
+  place->data_end = place->data + kReservation;
+  place->page_size = WASM_DEFAULT_PAGE_SIZE;
+  place->pages = min_pages;
+  place->max_pages = max_pages;
+  place->size = size;
+  place->is64 = false;
+  return true;
+}
+
+bool LinearMemory::may_map(uint64_t address, uint64_t size, uint64_t offset) const {
+  if (size == 0 || (address | size | offset) % kMapAlignment != 0) return false;
+  if (address > this->size() || size > this->size() - address) return false;
+  return std::ranges::none_of(shared_, [&](const SharedRegion& region) {
+    return address < region.end && region.begin < address + size;
+  });
+}
+
+bool LinearMemory::map_file(uint64_t address, uint64_t size, int fd, uint64_t offset) {
+  return may_map(address, size, offset) &&
+         os::map_file_copy(place_->data + address, size, fd, offset);
+}
+
+bool LinearMemory::map_shared(uint64_t address, uint64_t size, int fd, uint64_t offset) {
+  if (!may_map(address, size, offset)) return false;
+  shared_.reserve(shared_.size() + 1);  // nothing may fail once it is mapped
+  if (!os::map_file_shared(place_->data + address, size, fd, offset)) return false;
+  os::forbid_huge_pages(place_->data + address, size);
+  const SharedRegion region{address, address + size};
+  shared_.insert(std::ranges::upper_bound(shared_, region.begin, {}, &SharedRegion::begin), region);
+  return true;
+}
+
+void LinearMemory::clear(uint64_t address, uint64_t size) {
+  const uint64_t end = address + size;
+  for (const SharedRegion& region : shared_) {
+    if (region.end <= address) continue;
+    if (region.begin >= end) break;
+    if (region.begin > address) clear_private(address, region.begin - address);
+    const uint64_t begin = std::max(address, region.begin);
+    address = std::min(end, region.end);
+    std::memset(place_->data + begin, 0, address - begin);
+  }
+  if (address < end) clear_private(address, end - address);
+}
+
+void LinearMemory::clear_private(uint64_t address, uint64_t size) {
+  // The pages of WebAssembly; no system has larger ones.
+  constexpr uint64_t kPage = WASM_DEFAULT_PAGE_SIZE;
+  uint8_t* const bytes = place_->data + address;
+  const uint64_t head = std::min((kPage - address % kPage) % kPage, size);
+  const uint64_t whole = (size - head) / kPage * kPage;
+  if (whole == 0 || !os::map_zero_pages(bytes + head, whole)) {
+    std::memset(bytes, 0, size);
+    return;
+  }
+  std::memset(bytes, 0, head);
+  std::memset(bytes + head + whole, 0, size - head - whole);
 }
 
 }  // namespace pglite::wasm
@@ -109,59 +154,53 @@ void wasm_rt_trap(wasm_rt_trap_t code) {
   execution->trap(wasm_rt_strerror(code));
 }
 
-// Called by a module that owns its memory while it is instantiated, on the guest stack.
+// Called by a module that owns its memory while it is instantiated, on the guest stack: it gets the
+// memory of its execution.
 void wasm_rt_allocate_memory(wasm_rt_memory_t* memory, uint64_t initial_pages, uint64_t max_pages,
                              bool is64, uint32_t page_size) {
   if (is64 || page_size != WASM_DEFAULT_PAGE_SIZE) wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
-  if (!pglite::wasm::allocate(memory, initial_pages, max_pages)) {
-    Execution::current()->trap("no memory for the module");
+  Execution* execution = Execution::current();
+  if (execution == nullptr || execution->memory == nullptr ||
+      !execution->memory->allocate(memory, initial_pages, max_pages)) {
+    if (execution == nullptr) wasm_rt_trap(WASM_RT_TRAP_UNREACHABLE);
+    execution->trap("no memory for the module");
   }
 }
 
-// Clearing whole pages means taking fresh ones: a private anonymous page that nobody touches costs
-// nothing, and a page that was mapped from a file must not come back with the file's content.
+// Clearing whole pages means taking fresh ones, if they are private: one that nobody touches costs
+// nothing, and a page that was mapped from a file must not come back with the file's content. Only
+// the memory itself knows which pages are; what is not the running guest's is written.
 void guest_large_fill(void* start, uint32_t value, uint64_t size) {
-  constexpr uintptr_t kPageMask = 65535;  // no system has larger pages
-  auto* bytes = static_cast<std::byte*>(start);
-  const uintptr_t misaligned = reinterpret_cast<uintptr_t>(bytes) & kPageMask;
-  const uint64_t head = misaligned == 0 ? 0 : kPageMask + 1 - misaligned;
-  if ((value & 0xff) == 0 && size > head) {
-    const uint64_t whole = (size - head) & ~uint64_t{kPageMask};
-    if (whole != 0 &&
-        mmap(bytes + head, whole, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED) {
-      std::memset(bytes, 0, head);
-      std::memset(bytes + head + whole, 0, size - head - whole);
-      madvise(bytes + head, whole, MADV_NOHUGEPAGE);  // as it was
-      return;
-    }
+  const Execution* execution = Execution::current();
+  pglite::wasm::LinearMemory* memory = execution == nullptr ? nullptr : execution->memory;
+  if ((value & 0xff) == 0 && memory != nullptr && memory->contains(start, size)) {
+    memory->clear(static_cast<uint64_t>(static_cast<uint8_t*>(start) - memory->get()->data), size);
+  } else {
+    std::memset(start, static_cast<int>(value & 0xff), size);
   }
-  std::memset(bytes, static_cast<int>(value & 0xff), size);
 }
 
 uint64_t wasm_rt_grow_memory(wasm_rt_memory_t* memory, uint64_t delta) {
   const uint64_t old_pages = memory->pages;
   if (delta > memory->max_pages || old_pages + delta > memory->max_pages) return UINT64_MAX;
   const uint64_t bytes = delta * WASM_DEFAULT_PAGE_SIZE;
-  if (!pglite::wasm::make_accessible(memory->data + memory->size, bytes)) return UINT64_MAX;
+  if (!pglite::os::make_accessible(memory->data + memory->size, bytes)) return UINT64_MAX;
   memory->pages += delta;
   memory->size += bytes;
   return old_pages;
 }
 
-void wasm_rt_free_memory(wasm_rt_memory_t* memory) {
-  munmap(memory->data - pglite::wasm::kInFront,
-         pglite::wasm::kInFront + pglite::wasm::LinearMemory::kReservation);
-}
+// Called by a module that owns its memory when it is released: the memory goes with its
+// LinearMemory.
+void wasm_rt_free_memory(wasm_rt_memory_t* /*memory*/) {}
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t* table, uint32_t elements,
                                     uint32_t max_elements) {
-  void* data = pglite::wasm::reserve(pglite::wasm::kTableSize);
-  if (data == nullptr || elements > pglite::wasm::kMaxTableElements ||
-      !pglite::wasm::make_accessible(data, pglite::wasm::kTableSize)) {
+  std::byte* data = pglite::os::allocate_pages(pglite::wasm::kTableSize);
+  if (data == nullptr || elements > pglite::wasm::kMaxTableElements) {
     Execution::current()->trap("no memory for the function table");
   }
-  table->data = static_cast<wasm_rt_funcref_t*>(data);
+  table->data = reinterpret_cast<wasm_rt_funcref_t*>(data);
   table->size = elements;
   table->max_size = max_elements;
 }
@@ -188,7 +227,7 @@ uint32_t wasm_rt_grow_funcref_table(wasm_rt_funcref_table_t* table, uint32_t del
 }
 
 void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t* table) {
-  munmap(table->data, pglite::wasm::kTableSize);
+  pglite::os::unmap(table->data, pglite::wasm::kTableSize);
 }
 
 }  // extern "C"

@@ -80,20 +80,19 @@ Status SnapshotFile::open_linked(std::span<const std::byte> bytes,
   return status;
 }
 
-bool SnapshotFile::fill(wasm_rt_memory_t& memory) const {
+bool SnapshotFile::fill(wasm::LinearMemory& memory) const {
   // Ascending: where the last one fits, all do.
-  if (!runs().empty() && runs().back().guest_offset + runs().back().size > memory.size) {
+  if (!runs().empty() && runs().back().guest_offset + runs().back().size > memory.size()) {
     return false;
   }
   const bool can_map = fd_ && sysconf(_SC_PAGESIZE) == kSnapshotPage &&
                        fd_offset_ % kSnapshotPage == 0 && runs().size() <= kMostMappedRuns;
   for (const PageRun& run : runs()) {
-    uint8_t* target = memory.data + run.guest_offset;
     if (can_map &&
-        mmap(target, run.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-             fd_.get(), static_cast<off_t>(fd_offset_ + run.file_offset)) != MAP_FAILED) {
+        memory.map_file(run.guest_offset, run.size, fd_.get(), fd_offset_ + run.file_offset)) {
       continue;
     }
+    uint8_t* target = memory.get()->data + run.guest_offset;
     std::memcpy(target, bytes_.data() + run.file_offset, run.size);
   }
   return true;

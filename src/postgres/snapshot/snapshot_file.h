@@ -51,7 +51,7 @@ class SnapshotFile final : public Snapshot, public emscripten::PageSource {
   ~SnapshotFile() override;
 
   Status save(const std::string& path) const override;
-  bool fill(wasm_rt_memory_t& memory) const override;
+  bool fill(wasm::LinearMemory& memory) const override;
 
   [[nodiscard]] std::string_view state() const { return contents_.state; }
   [[nodiscard]] std::span<const std::byte> tree_image() const { return contents_.tree; }

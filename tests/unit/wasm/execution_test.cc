@@ -149,7 +149,7 @@ TEST(Execution, ProtectHidesTheLongjmpTargetOfOutside) {
 TEST(Execution, AMemoryFaultIsATrapEachTime) {
   Execution execution;
   LinearMemory memory(1, 1);
-  execution.memory = memory.get();
+  execution.memory = &memory;
   for (int i = 0; i < 100; ++i) {
     const uint64_t address = WASM_DEFAULT_PAGE_SIZE + uint64_t{4096} * i;
     const Outcome outcome = run_protected(
@@ -241,7 +241,7 @@ TEST(Execution, ProtectedFramesSurviveASuspension) {
 TEST(Execution, IsResumedOnAnotherThread) {
   Execution execution;
   LinearMemory memory(1, 1);
-  execution.memory = memory.get();
+  execution.memory = &memory;
   Outcome outcome;
   const std::function<void()> task = [&] {
     outcome = execution.protect([&] {
@@ -335,7 +335,7 @@ TEST(Execution, OneRunsAnother) {
   Execution outer;
   Execution inner;
   LinearMemory memory(1, 1);
-  inner.memory = memory.get();
+  inner.memory = &memory;
   const Outcome outcome = run_protected(outer, [&] {
     const Outcome first = run_protected(inner, [&] { inner.exit(3); });
     EXPECT_TRUE(first.exited(3));
@@ -379,7 +379,7 @@ TEST(Execution, ThreadsDoNotMeet) {
     threads.emplace_back([t] {
       Execution execution;
       LinearMemory memory(1, 1);
-      execution.memory = memory.get();
+      execution.memory = &memory;
       for (int i = 0; i < 200; ++i) {
         const Outcome outcome = run_protected(execution, [&] {
           if (i % 2 == 0) execution.exit(t);
@@ -396,7 +396,7 @@ TEST(Execution, ThreadsDoNotMeet) {
 TEST(Execution, WorksInAForkedChild) {
   Execution execution;
   LinearMemory memory(1, 1);
-  execution.memory = memory.get();
+  execution.memory = &memory;
   const std::function<void()> task = [&] {
     execution.protect([&] {
       execution.suspend(Suspension::kYield);
@@ -431,7 +431,7 @@ TEST(ExecutionDeathTest, AFaultOutsideOfGuestCodeKills) {
 TEST(ExecutionDeathTest, AFaultOfHostCodeBelowTheGuestKills) {
   Execution execution;
   LinearMemory memory(1, 1);
-  execution.memory = memory.get();
+  execution.memory = &memory;
   EXPECT_DEATH(run_protected(execution, [] { fault_at(8); }), "");
 }
 
@@ -439,7 +439,7 @@ TEST(ExecutionDeathTest, AFaultInTheMemoryOfAGuestThatDoesNotRunKills) {
   Execution execution;
   LinearMemory memory(1, 1);
   LinearMemory other(1, 1);
-  execution.memory = memory.get();
+  execution.memory = &memory;
   const auto address = reinterpret_cast<uintptr_t>(other.get()->data) + WASM_DEFAULT_PAGE_SIZE;
   EXPECT_DEATH(run_protected(execution, [&] { fault_at(address); }), "");
   EXPECT_DEATH(fault_at(address), "");

@@ -94,7 +94,7 @@ TEST(LinearMemory, HasNoHugePagesWhateverTheSystemDoes) {
 TEST(LinearMemory, FaultsBeyondItsEnd) {
   LinearMemory memory(1, 2);
   Execution execution;
-  execution.memory = memory.get();
+  execution.memory = &memory;
   const auto touch = [&](uint64_t address) {
     Outcome outcome;
     execution.run([&] {

@@ -1,0 +1,15 @@
+#include <sys/mman.h>
+
+#include "os/virtual_memory.h"
+
+namespace pglite::os {
+
+void give_back_memory(void* start, size_t size) {
+  madvise(start, size, MADV_DONTNEED);
+}
+
+void forbid_huge_pages(void* start, size_t size) {
+  madvise(start, size, MADV_NOHUGEPAGE);
+}
+
+}  // namespace pglite::os
