@@ -51,9 +51,17 @@ class Instance {
   // answer.
   virtual Status exec_protocol(std::string_view request, const ResponseSink& sink) = 0;
 
-  // Asks PostgreSQL to give up the query that runs, if one does: it then answers with an
-  // ErrorResponse (57014). May be called from any thread and from a signal handler while
-  // exec_protocol runs.
+  // Asks PostgreSQL to give up what runs: a request of exec_protocol, a dump_sql, or a piece of
+  // work of idle. A request then ends with an ErrorResponse (57014), unless it is done before
+  // PostgreSQL looks. COPY FROM STDIN that waits for data is still the request that began it.
+  //
+  // May be called from any thread and from signal handlers, at any moment of the instance's life:
+  // the only method that may. It does not block, and has no result. It reaches what runs at one
+  // moment between the call and its return, or nothing: what begins after it has returned runs as
+  // if it had not been called, and snapshot, dump and close are never cut short. On an instance
+  // that is being closed or is closed it does nothing. The object itself must exist until it has
+  // returned, so whoever destroys it first makes sure that no thread and no handler cancels any
+  // more.
   virtual void cancel() {}
 
   // What PostgreSQL does while nobody asks anything of it: the timeouts of an idle session

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
@@ -12,6 +11,7 @@
 #include <iterator>
 
 #include "os/anonymous_file.h"
+#include "pglite/cancel_gate.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/build/images.h"
 #include "postgres/cluster/cluster_archive.h"
@@ -69,22 +69,24 @@ class Busy {
 };
 
 // Marks a span of time in which there is something to cancel. A cancel that comes before or after
-// it, or is not acted on within it, has no effect.
+// it, or is not acted on within it, has no effect. A request that is not done yet (COPY FROM STDIN
+// waits) goes on with the next call: until then a cancel reaches it, and is not forgotten.
 class Cancellable {
  public:
-  Cancellable(std::atomic<bool>* flag, Backend* backend) : flag_(flag), backend_(backend) {
+  Cancellable(CancelGate* gate, Backend* backend) : gate_(gate), backend_(backend) {
     backend_->forget_cancel();
-    *flag_ = true;
+    gate_->open();
   }
   ~Cancellable() {
-    *flag_ = backend_->waiting_for_input();
+    if (backend_->suspension()) return;
+    gate_->close();
     backend_->forget_cancel();
   }
   Cancellable(const Cancellable&) = delete;
   Cancellable& operator=(const Cancellable&) = delete;
 
  private:
-  std::atomic<bool>* flag_;
+  CancelGate* gate_;
   Backend* backend_;
 };
 
@@ -96,7 +98,9 @@ class PostgresInstance final : public Instance {
   Status start();
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override;
   void cancel() override {
-    if (cancellable_ && !maintenance_->insists()) backend_->cancel();
+    cancel_gate_.pass([this] {
+      if (!maintenance_->insists()) backend_->cancel();
+    });
   }
   std::optional<Clock::time_point> idle_deadline() override;
   Status idle(const ResponseSink& sink) override;
@@ -144,7 +148,8 @@ class PostgresInstance final : public Instance {
   void log_server_line(std::string_view line);
 
   Options options_;
-  std::atomic<bool> cancellable_ = false;
+  // Open only while backend_ and maintenance_ are there and stay.
+  CancelGate cancel_gate_;
   bool busy_ = false;                          // a guest frame may be on the stack
   std::vector<wire::FrontendPacket> packets_;  // of the current request; kept for its memory
   bool in_memory_ = false;
@@ -456,7 +461,7 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
   if (maintenance_->overdue()) {
     if (status = maintenance_->step(Clock::now()); !status.ok()) return status;
   }
-  const Cancellable cancellable(&cancellable_, backend_.get());
+  const Cancellable cancellable(&cancel_gate_, backend_.get());
   status = execute(request, sink);
   maintenance_->request_done();
   return status;
@@ -513,7 +518,7 @@ Status PostgresInstance::idle(const ResponseSink& sink) {
     return backend_->deliver_timers(sink);
   }
   last_snapshot_.reset();
-  const Cancellable cancellable(&cancellable_, backend_.get());
+  const Cancellable cancellable(&cancel_gate_, backend_.get());
   return maintenance_->step(now);
 }
 
@@ -574,7 +579,7 @@ Status PostgresInstance::run_pg_dump(const std::vector<std::string>& arguments,
   postgres::SqlResult names;
   Status status = run_sql(*backend_, "SELECT pg_catalog.current_database(), session_user", &names);
   if (!status.ok()) return status;
-  const Cancellable cancellable(&cancellable_, backend_.get());
+  const Cancellable cancellable(&cancel_gate_, backend_.get());
   postgres::PgDumpConfig config;
   config.arguments = arguments;
   config.database = names.rows.at(0).at(0);
@@ -630,9 +635,9 @@ Status PostgresInstance::clone(std::unique_ptr<Instance>* out) {
 Status PostgresInstance::close() {
   if (Status busy = check_not_busy(); !busy.ok()) return busy;
   if (backend_ == nullptr) return {};
+  cancel_gate_.close();
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   Status status = in_memory_ ? Status() : backend_->stop();
-  cancellable_ = false;
   maintenance_.reset();
   backend_.reset();
   directory_.reset();

@@ -35,10 +35,10 @@ class CopiedPages : public PageSource {
       }
     }
   }
-  bool fill(wasm_rt_memory_t& memory) const override {
+  bool fill(wasm::LinearMemory& memory) const override {
     for (const auto& [at, page] : pages_) {
-      if (at + page.size() > memory.size) return false;
-      std::memcpy(memory.data + at, page.data(), page.size());
+      if (at + page.size() > memory.size()) return false;
+      std::memcpy(memory.get()->data + at, page.data(), page.size());
     }
     return true;
   }
