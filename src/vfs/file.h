@@ -46,35 +46,54 @@ struct DirectoryEntry {
   uint32_t mode = 0;  // type bits only
 };
 
-// One opened object. Closed by its destructor. A file that was unlinked while open stays readable
-// and writable. Offsets and sizes are bytes.
+// One opened object: a file, a directory, a device, or an end of a pipe (emscripten/pipe.h). Closed
+// by its destructor, which reports nothing: who wants to know calls sync() before. A file that was
+// unlinked while open stays readable and writable. Offsets and sizes are bytes.
+//
+// Threads: as the file system it comes from (filesystem.h): one at a time. Any method may fail with
+// EIO on the host. Interruptions by signals are not failures: the host is asked again.
 class File {
  public:
   virtual ~File() = default;
 
   // Reads at most buffer.size() bytes at `offset`; fewer only at the end of the file (0: at or past
-  // it). Devices ignore `offset`.
+  // it), where a failure follows bytes that were read, and where a device or a pipe has no more for
+  // now. Devices and pipes ignore `offset`. EBADF: not opened for reading. EISDIR: a directory.
+  // EINVAL: `offset` is more than 2^63 - 1. EAGAIN: the pipe is empty; it does not wait.
   virtual Result<size_t> read(std::span<std::byte> buffer, uint64_t offset) = 0;
   // Writes all of `data` or fails; grows the file as needed, a gap reads as zeros. A host that
   // writes less is asked again until it fails: then the bytes written so far are the result if
-  // there are any, the error otherwise.
+  // there are any, the error otherwise; memory does the same. EBADF: not opened for writing, or a
+  // directory. EINVAL: `offset` is more than 2^63 - 1. EFBIG: the file would be larger than files
+  // can be. ENOSPC: no space, or (memory) over its capacity. EDQUOT (host). EPIPE: the pipe has no
+  // reader. EAGAIN: the pipe is full.
   virtual Result<size_t> write(std::span<const std::byte> data, uint64_t offset) = 0;
+  // Cuts or grows the file; what is new reads as zeros. EINVAL: not opened for writing, no file, or
+  // `size` is more than 2^63 - 1. EFBIG, ENOSPC as write().
   virtual Result<void> truncate(uint64_t size) = 0;
   // Sees to it that the file has `offset + length` bytes and that writing to the last `length` of
   // them cannot run out of space (posix_fallocate). EOPNOTSUPP where the host cannot promise that.
-  // Files in memory only grow: their space is not the disk's.
+  // Files in memory only grow: their space is not the disk's. EBADF: not opened for writing (host).
+  // EINVAL: the end is more than 2^63 - 1, or `length` is 0 (host). ENODEV: no file (host).
+  // Otherwise as truncate() (memory), EFBIG, ENOSPC, EDQUOT.
   virtual Result<void> allocate(uint64_t offset, uint64_t length) {
     const Result<Metadata> before = metadata();
     if (!before) return error(before.error());
     return offset + length <= before->size ? Result<void>() : truncate(offset + length);
   }
-  // Makes data (and, for sync, metadata) durable where the file system is.
+  // Makes data (and, for sync, metadata) durable where the file system is; of a directory, the
+  // names in it. Success without a call in memory, and where the file system was told to ignore it
+  // (SyncPolicy::kIgnore). EIO, ENOSPC, EDQUOT: something is not on disk, and calling again does
+  // not bring it there. EINVAL: a pipe.
   virtual Result<void> sync() = 0;
   virtual Result<void> sync_data() = 0;
   virtual Result<Metadata> metadata() = 0;
+  // The host drops set-user-ID, set-group-ID and sticky bits. EPERM (host): the file is another
+  // user's. EROFS (host).
   virtual Result<void> change_mode(uint32_t permissions) = 0;
   // Directories only (ENOTDIR otherwise): all entries, in an order that is stable while the
-  // directory does not change.
+  // directory does not change. ENOSPC (memory), ENOMEM (host): no memory for the list. EACCES,
+  // EMFILE, ENFILE (host): it cannot be opened once more.
   virtual Result<std::vector<DirectoryEntry>> entries() = 0;
   // False for pipes and terminals, where seeking fails with ESPIPE.
   [[nodiscard]] virtual bool seekable() const { return true; }

@@ -3,6 +3,27 @@
 // Every path given here is absolute, normalised by normalize_path (no ".", "..", "//" and no
 // trailing "/"), and relative to the root of the file system: "/" is that root. Symbolic links are
 // followed inside the file system and never out of it.
+//
+// Failures are values of std::errc, named here by their errno. There are three file systems:
+// MemoryFileSystem (memory), HostFileSystem (host), and MountTable, which asks the one that a path
+// lies in and adds EBUSY and EXDEV. Tests and PostgreSQL's recovery put others in front of them,
+// which must not fail in other ways where nothing is said of it. Nothing throws.
+//
+// Every method that takes a path may fail with
+//   ENOENT        a component does not exist, or the path is empty
+//   ENOTDIR       a component that is not the last is no directory
+//   ELOOP         more than 40 symbolic links
+//   ENAMETOOLONG  a name of more than 255 bytes, a path of more than 4095
+// and on the host with
+//   EACCES        a link leads out of the directory, or this process lacks the permission
+//   EINVAL        the path has a NUL
+//   EAGAIN        a component was exchanged again and again meanwhile
+//   ENOMEM, EMFILE, ENFILE, EIO, ESTALE and what else the host's file system says
+// Memory has no other failures than those at each method; it runs out of memory with ENOSPC. What
+// makes or changes something may fail on the host with ENOSPC, EDQUOT and EROFS.
+//
+// Threads: one at a time, for a file system and all that it opened together. On the host other
+// processes may change the same files at the same time; each call is then as atomic as the host's.
 #ifndef PGLITE_VFS_FILESYSTEM_H_
 #define PGLITE_VFS_FILESYSTEM_H_
 
@@ -39,24 +60,53 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // A directory opens for reading only (EISDIR for writing). `permissions` apply to a file that is
-  // created; the umask has been applied by the caller.
+  // Opens a file, device or directory; creates a file with `permissions`, from which the caller has
+  // removed the umask. The host drops set-user-ID, set-group-ID and sticky bits, here and below.
+  // ENOENT: it is not there and not to be created. EEXIST: it is there, though `create` and
+  // `exclusive` are set; a symbolic link is "there" whatever it leads to. EISDIR: a directory, and
+  // `write`, `create` or `truncate` is set. ENOTDIR: none, and `directory` is set. EINVAL: `create`
+  // and `directory` together. ELOOP: a symbolic link, and `no_follow` is set. On the host also
+  // EACCES for what is neither file nor directory, and ENXIO for a FIFO without a reader.
   virtual Result<std::unique_ptr<File>> open(std::string_view path, OpenFlags flags,
                                              uint32_t permissions) = 0;
+  // What `path` is; of a symbolic link itself, unless `follow` is set. No failures but the common.
   virtual Result<Metadata> metadata(std::string_view path, bool follow) = 0;
+  // EEXIST: something has that name. EMLINK (host): too many directories in one.
   virtual Result<void> make_directory(std::string_view path, uint32_t permissions) = 0;
-  virtual Result<void> remove_file(std::string_view path) = 0;       // EISDIR for a directory
-  virtual Result<void> remove_directory(std::string_view path) = 0;  // ENOTEMPTY, ENOTDIR
-  // POSIX rename: replaces an existing target of the same kind atomically.
+  // Removes a name of anything but a directory; a file that is open stays until it is closed.
+  // EISDIR: it is a directory.
+  virtual Result<void> remove_file(std::string_view path) = 0;
+  // ENOTDIR: it is no directory. ENOTEMPTY: there is something in it. EBUSY: it is the root, or
+  // something is mounted there.
+  virtual Result<void> remove_directory(std::string_view path) = 0;
+  // POSIX rename: `to` is replaced in one step, so that it is at each moment the old or the new.
+  // Two names of one file: success, and both stay. EISDIR: `to` is a directory, `from` is none.
+  // ENOTDIR: the reverse. ENOTEMPTY: `to` is a directory with something in it. EINVAL: a directory
+  // was to move into itself. EBUSY: the root, or something is mounted there or below. EXDEV: they
+  // lie in different file systems.
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
+  // A link at `path` that says `target`, which need not exist. EEXIST: something has that name.
+  // ENOENT: `target` is empty. ENAMETOOLONG: it is longer than a path may be. EPERM (host):
+  // `target` is absolute, and could never be followed.
   virtual Result<void> make_symbolic_link(std::string_view target, std::string_view path) = 0;
+  // What a link says. EINVAL: `path` is no symbolic link.
   virtual Result<std::string> read_symbolic_link(std::string_view path) = 0;
+  // A further name of a file. `from` itself, if it is a symbolic link. EEXIST: something is called
+  // `to`. EPERM: `from` is a directory, or (host) its file system has no such links. EXDEV: they
+  // lie in different file systems. EMLINK (host): too many names.
   virtual Result<void> make_hard_link(std::string_view from, std::string_view to) = 0;
+  // EOPNOTSUPP: a symbolic link and not `follow`: it has no permissions. EPERM (host): the file is
+  // another user's.
   virtual Result<void> change_mode(std::string_view path, uint32_t permissions, bool follow) = 0;
-  // An absent time is left as it is.
+  // An absent time is left as it is. EINVAL: nanoseconds that are none. EPERM (host): the file is
+  // another user's.
   virtual Result<void> set_times(std::string_view path, std::optional<timespec> access,
                                  std::optional<timespec> modification, bool follow) = 0;
+  // Follows links. EISDIR: a directory. EINVAL: `size` is more than 2^63 - 1, or (memory) it is a
+  // device. EFBIG: more than the file system can have. ENOSPC (memory): no memory for a part of a
+  // page. EACCES (host): neither file nor directory.
   virtual Result<void> truncate(std::string_view path, uint64_t size) = 0;
+  // Of the file system that `path`, which must exist, lies in. No failures but the common.
   virtual Result<Statistics> statistics(std::string_view path) = 0;
   // Makes durable what File::sync() of every file and directory in it would have: all that was
   // written, made, renamed and removed before the call, by whomever. Success without a call where
