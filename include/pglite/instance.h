@@ -43,9 +43,12 @@ class Instance {
   // more to say before it gets more input: all messages are done, or COPY FROM STDIN waits for
   // data. A startup packet (no type byte) is answered with AuthenticationOk ... ReadyForQuery.
   // PostgreSQL's own errors are ErrorResponse messages in the answer, and the status is ok.
-  // SSLRequest and GSSENCRequest are answered with N; CancelRequest and Terminate have no answer
-  // and no effect. kInvalidArgument: the bytes are not whole messages, or while COPY FROM STDIN
-  // waits not what it waits for, or the call comes from within `sink` or the log; nothing was run.
+  // SSLRequest and GSSENCRequest are answered with N, which `sink` gets in a call of its own: it is
+  // no backend message. CancelRequest and Terminate have no answer and no effect.
+  // kInvalidArgument: the bytes are not whole messages, or there is a password among them, or while
+  // COPY FROM STDIN waits not what it waits for, or the call comes from within `sink` or the log;
+  // nothing was run. The exception is a COPY FROM STDIN that begins within the request: the messages
+  // up to it were run. kIoError: out of memory, or `sink` threw at an N.
   // kSessionEnded: PostgreSQL has ended the session; the last that `sink` got is the ErrorResponse
   // that says why. kEngineGone: the instance cannot go on; what `sink` got is not a complete
   // answer.

@@ -1,4 +1,4 @@
-// Flags and environment variables (docs/design.md, 2.1 and 2.2). A flag wins over its variable; an
+// Flags and environment variables (docs/configuration.md). A flag wins over its variable; an
 // empty variable counts as not set.
 #ifndef PGLITE_CLI_CONFIGURATION_H_
 #define PGLITE_CLI_CONFIGURATION_H_

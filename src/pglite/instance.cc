@@ -29,7 +29,7 @@
 #include "tarball/gzip.h"
 #include "vfs/image.h"
 #include "wasm/module_registry.h"
-#include "wire/frontend.h"
+#include "wire/request.h"
 
 namespace pglite {
 
@@ -44,17 +44,6 @@ using postgres::SnapshotFile;
 constexpr std::string_view kMemoryScheme = "memory://";
 constexpr std::string_view kFileScheme = "file://";
 constexpr std::string_view kInitialName = "postgres";  // the role and database initdb makes
-
-// Whether a request may begin with these messages while COPY FROM STDIN waits. PostgreSQL ends the
-// session over any other: it cannot tell any more where the next message begins.
-bool may_follow_copy(const std::vector<wire::FrontendPacket>& packets) {
-  for (const wire::FrontendPacket& packet : packets) {
-    if (packet.type == 'c' || packet.type == 'f') return true;
-    // Flush and Sync are ignored, Terminate is ours.
-    if (std::string_view("dHSX").find(packet.type) == std::string_view::npos) return false;
-  }
-  return true;
-}
 
 // Marks a span of time in which the guest runs.
 class Busy {
@@ -112,8 +101,11 @@ class PostgresInstance final : public Instance {
   Status close() override;
 
  private:
-  // exec_protocol() of an instance that is open and not busy.
-  Status execute(std::string_view request, const ResponseSink& sink);
+  // Runs request_.
+  Status execute(const ResponseSink& sink);
+  // kInvalidArgument: COPY FROM STDIN waits for something else than request_'s steps from `step`
+  // on.
+  Status check_copy(size_t step) const;
   Status run_pg_dump(const std::vector<std::string>& arguments, const ByteSink& sink);
   Status check_module() const;
   Status check_archive_mode() const;
@@ -150,8 +142,8 @@ class PostgresInstance final : public Instance {
   Options options_;
   // Open only while backend_ and maintenance_ are there and stay.
   CancelGate cancel_gate_;
-  bool busy_ = false;                          // a guest frame may be on the stack
-  std::vector<wire::FrontendPacket> packets_;  // of the current request; kept for its memory
+  bool busy_ = false;      // a guest frame may be on the stack
+  wire::Request request_;  // the current one; kept for its memory
   bool in_memory_ = false;
   bool is_new_ = false;
   Durability durability_ = Durability::kOff;
@@ -449,54 +441,44 @@ Status PostgresInstance::exec_protocol(std::string_view request, const ResponseS
   Status status = check_not_busy();
   if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
-  if (std::string error = wire::split_frame(request, &packets_); !error.empty()) {
-    return Status::invalid_argument(std::move(error));
-  }
-  if (backend_->waiting_for_input() && !may_follow_copy(packets_)) {
-    return Status::invalid_argument(
-        "COPY FROM STDIN waits for CopyData, CopyDone or CopyFail, not for another message");
-  }
-  last_snapshot_.reset();
-  const Busy busy(&busy_);
-  if (maintenance_->overdue()) {
-    if (status = maintenance_->step(Clock::now()); !status.ok()) return status;
-  }
-  const Cancellable cancellable(&cancel_gate_, backend_.get());
-  status = execute(request, sink);
-  maintenance_->request_done();
-  return status;
+  return without_exceptions([&] {
+    if (std::string error = request_.parse(request); !error.empty()) {
+      return Status::invalid_argument(std::move(error));
+    }
+    if (request_.steps().empty()) return Status();
+    if (Status refused = check_copy(0); !refused.ok()) return refused;
+    last_snapshot_.reset();
+    const Busy busy(&busy_);
+    if (maintenance_->overdue()) {
+      if (Status stepped = maintenance_->step(Clock::now()); !stepped.ok()) return stepped;
+    }
+    const Cancellable cancellable(&cancel_gate_, backend_.get());
+    Status executed = execute(sink);
+    maintenance_->request_done();
+    return executed;
+  });
 }
 
-Status PostgresInstance::execute(std::string_view request, const ResponseSink& sink) {
-  Status status;
-  // PostgreSQL gets messages in runs as long as possible, startup packets one by one. The rest is
-  // not for it: it would end over a Terminate, and has no connection to encrypt or to cancel.
-  size_t position = 0;
-  size_t run = 0;  // bytes before `position` that are not executed yet
-  const auto execute_run = [&] {
-    const std::string_view messages = request.substr(position - run, run);
-    run = 0;
-    return backend_->exec(messages, sink);
-  };
-  for (const wire::FrontendPacket& packet : packets_) {
-    if (packet.kind == wire::PacketKind::kMessage && packet.type != 'X') {
-      run += packet.bytes.size();
-      position += packet.bytes.size();
-      continue;
+Status PostgresInstance::check_copy(size_t step) const {
+  if (!backend_->waiting_for_input() || request_.may_run_in_copy(step)) return {};
+  return Status::invalid_argument(
+      "COPY FROM STDIN waits for CopyData, CopyDone or CopyFail, not for another message");
+}
+
+Status PostgresInstance::execute(const ResponseSink& sink) {
+  const std::span<const wire::Request::Step> steps = request_.steps();
+  for (size_t i = 0; i < steps.size(); ++i) {
+    // A step before it may have begun a COPY.
+    Status status = check_copy(i);
+    if (!status.ok()) return status;
+    if (steps[i].kind == wire::Request::Step::Kind::kAnswer) {
+      sink(steps[i].bytes);
+    } else {
+      status = backend_->exec(steps[i].bytes, sink);
     }
-    if (status = execute_run(); !status.ok()) return status;
-    position += packet.bytes.size();
-    if (packet.kind == wire::PacketKind::kStartup) {
-      if (backend_->waiting_for_input()) {
-        return Status::invalid_argument("a startup packet came while COPY FROM STDIN waits");
-      }
-      if (status = backend_->exec(packet.bytes, sink); !status.ok()) return status;
-    } else if (packet.kind == wire::PacketKind::kSslRequest ||
-               packet.kind == wire::PacketKind::kGssEncRequest) {
-      sink("N");
-    }
+    if (!status.ok()) return status;
   }
-  return execute_run();
+  return {};
 }
 
 std::optional<Instance::Clock::time_point> PostgresInstance::idle_deadline() {
@@ -585,10 +567,10 @@ Status PostgresInstance::run_pg_dump(const std::vector<std::string>& arguments,
   config.database = names.rows.at(0).at(0);
   config.username = names.rows.at(0).at(1);
   config.exec = [this](std::string_view request, const ResponseSink& answer) {
-    if (std::string error = wire::split_frame(request, &packets_); !error.empty()) {
+    if (std::string error = request_.parse(request); !error.empty()) {
       return Status::invalid_argument("pg_dump sent what is no request: " + error);
     }
-    return execute(request, answer);
+    return execute(answer);
   };
   config.cancel = [this] { backend_->cancel(); };
   config.output = sink;

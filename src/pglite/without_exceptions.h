@@ -17,6 +17,8 @@ Status without_exceptions(Operation operation) {
     return Status::io_error("out of memory");
   } catch (const std::exception& exception) {
     return Status::io_error(exception.what());
+  } catch (...) {
+    return Status::io_error("an exception of an unknown type was thrown");
   }
 }
 

@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "port/read_ahead.h"
+#include "wire/backend_message.h"
+#include "wire/frontend.h"
 #include "wire/hex_dump.h"
 
 namespace pglite::port {
@@ -112,8 +114,10 @@ bool Conversation::refuse(const Status& status) {
   return send_error(status.message()) && exit_code_ == kExitOk;
 }
 
-// Notes the protocol's state on the way; costs a look at each message's header.
+// Notes the protocol's state on the way. This costs a look at each message's header.
 void Conversation::receive(std::string_view bytes) {
+  // This answer is no message. The instance gives it to the sink by itself.
+  if (bytes == wire::kEncryptionRefused && scanner_.at_boundary()) return answer_.append(bytes);
   if (options_.debug >= 2) {
     reader_.feed(bytes, [this](const wire::BackendMessage& m) { dump('<', m.type, m.bytes); });
   }
@@ -142,15 +146,14 @@ void Conversation::receive(std::string_view bytes) {
   answer_.append(bytes.substr(taken));
 }
 
-bool Conversation::run(std::string_view messages) {
+bool Conversation::run(std::string_view request) {
   refused_ = false;
   if (options_.debug >= 2) {
-    std::vector<wire::FrontendPacket> packets;
-    wire::split_frame(messages, &packets);
-    for (const wire::FrontendPacket& packet : packets) note_packet(packet);
+    wire::for_each_packet(request,
+                          [this](const wire::FrontendPacket& p) { dump('>', p.type, p.bytes); });
   }
   running_ = Running::kRequest;
-  const Status status = instance_.exec_protocol(messages, sink_);
+  const Status status = instance_.exec_protocol(request, sink_);
   running_ = Running::kNothing;
   if (status.ok()) return !closed_;
   return refuse(status);
@@ -186,10 +189,6 @@ bool Conversation::fail_data(std::string_view message) {
   exit_code_ = kExitData;
   send_error(message);
   return false;
-}
-
-void Conversation::note_packet(const wire::FrontendPacket& packet) {
-  if (options_.debug >= 2) dump('>', packet.type, packet.bytes);
 }
 
 void Conversation::dump(char direction, char type, std::string_view bytes) const {

@@ -15,7 +15,6 @@
 #include "port/input_buffer.h"
 #include "port/port.h"
 #include "wire/backend.h"
-#include "wire/frontend.h"
 
 namespace pglite::port {
 
@@ -40,9 +39,10 @@ class Conversation {
   bool fill(size_t wanted);
   [[nodiscard]] bool at_end() const { return at_end_; }
 
-  // Runs whole messages; what they answer is added to the answer. If that fails the answer is
-  // replaced by an ERROR frame, which is sent.
-  bool run(std::string_view messages);
+  // Has the instance judge and run a request: whole packets of any kind. What they answer is added
+  // to the answer. If the request is refused or fails, an ERROR frame takes the place of the answer
+  // and is sent.
+  bool run(std::string_view request);
   // Where in the input the next frame or message begins, behind the request that runs next: what
   // comes there meanwhile is read, and a CancelRequest in it interrupts the request.
   void watch_for_cancel(Framing framing, size_t next) {
@@ -55,9 +55,6 @@ class Conversation {
   bool send_error(std::string_view message);
   // Same, and ends the session: the input cannot be understood any further.
   bool fail_data(std::string_view message);
-
-  // The packet is answered (or not) by the port itself.
-  void note_packet(const wire::FrontendPacket& packet);
 
   [[nodiscard]] int exit_code() const { return exit_code_; }
 
@@ -110,14 +107,10 @@ class Conversation {
   int exit_code_ = kExitOk;
 };
 
-// Each reads from session.input() on until the session ends.
+// Each serves conversation.input() until the session ends.
 void serve_packet4(Conversation& conversation);
 void serve_raw(Conversation& conversation);
 void serve_line(Conversation& conversation);
-
-// PostgreSQL gives a connection up that sends a PasswordMessage nobody asked for.
-inline constexpr std::string_view kNoPassword =
-    "message 'p' (a password) was not asked for and is refused";
 
 }  // namespace pglite::port
 

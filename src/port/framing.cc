@@ -13,11 +13,13 @@
 
 #include "wire/byte_order.h"
 #include "wire/frontend.h"
+#include "wire/startup_packet.h"
 
 namespace pglite::port {
 namespace {
 
 constexpr size_t kDecisive = 5;
+constexpr char kRequestByte{wire::kRequestMajor >> 8};  // the first of each request code
 
 enum class Text { kYes, kNo, kCut };  // kCut: ends inside a UTF-8 sequence
 
@@ -55,7 +57,7 @@ Detection detect_binary(std::string_view bytes) {
     // A length that is beyond any limit is packet4's to refuse, which says what is wrong.
     return fifth == 0 || wire::is_frontend_type(fifth) ? Detection::kPacket4 : Detection::kUnknown;
   }
-  if (fifth == 0x04) return Detection::kRaw;
+  if (fifth == kRequestByte) return Detection::kRaw;
   if (fifth != 0) return Detection::kPacket4;
   // A nested packet's length is at most 10000, so its second byte is 0; a protocol version's is 3.
   if (bytes.size() < kDecisive + 1) return Detection::kNeedMore;

@@ -1,4 +1,4 @@
-// How requests are cut out of the port's input (docs/design.md, 2.3), and how `auto` tells.
+// How requests are cut out of the port's input (docs/protocol.md), and how `auto` tells.
 #ifndef PGLITE_PORT_FRAMING_H_
 #define PGLITE_PORT_FRAMING_H_
 

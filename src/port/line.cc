@@ -2,6 +2,7 @@
 #include <string>
 
 #include "port/conversation.h"
+#include "wire/frontend.h"
 #include "wire/frontend_message.h"
 
 namespace pglite::port {

@@ -1,8 +1,9 @@
 // packet4: every input frame is answered by exactly one output frame, whatever is in it.
 //
-// A frame is judged as a whole before any of it is run. Since the frames' own lengths keep the
-// stream in step, bad content costs one ERROR frame and nothing more.
-#include <vector>
+// A frame is one request: the instance judges it as a whole before it runs any of it. The frames'
+// own lengths tell where the next one begins, so bad content costs one ERROR frame and nothing
+// more.
+#include <string>
 
 #include "port/conversation.h"
 #include "wire/byte_order.h"
@@ -12,45 +13,8 @@ namespace {
 
 constexpr size_t kHeaderSize = 4;
 
-// Runs consecutive messages for PostgreSQL in one call. Between them: what the port answers.
-bool handle_frame(Conversation& conversation, std::string_view frame,
-                  std::vector<wire::FrontendPacket>* packets) {
-  if (const std::string error = wire::split_frame(frame, packets); !error.empty()) {
-    return conversation.send_error(error);
-  }
-  for (const wire::FrontendPacket& packet : *packets) {
-    if (packet.type == 'p') return conversation.send_error(kNoPassword);
-  }
-  size_t run_length = 0;
-  const char* run_begin = frame.data();
-  const auto run = [&] {
-    const std::string_view messages(run_begin, run_length);
-    run_begin += run_length;
-    run_length = 0;
-    return messages.empty() || conversation.run(messages);
-  };
-  for (const wire::FrontendPacket& packet : *packets) {
-    if (packet.kind == wire::PacketKind::kMessage && packet.type != 'X') {
-      run_length += packet.bytes.size();
-      continue;
-    }
-    if (!run()) return false;
-    if (conversation.refused()) return true;
-    if (packet.kind == wire::PacketKind::kStartup) {
-      run_length = packet.bytes.size();
-      if (!run()) return false;
-      if (conversation.refused()) return true;
-      continue;
-    }
-    conversation.note_packet(packet);
-    run_begin += packet.bytes.size();
-    if (packet.kind == wire::PacketKind::kSslRequest ||
-        packet.kind == wire::PacketKind::kGssEncRequest) {
-      conversation.answer().append("N");
-    }
-  }
-  if (!run()) return false;
-  return conversation.refused() || conversation.send();
+bool handle_frame(Conversation& conversation, std::string_view frame) {
+  return conversation.run(frame) && (conversation.refused() || conversation.send());
 }
 
 std::string truncated(std::string_view what, size_t has, uint64_t wants) {
@@ -62,7 +26,6 @@ std::string truncated(std::string_view what, size_t has, uint64_t wants) {
 
 void serve_packet4(Conversation& conversation) {
   InputBuffer& input = conversation.input();
-  std::vector<wire::FrontendPacket> packets;
   while (true) {
     while (input.size() < kHeaderSize) {
       if (conversation.fill(kHeaderSize)) continue;
@@ -86,7 +49,7 @@ void serve_packet4(Conversation& conversation) {
       return;
     }
     conversation.watch_for_cancel(Framing::kPacket4, kHeaderSize + length);
-    if (!handle_frame(conversation, input.bytes().substr(kHeaderSize, length), &packets)) return;
+    if (!handle_frame(conversation, input.bytes().substr(kHeaderSize, length))) return;
     input.consume(kHeaderSize + length);
   }
 }

@@ -1,4 +1,4 @@
-// The stdin/stdout port (docs/design.md, 2.3): requests in one of three framings on one descriptor,
+// The stdin/stdout port (docs/protocol.md): requests in one of three framings on one descriptor,
 // length-prefixed answers on the other, one engine behind it.
 #ifndef PGLITE_PORT_PORT_H_
 #define PGLITE_PORT_PORT_H_

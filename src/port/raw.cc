@@ -12,6 +12,7 @@
 #include <string>
 
 #include "port/conversation.h"
+#include "wire/frontend.h"
 
 namespace pglite::port {
 namespace {
@@ -68,20 +69,20 @@ class Raw {
   bool handle(const wire::FrontendPacket& packet) {
     switch (packet.kind) {
       case wire::PacketKind::kStartup:
-        return run_pending() && append(packet) && finish();
       case wire::PacketKind::kSslRequest:
       case wire::PacketKind::kGssEncRequest:
-        if (!skip(packet)) return false;
-        conversation_.answer().append("N");
-        return conversation_.send();
+        return run_pending() && append(packet) && finish();
       case wire::PacketKind::kCancelRequest:
-        return skip(packet);
+        // It concerns the messages before it. It is behind them while they run, where the
+        // conversation looks for it.
+        return run_pending() && append(packet);
       case wire::PacketKind::kMessage:
         break;
     }
     switch (packet.type) {
       case 'Q':
       case 'F':
+      case 'p':
         return run_pending() && append(packet) && finish();
       case 'S':
         return append(packet) && finish();
@@ -101,10 +102,9 @@ class Raw {
         // Inside a batch the Sync that must follow completes the request.
         return append(packet) && (conversation_.in_batch() || finish());
       case 'X':
-        if (skip(packet)) send_rest();
+        // The stream ends here, whatever follows.
+        if (append(packet) && run_pending()) send_rest();
         return false;
-      case 'p':
-        return skip(packet) && conversation_.send_error(kNoPassword);
       default:
         return append(packet);  // CopyData
     }
@@ -112,15 +112,6 @@ class Raw {
 
   bool append(const wire::FrontendPacket& packet) {
     pending_ += packet.bytes.size();
-    return true;
-  }
-
-  // The packet is not PostgreSQL's.
-  bool skip(const wire::FrontendPacket& packet) {
-    const size_t size = packet.bytes.size();
-    if (!run_pending()) return false;
-    conversation_.note_packet({packet.kind, packet.type, input_.bytes().substr(0, size)});
-    consume(size);
     return true;
   }
 

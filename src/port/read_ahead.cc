@@ -1,19 +1,9 @@
 #include "port/read_ahead.h"
 
 #include "wire/byte_order.h"
+#include "wire/startup_packet.h"
 
 namespace pglite::port {
-namespace {
-
-constexpr size_t kCancelRequestSize = 16;
-constexpr uint32_t kCancelRequestCode = (1234U << 16) | 5678;
-
-bool is_cancel_request(std::string_view packet) {
-  return packet.size() == kCancelRequestSize && wire::load_u32(packet) == kCancelRequestSize &&
-         wire::load_u32(packet.substr(4)) == kCancelRequestCode;
-}
-
-}  // namespace
 
 bool has_cancel_request(Framing framing, std::string_view bytes, size_t* seen) {
   *seen = 0;
@@ -37,7 +27,8 @@ bool has_cancel_request(Framing framing, std::string_view bytes, size_t* seen) {
     if (size < 4 || bytes.size() - *seen < size) return false;
     const std::string_view whole = bytes.substr(*seen, size);
     *seen += size;
-    if (header != 1 && is_cancel_request(whole.substr(header))) return true;
+    // A message with a type (header 1) is none.
+    if (header != 1 && wire::is_cancel_request(whole.substr(header))) return true;
   }
 }
 

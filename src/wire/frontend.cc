@@ -7,10 +7,6 @@
 namespace pglite::wire {
 namespace {
 
-constexpr uint32_t kSslRequestCode = (1234U << 16) | 5679;
-constexpr uint32_t kGssEncRequestCode = (1234U << 16) | 5680;
-constexpr uint32_t kCancelRequestCode = (1234U << 16) | 5678;
-
 Split need(size_t bytes) {
   Split split;
   split.result = Split::Result::kNeedMore;
@@ -50,7 +46,7 @@ Split split_untyped(std::string_view buffer, uint64_t offset) {
       split.packet.kind = PacketKind::kCancelRequest;
       break;
     default:
-      if ((code >> 16) != 3) {
+      if ((code >> 16) != kProtocolMajor) {
         return fail("startup packet" + at(offset) + " asks for protocol " +
                     std::to_string(code >> 16) + "." + std::to_string(code & 0xffff) +
                     ", which is not 3");
@@ -113,26 +109,16 @@ Split split_packet(std::string_view buffer, uint64_t offset) {
   return split;
 }
 
+std::string describe_failure(std::string_view rest, size_t offset, const Split& split) {
+  if (split.result == Split::Result::kError) return split.error;
+  return (rest[0] == 0 ? "startup packet" : "message " + type_name(rest[0])) + at(offset) +
+         " needs " + std::to_string(split.needed) + " bytes, but its frame has only " +
+         std::to_string(rest.size()) + " more";
+}
+
 std::string split_frame(std::string_view frame, std::vector<FrontendPacket>* packets) {
   packets->clear();
-  size_t offset = 0;
-  while (offset < frame.size()) {
-    const std::string_view rest = frame.substr(offset);
-    Split split = split_packet(rest, offset);
-    switch (split.result) {
-      case Split::Result::kPacket:
-        packets->push_back(split.packet);
-        offset += split.packet.bytes.size();
-        break;
-      case Split::Result::kNeedMore:
-        return (rest[0] == 0 ? "startup packet" : "message " + type_name(rest[0])) + at(offset) +
-               " needs " + std::to_string(split.needed) + " bytes, but its frame has only " +
-               std::to_string(rest.size()) + " more";
-      case Split::Result::kError:
-        return std::move(split.error);
-    }
-  }
-  return {};
+  return for_each_packet(frame, [&](const FrontendPacket& packet) { packets->push_back(packet); });
 }
 
 }  // namespace pglite::wire

@@ -16,13 +16,14 @@
 #include <string_view>
 #include <vector>
 
+#include "wire/startup_packet.h"
+
 namespace pglite::wire {
 
 // PostgreSQL's own limits on the length field: PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT
-// (libpq/libpq.h), MAX_STARTUP_PACKET_LENGTH (libpq/pqcomm.h).
+// (libpq/libpq.h). kStartupPacketLimit (wire/startup_packet.h) is that of packets without a type.
 inline constexpr uint32_t kLargeMessageLimit = 0x3ffffffe;
 inline constexpr uint32_t kSmallMessageLimit = 10000;
-inline constexpr uint32_t kStartupPacketLimit = 10000;
 
 enum class PacketKind {
   kMessage,  // has a type byte
@@ -61,8 +62,27 @@ uint32_t length_limit(char type);
 // it only serves the error message.
 Split split_packet(std::string_view buffer, uint64_t offset);
 
-// Splits a frame that must hold whole packets and nothing else. Returns an empty string and fills
-// `*packets` (whose previous content is dropped), or returns what is wrong.
+// What is wrong where split_packet(rest, offset) gave `split` instead of a packet, and no more
+// bytes will come.
+std::string describe_failure(std::string_view rest, size_t offset, const Split& split);
+
+// Calls `visit(packet)` for each packet of a frame that must hold whole packets and nothing else.
+// Returns an empty string, or what is wrong with the first bytes that are no packet; `visit` then
+// got the packets before them.
+template <class Visit>
+std::string for_each_packet(std::string_view frame, Visit&& visit) {
+  size_t offset = 0;
+  while (offset < frame.size()) {
+    const std::string_view rest = frame.substr(offset);
+    const Split split = split_packet(rest, offset);
+    if (split.result != Split::Result::kPacket) return describe_failure(rest, offset, split);
+    visit(split.packet);
+    offset += split.packet.bytes.size();
+  }
+  return {};
+}
+
+// The same, into `*packets` (whose previous content is dropped).
 std::string split_frame(std::string_view frame, std::vector<FrontendPacket>* packets);
 
 // 'Q' where that can be printed, 0x01 where it cannot.

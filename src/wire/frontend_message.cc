@@ -1,14 +1,10 @@
 #include "wire/frontend_message.h"
 
 #include "wire/byte_order.h"
+#include "wire/startup_packet.h"
 
 namespace pglite::wire {
 namespace {
-
-void append_string(std::string& out, std::string_view text) {
-  out.append(text);
-  out.push_back('\0');
-}
 
 std::string untyped(uint32_t code, std::string_view rest) {
   std::string out;
@@ -26,15 +22,6 @@ std::string named(char type, char kind, std::string_view name) {
 
 }  // namespace
 
-std::string message(char type, std::string_view body) {
-  std::string out;
-  out.reserve(5 + body.size());
-  out.push_back(type);
-  append_u32(out, static_cast<uint32_t>(4 + body.size()));
-  out.append(body);
-  return out;
-}
-
 std::string startup_packet(
     std::span<const std::pair<std::string_view, std::string_view>> parameters) {
   std::string body;
@@ -43,21 +30,21 @@ std::string startup_packet(
     append_string(body, value);
   }
   body.push_back('\0');
-  return untyped(3U << 16, body);
+  return untyped(protocol_version(kProtocolMajor, 0), body);
 }
 
 std::string ssl_request() {
-  return untyped((1234U << 16) | 5679, {});
+  return untyped(kSslRequestCode, {});
 }
 std::string gssenc_request() {
-  return untyped((1234U << 16) | 5680, {});
+  return untyped(kGssEncRequestCode, {});
 }
 
 std::string cancel_request(uint32_t pid, uint32_t key) {
   std::string body;
   append_u32(body, pid);
   append_u32(body, key);
-  return untyped((1234U << 16) | 5678, body);
+  return untyped(kCancelRequestCode, body);
 }
 
 std::string query(std::string_view sql) {

@@ -10,10 +10,9 @@
 #include <string_view>
 #include <utility>
 
-namespace pglite::wire {
+#include "wire/message.h"
 
-// Any typed message: `type`, the length, `body`. The body must fit kLargeMessageLimit.
-std::string message(char type, std::string_view body);
+namespace pglite::wire {
 
 // Protocol 3.0, with parameters such as {"user", "postgres"}.
 std::string startup_packet(

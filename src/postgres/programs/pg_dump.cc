@@ -17,9 +17,9 @@
 #include "vfs/devices.h"
 #include "vfs/memory_filesystem.h"
 #include "wasm/module_registry.h"
-#include "wire/byte_order.h"
+#include "wire/backend_message.h"
 #include "wire/frontend.h"
-#include "wire/frontend_message.h"
+#include "wire/startup_packet.h"
 
 namespace pglite::postgres {
 
@@ -93,7 +93,7 @@ class PgDump {
   // Has what was sent answered.
   Status answer();
   void take_answer(std::string_view bytes);
-  // The answer to a startup packet that asks for another session than this one.
+  // The answer to a startup packet that is malformed, or asks for another session than this one.
   [[nodiscard]] std::optional<std::string> refusal(std::string_view request) const;
   [[nodiscard]] Status result() const;
 
@@ -209,32 +209,19 @@ std::optional<std::string> PgDump::refusal(std::string_view request) const {
       split.packet.kind != wire::PacketKind::kStartup) {
     return std::nullopt;
   }
-  // Length and version, then names and values, each with a NUL.
-  std::string_view rest = split.packet.bytes.substr(8);
-  const auto word = [&] {
-    const std::string_view found = rest.substr(0, rest.find('\0'));
-    rest.remove_prefix(std::min(found.size() + 1, rest.size()));
-    return found;
-  };
-  std::string user;
-  std::string database;
-  while (!rest.empty()) {
-    const std::string_view name = word();
-    if (name.empty()) break;
-    const std::string_view value = word();
-    if (name == "user") user = value;
-    if (name == "database") database = value;
+  wire::StartupPacket startup;
+  if (const std::string error = wire::parse_startup_packet(split.packet.bytes, &startup);
+      !error.empty()) {
+    return wire::error_response("FATAL", "08P01", error);
   }
+  const std::string_view user = startup.value("user").value_or("");
+  std::string_view database = startup.value("database").value_or("");
   if (database.empty()) database = user;  // as PostgreSQL does
   if (user == config_.username && database == config_.database) return std::nullopt;
   const std::string message = "this session is role \"" + config_.username + "\" in database \"" +
-                              config_.database + "\", not \"" + user + "\" in \"" + database + "\"";
-  std::string body;
-  for (const std::string& field : {std::string("SFATAL"), std::string("VFATAL"),
-                                   std::string("C08004"), "M" + message, std::string()}) {
-    body += field + '\0';
-  }
-  return wire::message('E', body);
+                              config_.database + "\", not \"" + std::string(user) + "\" in \"" +
+                              std::string(database) + "\"";
+  return wire::error_response("FATAL", "08004", message);
 }
 
 Status PgDump::answer() {

@@ -19,20 +19,30 @@
 
 #include "wire/frontend.h"
 #include "wire/frontend_message.h"
+#include "wire/request.h"
 
 namespace pglite::port {
 
 class FakeInstance : public Instance {
  public:
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override {
-    calls.emplace_back(request);
-    if (on_call) on_call();
-    std::vector<wire::FrontendPacket> packets;
-    if (const std::string error = wire::split_frame(request, &packets); !error.empty()) {
+    requests.emplace_back(request);
+    wire::Request parsed;
+    if (const std::string error = parsed.parse(request); !error.empty()) {
       return Status::invalid_argument(error);
     }
-    for (const wire::FrontendPacket& packet : packets) {
-      if (Status status = handle(packet, sink); !status.ok()) return status;
+    for (const wire::Request::Step& step : parsed.steps()) {
+      if (step.kind == wire::Request::Step::Kind::kAnswer) {
+        sink(step.bytes);
+        continue;
+      }
+      calls.emplace_back(step.bytes);
+      if (on_call) on_call();
+      Status status;
+      wire::for_each_packet(step.bytes, [&](const wire::FrontendPacket& packet) {
+        if (status.ok()) status = handle(packet, sink);
+      });
+      if (!status.ok()) return status;
     }
     return {};
   }
@@ -58,7 +68,8 @@ class FakeInstance : public Instance {
     return wire::message('E', "M" + std::string(message) + std::string(2, '\0'));
   }
 
-  std::vector<std::string> calls;
+  std::vector<std::string> requests;  // as the port gave them
+  std::vector<std::string> calls;     // what of them PostgreSQL would get, run by run
   std::string copied;
   std::function<void()> on_call;
   std::optional<Clock::time_point> deadline;
