@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <tuple>
 #include <vector>
@@ -221,6 +222,182 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
                                   "'; accepted are port, sql, initdb, dump, restore and repair");
 }
 
+std::string version_line(const Version& version) {
+  return std::string("pglite-port ") + version.pglite_port + " (PGlite " + version.pglite +
+         ", PostgreSQL " + version.postgres + ")";
+}
+
+void add_common_options(CLI::App& app, Texts& texts) {
+  add(app, "-D,--data-dir", texts.data_dir, "PGLITE_DATA_DIR", "DIR",
+      "memory:// (the default), ./path, /path or file://path");
+  add(app, "-U,--username", texts.username, "PGLITE_USERNAME", "NAME", "Role; default postgres");
+  add(app, "-d,--database", texts.database, "PGLITE_DATABASE", "NAME",
+      "Database; default postgres");
+  add(app, "--durability", texts.durability, "PGLITE_DURABILITY", "full|relaxed|off",
+      "What a commit survives: power loss, our own death, neither; default full for directories, "
+      "off for memory://");
+  add(app, "--autovacuum", texts.autovacuum, "PGLITE_AUTOVACUUM", "on|off",
+      "VACUUM and ANALYZE between requests where they are needed; default on");
+  add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
+  add(app, "--snapshot", texts.snapshot, "PGLITE_SNAPSHOT", "FILE",
+      "Start memory:// from this snapshot");
+  add(app, "--save-snapshot", texts.save_snapshot, "PGLITE_SAVE_SNAPSHOT", "FILE",
+      "Write a snapshot of memory:// when the session has ended without a failure");
+  add(app, "--debug", texts.debug, "PGLITE_DEBUG", "0..5",
+      "0 errors only, 1 lifecycle, 2 messages, 3 to 5 PostgreSQL's own; default 0");
+  add(app, "--wasm", texts.wasm, "PGLITE_WASM_PATH", "FILE",
+      "PGlite module; default ../priv/pglite/pglite.wasm beside the program, else the built-in "
+      "one");
+  add(app, "--framing", texts.framing, "PGLITE_FRAMING", "auto|packet4|raw|line",
+      "How the port's requests are framed; default auto");
+}
+
+struct Commands {
+  CLI::App* port = nullptr;
+  CLI::App* sql = nullptr;
+  CLI::App* initdb = nullptr;
+  CLI::App* dump = nullptr;
+  CLI::App* restore = nullptr;
+  CLI::App* repair = nullptr;
+
+  [[nodiscard]] std::array<CLI::App*, 6> all() const {
+    return {port, sql, initdb, dump, restore, repair};
+  }
+};
+
+CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
+  CLI::App* sql = app.add_subcommand("sql", "Run SQL from -c, -f or stdin");
+  sql->add_option("-c,--command", request.commands,
+                  "SQL to run; may be repeated (Env:PGLITE_SQL_COMMAND)")
+      ->type_name("SQL")
+      ->allow_extra_args(false);
+  sql->add_option("-f,--file", request.file, "Script to run; - is stdin (Env:PGLITE_SQL_FILE)")
+      ->type_name("FILE");
+  add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
+      "How results are printed; default table");
+  return sql;
+}
+
+CLI::App* add_dump_command(CLI::App& app, Texts& texts) {
+  CLI::App* dump = app.add_subcommand(
+      "dump", "Write the data directory as an archive of PGlite's (dumpDataDir)");
+  add(*dump, "-o,--output", texts.output, "PGLITE_DUMP_FILE", "FILE",
+      "Where to; - is stdout (the default)");
+  dump->add_flag("--gzip", texts.gzip, "Compress the archive")->envname("PGLITE_DUMP_GZIP");
+  dump->add_flag("--sql", texts.sql,
+                 "Write the database as SQL, by pg_dump; its options stand behind --, as in: "
+                 "dump --sql -- --schema-only")
+      ->envname("PGLITE_DUMP_SQL");
+  return dump;
+}
+
+CLI::App* add_restore_command(CLI::App& app, Texts& texts) {
+  CLI::App* restore =
+      app.add_subcommand("restore", "Make the data directory from such an archive, plain or gzip");
+  add(*restore, "-f,--file", texts.input, "PGLITE_RESTORE_FILE", "FILE",
+      "The archive; - is stdin (the default)");
+  return restore;
+}
+
+CLI::App* add_repair_command(CLI::App& app, Texts& texts) {
+  CLI::App* repair =
+      app.add_subcommand("repair", "Make a data directory with a damaged WAL open again");
+  for (const auto& [name, text, variable, help] :
+       {std::tuple{"--reset-wal", &texts.reset_wal, "PGLITE_REPAIR_RESET_WAL",
+                   "Give it a new, empty WAL; what only the old one held is lost"},
+        std::tuple{"--force", &texts.force, "PGLITE_REPAIR_FORCE",
+                   "Also with guessed values, and where the WAL is not what is damaged"},
+        std::tuple{"--dry-run", &texts.dry_run, "PGLITE_REPAIR_DRY_RUN",
+                   "Say what would be done, change nothing"},
+        std::tuple{"--no-copy", &texts.no_copy, "PGLITE_REPAIR_NO_COPY",
+                   "Do not copy the directory to DIR.before-repair-TIME first"}}) {
+    repair->add_flag(name, *text, help)->envname(variable);
+  }
+  return repair;
+}
+
+// The help lists the commands in the order in which they are added.
+Commands add_commands(CLI::App& app, Texts& texts, Configuration& configuration) {
+  Commands commands;
+  commands.port = app.add_subcommand("port", "Answer requests from stdin on stdout (the default)");
+  commands.sql = add_sql_command(app, texts, configuration.sql);
+  commands.initdb = app.add_subcommand("initdb", "Create the data directory and exit");
+  commands.dump = add_dump_command(app, texts);
+  commands.restore = add_restore_command(app, texts);
+  commands.repair = add_repair_command(app, texts);
+  app.require_subcommand(0, 1);
+  for (CLI::App* command : commands.all()) {
+    command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
+  }
+  app.allow_extras();
+  return commands;
+}
+
+// Has CLI11 read the words. Returns whether there is something to convert: otherwise `*result` says
+// it all, with a text or a failure.
+bool read_words(CLI::App& app, int argc, const char* const* argv, const Version& version,
+                CommandLine* result) {
+  try {
+    app.parse(argc, argv);
+    return true;
+  } catch (const CLI::CallForHelp&) {
+    result->text = app.help();
+  } catch (const CLI::CallForVersion&) {
+    result->text = version_line(version) + "\n";
+  } catch (const CLI::ParseError& error) {
+    std::string message = error.what();
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    result->status = Status::invalid_argument(message + "; see --help");
+  }
+  return false;
+}
+
+// Null: none was given.
+const CLI::App* chosen_command(const Commands& commands) {
+  const CLI::App* chosen = nullptr;
+  for (const CLI::App* one : commands.all()) {
+    if (one->parsed()) chosen = one;
+  }
+  return chosen;
+}
+
+Command command_named(const Commands& commands, const CLI::App* command) {
+  if (command == commands.sql) return Command::kSql;
+  if (command == commands.initdb) return Command::kInitdb;
+  if (command == commands.dump) return Command::kDump;
+  if (command == commands.restore) return Command::kRestore;
+  if (command == commands.repair) return Command::kRepair;
+  return Command::kPort;
+}
+
+// What the command's own options say, and what stands behind "--".
+Status convert_command(const Commands& commands, const CLI::App* command, const Texts& texts,
+                       const std::vector<std::string>& behind_marker,
+                       Configuration* configuration) {
+  Status status;
+  if (command == commands.sql) status = convert_sql(*commands.sql, texts, configuration);
+  if (command == commands.dump) status = convert_dump(*commands.dump, texts, configuration);
+  if (status.ok()) status = convert_pg_dump_arguments(behind_marker, configuration);
+  if (command == commands.restore) configuration->backup.file = texts.input;
+  if (status.ok() && command == commands.repair) {
+    status = convert_repair(*commands.repair, texts, &configuration->repair);
+  }
+  return status;
+}
+
+// Every command but port and sql is about a directory; a dump as SQL may be of a snapshot.
+Status check_directory(const Commands& commands, const CLI::App* command,
+                       const Configuration& configuration) {
+  if (command == nullptr || command == commands.port || command == commands.sql) return {};
+  const bool from_snapshot = configuration.backup.sql && !configuration.snapshot.empty();
+  if (from_snapshot || !configuration.engine.data_dir.starts_with("memory://")) return {};
+  const bool creates = command == commands.initdb || command == commands.restore;
+  return Status::invalid_argument(command->get_name() + " needs a directory" +
+                                  (creates ? " to create" : " to read") +
+                                  "; accepted are -D ./path, /path and file://path" +
+                                  (configuration.backup.sql ? ", or --snapshot" : ""));
+}
+
 }  // namespace
 
 Status parse_data_dir(std::string_view text, std::string* data_dir) {
@@ -261,134 +438,28 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
 
   CLI::App app("PostgreSQL in one process: PGlite as native code.", "pglite-port");
   app.set_help_flag("--help", "Print this help and exit");
-  const std::string version_line = std::string("pglite-port ") + version.pglite_port + " (PGlite " +
-                                   version.pglite + ", PostgreSQL " + version.postgres + ")";
-  app.set_version_flag("--version", version_line, "Print the versions and exit");
-  add(app, "-D,--data-dir", texts.data_dir, "PGLITE_DATA_DIR", "DIR",
-      "memory:// (the default), ./path, /path or file://path");
-  add(app, "-U,--username", texts.username, "PGLITE_USERNAME", "NAME", "Role; default postgres");
-  add(app, "-d,--database", texts.database, "PGLITE_DATABASE", "NAME",
-      "Database; default postgres");
-  add(app, "--durability", texts.durability, "PGLITE_DURABILITY", "full|relaxed|off",
-      "What a commit survives: power loss, our own death, neither; default full for directories, "
-      "off for memory://");
-  add(app, "--autovacuum", texts.autovacuum, "PGLITE_AUTOVACUUM", "on|off",
-      "VACUUM and ANALYZE between requests where they are needed; default on");
-  add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
-  add(app, "--snapshot", texts.snapshot, "PGLITE_SNAPSHOT", "FILE",
-      "Start memory:// from this snapshot");
-  add(app, "--save-snapshot", texts.save_snapshot, "PGLITE_SAVE_SNAPSHOT", "FILE",
-      "Write a snapshot of memory:// when the session has ended without a failure");
-  add(app, "--debug", texts.debug, "PGLITE_DEBUG", "0..5",
-      "0 errors only, 1 lifecycle, 2 messages, 3 to 5 PostgreSQL's own; default 0");
-  add(app, "--wasm", texts.wasm, "PGLITE_WASM_PATH", "FILE",
-      "PGlite module; default ../priv/pglite/pglite.wasm beside the program, else the built-in "
-      "one");
-  add(app, "--framing", texts.framing, "PGLITE_FRAMING", "auto|packet4|raw|line",
-      "How the port's requests are framed; default auto");
-
-  CLI::App* port = app.add_subcommand("port", "Answer requests from stdin on stdout (the default)");
-  CLI::App* sql = app.add_subcommand("sql", "Run SQL from -c, -f or stdin");
-  sql->add_option("-c,--command", configuration.sql.commands,
-                  "SQL to run; may be repeated (Env:PGLITE_SQL_COMMAND)")
-      ->type_name("SQL")
-      ->allow_extra_args(false);
-  sql->add_option("-f,--file", configuration.sql.file,
-                  "Script to run; - is stdin (Env:PGLITE_SQL_FILE)")
-      ->type_name("FILE");
-  add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
-      "How results are printed; default table");
-  CLI::App* initdb = app.add_subcommand("initdb", "Create the data directory and exit");
-  CLI::App* dump = app.add_subcommand(
-      "dump", "Write the data directory as an archive of PGlite's (dumpDataDir)");
-  add(*dump, "-o,--output", texts.output, "PGLITE_DUMP_FILE", "FILE",
-      "Where to; - is stdout (the default)");
-  dump->add_flag("--gzip", texts.gzip, "Compress the archive")->envname("PGLITE_DUMP_GZIP");
-  dump->add_flag("--sql", texts.sql,
-                 "Write the database as SQL, by pg_dump; its options stand behind --, as in: "
-                 "dump --sql -- --schema-only")
-      ->envname("PGLITE_DUMP_SQL");
-  CLI::App* restore =
-      app.add_subcommand("restore", "Make the data directory from such an archive, plain or gzip");
-  add(*restore, "-f,--file", texts.input, "PGLITE_RESTORE_FILE", "FILE",
-      "The archive; - is stdin (the default)");
-  CLI::App* repair =
-      app.add_subcommand("repair", "Make a data directory with a damaged WAL open again");
-  for (const auto& [name, text, variable, help] :
-       {std::tuple{"--reset-wal", &texts.reset_wal, "PGLITE_REPAIR_RESET_WAL",
-                   "Give it a new, empty WAL; what only the old one held is lost"},
-        std::tuple{"--force", &texts.force, "PGLITE_REPAIR_FORCE",
-                   "Also with guessed values, and where the WAL is not what is damaged"},
-        std::tuple{"--dry-run", &texts.dry_run, "PGLITE_REPAIR_DRY_RUN",
-                   "Say what would be done, change nothing"},
-        std::tuple{"--no-copy", &texts.no_copy, "PGLITE_REPAIR_NO_COPY",
-                   "Do not copy the directory to DIR.before-repair-TIME first"}}) {
-    repair->add_flag(name, *text, help)->envname(variable);
-  }
-  const std::vector<CLI::App*> commands = {port, sql, initdb, dump, restore, repair};
-  app.require_subcommand(0, 1);
-  for (CLI::App* command : commands) {
-    command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
-  }
-  app.allow_extras();
+  app.set_version_flag("--version", version_line(version), "Print the versions and exit");
+  add_common_options(app, texts);
+  const Commands commands = add_commands(app, texts, configuration);
 
   // pg_dump's options are not ours to understand.
   const char* const* const end = argv + argc;
   const char* const* const marker =
       std::find_if(argv, end, [](std::string_view word) { return word == "--"; });
   const std::vector<std::string> behind_marker(marker == end ? end : marker + 1, end);
+  if (!read_words(app, static_cast<int>(marker - argv), argv, version, &result)) return result;
 
-  try {
-    app.parse(static_cast<int>(marker - argv), argv);
-  } catch (const CLI::CallForHelp&) {
-    result.text = app.help();
-    return result;
-  } catch (const CLI::CallForVersion&) {
-    result.text = version_line + "\n";
-    return result;
-  } catch (const CLI::ParseError& error) {
-    std::string message = error.what();
-    std::replace(message.begin(), message.end(), '\n', ' ');
-    result.status = Status::invalid_argument(message + "; see --help");
-    return result;
-  }
-
-  const CLI::App* command = nullptr;
-  for (const CLI::App* one : commands) {
-    if (one->parsed()) command = one;
-  }
-  if (command == sql) configuration.command = Command::kSql;
-  if (command == initdb) configuration.command = Command::kInitdb;
-  if (command == dump) configuration.command = Command::kDump;
-  if (command == restore) configuration.command = Command::kRestore;
-  if (command == repair) configuration.command = Command::kRepair;
+  const CLI::App* command = chosen_command(commands);
+  configuration.command = command_named(commands, command);
   if (const std::vector<std::string> extra = app.remaining(true); !extra.empty()) {
     result.status = unexpected(app, command, extra[0]);
     return result;
   }
   result.status = convert(app, texts, &configuration);
-  if (result.status.ok() && command == sql) {
-    result.status = convert_sql(*sql, texts, &configuration);
-  }
-  if (result.status.ok() && command == dump) {
-    result.status = convert_dump(*dump, texts, &configuration);
-  }
   if (result.status.ok()) {
-    result.status = convert_pg_dump_arguments(behind_marker, &configuration);
+    result.status = convert_command(commands, command, texts, behind_marker, &configuration);
   }
-  if (command == restore) configuration.backup.file = texts.input;
-  if (result.status.ok() && command == repair) {
-    result.status = convert_repair(*repair, texts, &configuration.repair);
-  }
-  const bool from_snapshot = configuration.backup.sql && !configuration.snapshot.empty();
-  if (result.status.ok() && command != nullptr && command != port && command != sql &&
-      !from_snapshot && configuration.engine.data_dir.starts_with("memory://")) {
-    const bool creates = command == initdb || command == restore;
-    result.status = Status::invalid_argument(command->get_name() + " needs a directory" +
-                                             (creates ? " to create" : " to read") +
-                                             "; accepted are -D ./path, /path and file://path" +
-                                             (configuration.backup.sql ? ", or --snapshot" : ""));
-  }
+  if (result.status.ok()) result.status = check_directory(commands, command, configuration);
   if (configuration.engine.wasm_path.empty()) {
     configuration.engine.wasm_path = default_module(program_directory);
   }

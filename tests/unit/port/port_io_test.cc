@@ -520,6 +520,14 @@ TEST(ReadAhead, FindsACancelRequestAtABoundary) {
   EXPECT_FALSE(has_cancel_request(Framing::kRaw, raw.substr(0, raw.size() - 1), &seen));
 }
 
+TEST(ReadAhead, FindsACancelRequestOfProtocol3_2) {
+  std::string cancel = wire::cancel_request(1, 2) + std::string(28, 'k');  // a key of 32 bytes
+  wire::store_u32(cancel.data(), static_cast<uint32_t>(cancel.size()));
+  size_t seen = 0;
+  EXPECT_TRUE(has_cancel_request(Framing::kRaw, cancel, &seen));
+  EXPECT_TRUE(has_cancel_request(Framing::kPacket4, framed(cancel), &seen));
+}
+
 TEST(ReadAhead, ContentIsNoCancelRequest) {
   size_t seen = 0;
   const std::string inside = query(wire::cancel_request(1, 2));

@@ -114,6 +114,26 @@ TEST_F(Packet4, AnswersWhatStandsBetweenMessages) {
   EXPECT_THAT(instance.calls, ElementsAre(query("select 1"), query("select 1"), startup, sync()));
 }
 
+TEST_F(Packet4, TheInstanceGetsEachFrameWhole) {
+  const std::pair<std::string_view, std::string_view> user[] = {{"user", "postgres"}};
+  const std::string first = wire::ssl_request() + wire::startup_packet(user) + query("select 1") +
+                            wire::terminate() + query("select 1");
+  const std::string second = query("select 1") + wire::message('p', "secret\0"sv);
+  serve_all(Framing::kPacket4, framed(first) + framed("") + framed(second));
+  EXPECT_THAT(instance.requests, ElementsAre(first, "", second));
+  EXPECT_THAT(instance.calls, SizeIs(3)) << "of the frame with a password nothing is run";
+}
+
+TEST_F(Packet4, TheRefusalOfEncryptionDoesNotHideWhatFollows) {
+  // N is also the type of a NoticeResponse. Were it taken for one, the CopyInResponse behind it
+  // would go unseen, and in raw framing would not be sent before the Sync.
+  const std::string begin = wire::ssl_request() + wire::parse("", "x") + wire::bind("copy", "");
+  const std::string asked =
+      wire::message('1', "") + wire::message('2', "") + FakeInstance::copy_in();
+  EXPECT_THAT(serve_all(Framing::kRaw, begin + wire::execute("copy") + sync()),
+              ElementsAre("N", asked, ""));
+}
+
 TEST_F(Packet4, BadContentCostsOneFrame) {
   std::string lie = query("select 1");
   lie[4] = 77;
