@@ -124,7 +124,7 @@ TEST_F(Packet4, TheInstanceGetsEachFrameWhole) {
   EXPECT_THAT(instance.calls, SizeIs(3)) << "of the frame with a password nothing is run";
 }
 
-TEST_F(Packet4, TheRefusalOfEncryptionDoesNotHideWhatFollows) {
+TEST_F(Raw, TheRefusalOfEncryptionDoesNotHideWhatFollows) {
   // N is also the type of a NoticeResponse. Were it taken for one, the CopyInResponse behind it
   // would go unseen, and in raw framing would not be sent before the Sync.
   const std::string begin = wire::ssl_request() + wire::parse("", "x") + wire::bind("copy", "");
