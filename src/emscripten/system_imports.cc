@@ -1,7 +1,6 @@
 // The imports that are not about files: leaving, memory, clocks, timers and waiting, environment,
 // users, randomness, addresses.
 #include <arpa/inet.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +15,7 @@
 #include "emscripten/pipe.h"
 #include "emscripten/process.h"
 #include "host_imports.h"
+#include "os/random.h"
 
 extern "C" {
 extern const char wasm_func_type_i_v[];
@@ -518,12 +518,7 @@ uint32_t w2c_wasi__snapshot__preview1_random_get(w2c_wasi__snapshot__preview1* e
                                                  uint32_t size) {
   return wasi_result([&]() -> Result<void> {
     PGLITE_TRY(target, Process::of(env).memory().bytes(out, size));
-    while (!target.empty()) {
-      const ssize_t count = getrandom(target.data(), target.size(), 0);
-      if (count < 0 && errno != EINTR) return error(static_cast<std::errc>(errno));
-      if (count > 0) target = target.subspan(static_cast<size_t>(count));
-    }
-    return {};
+    return os::fill_random(std::as_writable_bytes(target));
   });
 }
 

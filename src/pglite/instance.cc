@@ -335,8 +335,12 @@ Status PostgresInstance::start_backend(std::string_view database) {
 // Gives a restored instance what it must not share with its siblings: identity and times in files
 // and memory, and the state of the random number generators.
 Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
-  const postgres::ClusterIdentity identity = postgres::make_identity();
-  Status status = postgres::write_identity(*tree_.memory, postgres::kDataDirectory, identity);
+  postgres::ClusterIdentity identity;
+  postgres::ClusterIdentity random;  // for the generators
+  Status status = postgres::make_identity(&identity);
+  if (status.ok()) status = postgres::make_identity(&random);
+  if (!status.ok()) return status;
+  status = postgres::write_identity(*tree_.memory, postgres::kDataDirectory, identity);
   if (!status.ok()) return status;
   status = Backend::restore(backend_config(kInitialName), snapshot.state(), snapshot, &backend_);
   if (!status.ok()) return status;
@@ -365,7 +369,6 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
     }
   }
   // pg_prng_state: 128 bits, not all zero.
-  const postgres::ClusterIdentity random = postgres::make_identity();
   std::array<std::byte, 16> seed{};
   std::memcpy(seed.data(), random.nonce.data(), seed.size());
   seed[0] |= std::byte{1};

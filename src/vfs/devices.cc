@@ -1,21 +1,24 @@
 #include "vfs/devices.h"
 
-#include <sys/random.h>
-#include <sys/sysmacros.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
+
+#include "os/random.h"
 
 namespace pglite::vfs {
 
 namespace {
 
+// A device's number as Linux has it in st_rdev, for numbers below 256.
+constexpr uint64_t device_number(uint8_t major, uint8_t minor) {
+  return uint64_t{major} << 8 | minor;
+}
+
 class NullDevice : public Device {
  public:
   Result<size_t> read(std::span<std::byte> /*buffer*/) override { return 0; }
   Result<size_t> write(std::span<const std::byte> data) override { return data.size(); }
-  [[nodiscard]] uint64_t device_type() const override { return makedev(1, 3); }
+  [[nodiscard]] uint64_t device_type() const override { return device_number(1, 3); }
 };
 
 class ZeroDevice : public Device {
@@ -25,25 +28,17 @@ class ZeroDevice : public Device {
     return buffer.size();
   }
   Result<size_t> write(std::span<const std::byte> data) override { return data.size(); }
-  [[nodiscard]] uint64_t device_type() const override { return makedev(1, 5); }
+  [[nodiscard]] uint64_t device_type() const override { return device_number(1, 5); }
 };
 
 class RandomDevice : public Device {
  public:
   Result<size_t> read(std::span<std::byte> buffer) override {
-    size_t done = 0;
-    while (done < buffer.size()) {
-      const ssize_t n = ::getrandom(buffer.data() + done, buffer.size() - done, 0);
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        return error(static_cast<std::errc>(errno));
-      }
-      done += static_cast<size_t>(n);
-    }
-    return done;
+    if (const auto filled = os::fill_random(buffer); !filled) return error(filled.error());
+    return buffer.size();
   }
   Result<size_t> write(std::span<const std::byte> data) override { return data.size(); }
-  [[nodiscard]] uint64_t device_type() const override { return makedev(1, 9); }
+  [[nodiscard]] uint64_t device_type() const override { return device_number(1, 9); }
 };
 
 class EndOfFileDevice : public Device {
@@ -61,7 +56,7 @@ class TerminalDevice : public Device {
   Result<size_t> read(std::span<std::byte> /*buffer*/) override { return 0; }
   Result<size_t> write(std::span<const std::byte> data) override { return output_->write(data); }
   [[nodiscard]] bool seekable() const override { return false; }
-  [[nodiscard]] uint64_t device_type() const override { return makedev(5, 0); }
+  [[nodiscard]] uint64_t device_type() const override { return device_number(5, 0); }
 
  private:
   std::shared_ptr<Device> output_;

@@ -32,7 +32,8 @@ class Device {
 std::shared_ptr<Device> make_null_device();
 // Reads as endless zeros, swallows writes.
 std::shared_ptr<Device> make_zero_device();
-// getrandom(2): for both /dev/random and /dev/urandom. Writes are swallowed.
+// The system's random bytes (os/random.h): for both /dev/random and /dev/urandom. Writes are
+// swallowed.
 std::shared_ptr<Device> make_random_device();
 // A standard input at its end: reads as empty, writing fails with EBADF.
 std::shared_ptr<Device> make_end_of_file_device();

@@ -20,7 +20,7 @@ REFUSED = "42501"  # insufficient_privilege: it leads out of the data directory
 
 NO_START = (65, 70, 74)  # exit statuses: which one depends on what was damaged
 
-WITHOUT_OPENAT2 = [sys.executable, str(Path(__file__).with_name("without_openat2.py"))]
+WITHOUT_OPENAT2 = [sys.executable, str(Path(__file__).with_name("without_system_call.py")), "openat2"]
 
 
 def tree(path: Path) -> dict[str, tuple]:

@@ -1,11 +1,10 @@
 #include "postgres/cluster/identity.h"
 
-#include <sys/random.h>
-
 #include <cstring>
 #include <ctime>
 #include <span>
 
+#include "os/random.h"
 #include "postgres/cluster/control_file.h"
 
 namespace pglite::postgres {
@@ -17,27 +16,22 @@ constexpr size_t kWalInfoOffset = 2;
 constexpr uint16_t kWalLongHeader = 2;
 constexpr size_t kWalIdentifierOffset = 24;
 
-void fill_random(void* target, size_t size) {
-  auto* bytes = static_cast<std::byte*>(target);
-  while (size > 0) {
-    const ssize_t count = getrandom(bytes, size, 0);
-    if (count <= 0) continue;
-    bytes += count;
-    size -= static_cast<size_t>(count);
-  }
-}
-
 }  // namespace
 
-ClusterIdentity make_identity() {
-  ClusterIdentity identity;
+Status make_identity(ClusterIdentity* identity) {
+  struct {
+    uint32_t low;
+    std::array<std::byte, 32> nonce;
+  } random{};
+  if (const auto filled = os::fill_random(std::as_writable_bytes(std::span(&random, 1))); !filled) {
+    return Status::io_error("the system gives no random bytes, which a cluster's identity needs: " +
+                            std::make_error_code(filled.error()).message());
+  }
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  uint32_t random = 0;
-  fill_random(&random, sizeof random);
-  identity.system_identifier = static_cast<uint64_t>(now.tv_sec) << 32 | (random & UINT32_MAX);
-  fill_random(identity.nonce.data(), identity.nonce.size());
-  return identity;
+  identity->system_identifier = static_cast<uint64_t>(now.tv_sec) << 32 | random.low;
+  identity->nonce = random.nonce;
+  return {};
 }
 
 Status read_identity(vfs::FileSystem& filesystem, std::string_view data_directory,

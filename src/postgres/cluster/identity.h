@@ -25,8 +25,9 @@ struct ClusterIdentity {
 };
 
 // A new identity: the identifier as initdb composes it (seconds, microseconds, 12 bits; the latter
-// random here, for there may be many a microsecond), the nonce random.
-ClusterIdentity make_identity();
+// random here, for there may be many a microsecond), the nonce random. kIoError: the system gives
+// no random bytes.
+Status make_identity(ClusterIdentity* identity);
 
 // Reads it from the cluster at `data_directory`. kIncompatible when pg_control is not one of this
 // version or its checksum is wrong.

@@ -249,7 +249,9 @@ Status fill_from_template(std::span<const std::byte> cluster_image, bool unfinis
   if (!vfs::load_image(cluster_image, cluster, "/")) {
     return Status::engine_gone("the template data directory is damaged");
   }
-  Status status = write_identity(cluster, "", make_identity());
+  ClusterIdentity identity;
+  Status status = make_identity(&identity);
+  if (status.ok()) status = write_identity(cluster, "", identity);
   if (status.ok()) status = copy_tree(cluster, "/", target);
   if (!status.ok() || !unfinished) return status;
   const auto nothing = [](std::span<std::byte>, size_t*) { return Status(); };

@@ -209,7 +209,7 @@ class Planner {
   Status read_pages();
   Status read_relation(const std::string& path);
   Status guess_limits();
-  void complete_lost_control();
+  Status complete_lost_control();
   Status advance_numbers();
   // Reads `segments_` from the names in the WAL.
   void believe_segment_names();
@@ -446,11 +446,13 @@ uint32_t room(uint32_t next, uint32_t oldest) {
 }
 
 // What a checkpoint record does not have.
-void Planner::complete_lost_control() {
-  const ClusterIdentity identity = make_identity();
+Status Planner::complete_lost_control() {
+  ClusterIdentity identity;
+  if (Status status = make_identity(&identity); !status.ok()) return status;
   if (control_.system_identifier == 0) control_.system_identifier = identity.system_identifier;
   control_.nonce = identity.nonce;
   control_.data_checksum_version = checksums_ ? 1 : 0;
+  return {};
 }
 
 Status Planner::advance_numbers() {
@@ -586,7 +588,7 @@ Status Planner::plan(const ControlFile& built_in) {
   // pg_control is in order and says less than the pages.
   if (status.ok()) status = read_pages();
   if (status.ok() && plan_.guessed) status = guess_limits();
-  if (status.ok() && damaged_) complete_lost_control();
+  if (status.ok() && damaged_) status = complete_lost_control();
   if (status.ok() && !plan_.was_shut_down) status = advance_numbers();
   if (status.ok()) finish();
   return status;

@@ -10,11 +10,12 @@
 // is suspended where the waiter does so, and goes on by resume().
 #include "postgres/guest/backend.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
+#include <span>
+#include <system_error>
 
+#include "os/random.h"
 #include "postgres/guest/guest_tree.h"
 #include "postgres/guest/postgres_process.h"
 #include "wire/backend.h"
@@ -35,20 +36,28 @@ constexpr std::string_view kWriteOutput = "write_output";
 
 }  // namespace
 
-std::unique_ptr<Backend> Backend::make(const BackendConfig& config) {
+Status Backend::make(const BackendConfig& config, std::unique_ptr<Backend>* out) {
   std::unique_ptr<Backend> backend(new Backend);
   auto* self = backend.get();
   self->last_fatal_ = config.last_fatal;
   self->work_task_ = [self] { self->work(); };
-  if (getentropy(&self->cancel_key_, sizeof self->cancel_key_) != 0) self->cancel_key_ = 0;
-  return backend;
+  const auto key = std::as_writable_bytes(std::span(&self->cancel_key_, 1));
+  if (const auto filled = os::fill_random(key); !filled) {
+    return Status::io_error(
+        "the system gives no random bytes, which a session's cancel key needs: " +
+        std::make_error_code(filled.error()).message());
+  }
+  *out = std::move(backend);
+  return {};
 }
 
 Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out) {
-  std::unique_ptr<Backend> backend = make(config);
-  Status status = make_postgres_process(config.filesystem,
-                                        postgres_environment(config.username, config.database),
-                                        config.log, &backend->process_, config.waiter);
+  std::unique_ptr<Backend> backend;
+  Status status = make(config, &backend);
+  if (!status.ok()) return status;
+  status = make_postgres_process(config.filesystem,
+                                 postgres_environment(config.username, config.database), config.log,
+                                 &backend->process_, config.waiter);
   if (status.ok()) status = backend->boot(config);
   if (status.ok()) *out = std::move(backend);
   return status;
@@ -56,7 +65,8 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
 
 Status Backend::restore(const BackendConfig& config, std::string_view state,
                         const emscripten::PageSource& pages, std::unique_ptr<Backend>* out) {
-  std::unique_ptr<Backend> backend = make(config);
+  std::unique_ptr<Backend> backend;
+  if (Status status = make(config, &backend); !status.ok()) return status;
   emscripten::RestoreError error;
   emscripten::ProcessConfig process = postgres_process_config(
       config.filesystem, postgres_environment(config.username, config.database), config.log);

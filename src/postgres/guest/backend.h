@@ -104,7 +104,7 @@ class Backend {
   static uint32_t read_input(void* context, uint32_t buffer, uint32_t size);
   static uint32_t write_output(void* context, uint32_t buffer, uint32_t size);
 
-  static std::unique_ptr<Backend> make(const BackendConfig& config);
+  static Status make(const BackendConfig& config, std::unique_ptr<Backend>* out);
   emscripten::Callback callback(std::string_view name);
   void find_functions();
   Status boot(const BackendConfig& config);
