@@ -98,6 +98,27 @@ TEST_P(HostFileSystemTest, OpensOnlyDirectories) {
   EXPECT_ERROR(HostFileSystem::open(outside() + "/secret"), std::errc::not_a_directory);
 }
 
+TEST_P(HostFileSystemTest, IsTheDirectoryThatWasOpened) {
+  os::UniqueFd opened(::open(inside().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int number = opened.get();
+  // Exchanged for another before the file system is made of it.
+  stdfs::rename(inside(), directory.path() + "/moved");
+  stdfs::create_directory(inside());
+  auto same = HostFileSystem::open(std::move(opened), SyncPolicy::kSync, GetParam());
+  ASSERT_OK(same);
+  put(**same, "/file", "here");
+  EXPECT_TRUE(stdfs::exists(directory.path() + "/moved/file"));
+  EXPECT_FALSE(stdfs::exists(inside() + "/file"));
+  // It is that very descriptor, with the lock that it may have.
+  EXPECT_EQ((*same)->root_descriptor(), number);
+  same->reset();
+  EXPECT_EQ(::fcntl(number, F_GETFD), -1);
+
+  os::UniqueFd file(::open((outside() + "/secret").c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_ERROR(HostFileSystem::open(std::move(file)), std::errc::not_a_directory);
+  EXPECT_ERROR(HostFileSystem::open(os::UniqueFd()), std::errc::bad_file_descriptor);
+}
+
 TEST_P(HostFileSystemTest, DotDotDoesNotLeaveTheRoot) {
   // Paths should come normalised; the host must not depend on it.
   expect_confined("/../outside/secret");
