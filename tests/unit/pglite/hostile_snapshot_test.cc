@@ -30,7 +30,6 @@ class HostileSnapshotTest : public testing::Test {
     ASSERT_TRUE(snapshot->save(path()).ok());
     std::ifstream file(path(), std::ios::binary);
     good.assign(std::istreambuf_iterator<char>(file), {});
-    std::memcpy(&header, good.data(), sizeof header);
     const Status status =
         read_snapshot(std::as_bytes(std::span(good)), "good", SnapshotOrigin::kFile, &contents);
     ASSERT_TRUE(status.ok()) << status.message();
@@ -92,7 +91,6 @@ class HostileSnapshotTest : public testing::Test {
 
   std::filesystem::path directory;
   std::string good;
-  SnapshotHeader header{};
   SnapshotContents contents;  // refers to `good`
 };
 
