@@ -2,22 +2,18 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <vector>
 
 #include "cli/output.h"
+#include "os/new_file.h"
+#include "os/unique_fd.h"
 
 namespace pglite::cli {
 namespace {
-
-constexpr const char* kNewFile = ".new-";  // behind the file's name, before the process's number
 
 bool is_standard(const std::string& file) {
   return file.empty() || file == "-";
@@ -36,69 +32,16 @@ Status cannot_write(const std::string& file, int error) {
   return Status::io_error("cannot write to " + file + ": " + std::strerror(error));
 }
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-// What killed dumps into `file` left; a dump that runs has a lock on its file.
-void remove_leftovers(const std::filesystem::path& file) {
-  const std::string prefix = file.filename().string() + kNewFile;
-  std::error_code error;
-  const std::filesystem::path parent = file.has_parent_path() ? file.parent_path() : ".";
-  std::vector<std::filesystem::path> left;
-  for (std::filesystem::directory_iterator at(parent, error), end; !error && at != end;
-       at.increment(error)) {
-    const std::string name = at->path().filename().string();
-    if (name.starts_with(prefix) &&
-        name.find_first_not_of("0123456789", prefix.size()) == std::string::npos) {
-      left.push_back(at->path());
-    }
-  }
-  for (const auto& path : left) {
-    const Descriptor fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-    if (fd.get() >= 0 && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
-  }
-}
-
-// Without a name until it is complete, where the file system has that: then a kill leaves nothing.
 Status dump_to_new_file(const WriteDump& dump, const BackupRequest& request) {
-  const std::filesystem::path file(request.file);
-  remove_leftovers(file);
-  const std::string temporary = request.file + kNewFile + std::to_string(getpid());
-  const std::string parent = file.has_parent_path() ? file.parent_path().string() : ".";
-  // Giving it a name goes by way of /proc.
-  const bool can_name = ::access("/proc/self/fd", X_OK) == 0;
-  int opened = can_name ? ::open(parent.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) : -1;
-  bool has_name = opened < 0;
-  if (has_name) {
-    opened = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  }
-  const Descriptor fd(opened);
-  if (fd.get() < 0) return cannot_write(request.file, errno);
-  (void)::flock(fd.get(), LOCK_EX | LOCK_NB);
-  Status status = dump_to(fd.get(), request.file, dump);
-  if (status.ok() && ::fsync(fd.get()) != 0) status = cannot_write(request.file, errno);
-  if (status.ok() && !has_name) {
-    const std::string unnamed = "/proc/self/fd/" + std::to_string(fd.get());
-    has_name =
-        ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, temporary.c_str(), AT_SYMLINK_FOLLOW) == 0;
-    if (!has_name) status = cannot_write(request.file, errno);
-  }
-  if (status.ok() && ::rename(temporary.c_str(), request.file.c_str()) != 0) {
-    status = cannot_write(request.file, errno);
-  }
-  if (!status.ok() && has_name) ::unlink(temporary.c_str());
-  return status;
+  const auto cannot_write_as = [&](std::errc error) {
+    return cannot_write(request.file, static_cast<int>(error));
+  };
+  auto file = os::NewFile::create(request.file);
+  if (!file) return cannot_write_as(file.error());
+  Status status = dump_to(file->fd(), request.file, dump);
+  if (!status.ok()) return status;
+  const auto committed = file->commit();
+  return committed ? Status() : cannot_write_as(committed.error());
 }
 
 }  // namespace
@@ -114,7 +57,7 @@ Status run_dump(const WriteDump& dump, const BackupRequest& request, int out) {
   }
   struct stat there{};
   if (::stat(request.file.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
-    const Descriptor fd(::open(request.file.c_str(), O_WRONLY | O_CLOEXEC));
+    const os::UniqueFd fd(::open(request.file.c_str(), O_WRONLY | O_CLOEXEC));
     if (fd.get() < 0) return cannot_write(request.file, errno);
     return dump_to(fd.get(), request.file, dump);
   }
@@ -129,7 +72,7 @@ Status run_restore(const RestoreFunction& restore, const Options& options,
     return Status::invalid_argument(
         "restore reads an archive, not a terminal; accepted are -f FILE and a pipe");
   }
-  const Descriptor file(standard ? -1 : ::open(request.file.c_str(), O_RDONLY | O_CLOEXEC));
+  const os::UniqueFd file(standard ? -1 : ::open(request.file.c_str(), O_RDONLY | O_CLOEXEC));
   const auto cannot_read = [&](int error) {
     return Status::io_error("cannot read " + name + ": " + std::strerror(error));
   };

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <system_error>
 
 #include "cli/run.h"
+#include "os/program_file.h"
 
 namespace {
 
@@ -31,8 +31,7 @@ int main(int argc, char** argv) {
   host.restore = pglite::restore_data_directory;
   host.reset_wal = pglite::reset_wal;
   host.version = pglite::version();
-  std::error_code ignored;
-  host.program_directory =
-      std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().string();
+  const std::filesystem::path program = pglite::os::program_path().value_or("");
+  host.program_directory = program.parent_path().string();
   return pglite::cli::run(argc, argv, host);
 }

@@ -1,17 +1,12 @@
 #include "cli/run.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <utility>
 
 #include "cli/configuration.h"
 #include "cli/output.h"
 #include "cli/sql.h"
+#include "os/file.h"
 #include "os/shutdown_signals.h"
 #include "port/port.h"
 
@@ -26,14 +21,10 @@ void print(int fd, const std::string& text) {
 // The engine will judge the module; this only gives the common mistake a plain message.
 Status check_readable(const std::string& path) {
   if (path.empty()) return {};
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  int error = fd < 0 ? errno : 0;
-  struct stat status{};
-  if (fd >= 0 && ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) error = EISDIR;
-  if (fd >= 0) ::close(fd);
-  if (error == 0) return {};
+  const auto file = os::open_regular_file(path);
+  if (file) return {};
   return Status::io_error("cannot read the module " + path +
-                          " (--wasm, PGLITE_WASM_PATH): " + std::strerror(error));
+                          " (--wasm, PGLITE_WASM_PATH): " + file.error().reason);
 }
 
 Status open_instance(const Host& host, const Configuration& configuration,

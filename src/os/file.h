@@ -1,26 +1,49 @@
-// Host files that users name: opening and writing them whole.
+// Files of the host by descriptor and by name.
+//
+// Errors are those of the system calls of the same names. A call that a signal interrupts is made
+// again. Any thread may call these functions.
 #ifndef PGLITE_OS_FILE_H_
 #define PGLITE_OS_FILE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
-#include <system_error>
+#include <tl/expected.hpp>
 
+#include "os/result.h"
 #include "os/unique_fd.h"
 
 namespace pglite::os {
 
-// Opens the regular file `path` for reading. Never waits, as opening a FIFO does, and never opens a
-// device. std::errc::invalid_argument: it is there and no regular file; the other errors are
-// stat(2)'s and open(2)'s. Any thread may call it.
-std::errc open_regular_file(const std::string& path, UniqueFd* out);
+// Why a file was not opened.
+struct OpenFailure {
+  std::errc code;      // invalid_argument: something else than a regular file is there
+  std::string reason;  // the end of a sentence: what the system says, or what is there instead
+};
+// Opens the file `path` for reading, following links, if it is a regular file. It never waits, as
+// opening a FIFO does, and opens no device.
+tl::expected<UniqueFd, OpenFailure> open_regular_file(const std::string& path);
 
-// Writes `bytes` to the file `path`, which appears complete or not at all, readable by its owner
-// only; a file of that name is replaced. When it returns std::errc(), file and name are on the
-// disk. The errors are those of open(2), write(2), fsync(2) and rename(2); the name may then be the
-// new file's or still the old one's. Any thread may call it.
-std::errc write_whole_file(const std::string& path, std::span<const std::byte> bytes);
+// All that is to be read from `fd`, from where it stands to its end.
+Result<std::string> read_all(int fd);
+
+// Writes all of `bytes` where `fd` stands. After an error, a part of them may be written.
+Result<void> write_all(int fd, std::span<const std::byte> bytes);
+
+// Writes what the system keeps of the file or directory to disk: all of it, or for sync_data what
+// is needed to read the data back. After an error, what was written before may never reach the
+// disk: a second sync that succeeds proves nothing.
+Result<void> sync(int fd);
+Result<void> sync_data(int fd);
+
+// Sees to it that the file has `offset + length` bytes and that writing to the last `length` of
+// them cannot run out of space. operation_not_supported where the file system cannot promise that.
+Result<void> allocate(int fd, uint64_t offset, uint64_t length);
+
+// The target of the symbolic link `name` in the opened directory `directory`. invalid_argument: it
+// is something else.
+Result<std::string> read_symbolic_link(int directory, const char* name);
 
 }  // namespace pglite::os
 

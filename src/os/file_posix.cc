@@ -1,8 +1,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
-#include <cstdio>
 
 #include "os/file.h"
 
@@ -10,53 +11,86 @@ namespace pglite::os {
 
 namespace {
 
-std::errc last_error() {
-  return static_cast<std::errc>(errno);
+std::string message_of(std::errc error) {
+  return std::make_error_code(error).message();
 }
 
-std::errc write_all(int fd, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return last_error();
-    bytes = bytes.subspan(static_cast<size_t>(count));
-  }
-  return {};
-}
-
-std::errc sync_directory_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  return fd && fsync(fd.get()) == 0 ? std::errc() : last_error();
+// Empty for a regular file.
+std::string why_not_regular(const struct stat& status) {
+  if (S_ISREG(status.st_mode)) return {};
+  if (S_ISDIR(status.st_mode)) return message_of(std::errc::is_a_directory);
+  if (S_ISFIFO(status.st_mode)) return "it is a FIFO, not a regular file";
+  if (S_ISSOCK(status.st_mode)) return "it is a socket, not a regular file";
+  return "it is a device, not a regular file";
 }
 
 }  // namespace
 
-std::errc open_regular_file(const std::string& path, UniqueFd* out) {
-  struct stat file{};
-  if (::stat(path.c_str(), &file) != 0) return last_error();
-  if (!S_ISREG(file.st_mode)) return std::errc::invalid_argument;
-  // It may have become another by now: O_NONBLOCK does not wait for a FIFO's writer.
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd || fstat(fd.get(), &file) != 0) return last_error();
-  if (!S_ISREG(file.st_mode)) return std::errc::invalid_argument;
-  *out = std::move(fd);
+tl::expected<UniqueFd, OpenFailure> open_regular_file(const std::string& path) {
+  const auto failure = [](std::errc code) {
+    return tl::unexpected(OpenFailure{.code = code, .reason = message_of(code)});
+  };
+  struct stat status{};
+  // Looked at before it is opened, as opening some devices does something.
+  if (::stat(path.c_str(), &status) != 0) return failure(static_cast<std::errc>(errno));
+  std::string reason = why_not_regular(status);
+  UniqueFd fd;
+  if (reason.empty()) {
+    auto opened = owned(
+        retry([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
+    if (!opened) return failure(opened.error());
+    fd = std::move(*opened);
+    // And after it, as it may have been exchanged.
+    if (::fstat(fd.get(), &status) != 0) return failure(static_cast<std::errc>(errno));
+    reason = why_not_regular(status);
+  }
+  if (reason.empty()) return fd;
+  return tl::unexpected(
+      OpenFailure{.code = std::errc::invalid_argument, .reason = std::move(reason)});
+}
+
+Result<std::string> read_all(int fd) {
+  std::string content;
+  std::array<char, 65536> buffer{};
+  while (true) {
+    const auto count = retry([&] { return ::read(fd, buffer.data(), buffer.size()); });
+    if (!count) return error(count.error());
+    if (*count == 0) return content;
+    content.append(buffer.data(), static_cast<size_t>(*count));
+  }
+}
+
+Result<void> write_all(int fd, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto count = retry([&] { return ::write(fd, bytes.data(), bytes.size()); });
+    if (!count) return error(count.error());
+    if (*count == 0) return error(std::errc::io_error);
+    bytes = bytes.subspan(static_cast<size_t>(*count));
+  }
   return {};
 }
 
-std::errc write_whole_file(const std::string& path, std::span<const std::byte> bytes) {
-  const std::string temporary = path + ".new-" + std::to_string(getpid());
-  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!fd) return last_error();
-  std::errc error = write_all(fd.get(), bytes);
-  if (error == std::errc() && fsync(fd.get()) != 0) error = last_error();
-  // Some file systems say only here that something was not written.
-  if (::close(fd.release()) != 0 && error == std::errc()) error = last_error();
-  if (error == std::errc() && rename(temporary.c_str(), path.c_str()) != 0) error = last_error();
-  if (error == std::errc()) return sync_directory_of(path);
-  unlink(temporary.c_str());
-  return error;
+Result<void> sync(int fd) {
+  return done(retry([&] { return ::fsync(fd); }));
+}
+
+Result<void> sync_data(int fd) {
+  return done(retry([&] { return ::fdatasync(fd); }));
+}
+
+Result<std::string> read_symbolic_link(int directory, const char* name) {
+  std::string target(256, '\0');
+  while (true) {
+    const auto size =
+        retry([&] { return ::readlinkat(directory, name, target.data(), target.size()); });
+    if (!size) return error(size.error());
+    const auto length = static_cast<size_t>(*size);
+    if (length < target.size()) {
+      target.resize(length);
+      return target;
+    }
+    target.resize(target.size() * 2);
+  }
 }
 
 }  // namespace pglite::os

@@ -3,10 +3,16 @@
 #define PGLITE_OS_PROGRAM_FILE_H_
 
 #include <cstdint>
+#include <string>
 
+#include "os/result.h"
 #include "os/unique_fd.h"
 
 namespace pglite::os {
+
+// The absolute path of the program, without symbolic links. It may since have been moved, replaced
+// or removed. An error where the system does not tell. Any thread may call it.
+Result<std::string> program_path();
 
 // A place in a file.
 struct FilePlace {

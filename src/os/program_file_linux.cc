@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "os/file.h"
 #include "os/program_file.h"
 
 namespace pglite::os {
@@ -34,6 +35,10 @@ int look_into(dl_phdr_info* object, size_t, void* data) {
 }
 
 }  // namespace
+
+Result<std::string> program_path() {
+  return read_symbolic_link(AT_FDCWD, "/proc/self/exe");
+}
 
 FilePlace find_loaded_file(const void* address) {
   Search search{.address = reinterpret_cast<uintptr_t>(address)};

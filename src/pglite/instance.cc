@@ -7,10 +7,10 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
-#include <fstream>
 #include <iterator>
 
 #include "os/anonymous_file.h"
+#include "os/file.h"
 #include "pglite/cancel_gate.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/build/images.h"
@@ -175,13 +175,15 @@ void PostgresInstance::log_server_line(std::string_view line) {
 
 Status PostgresInstance::check_module() const {
   if (options_.wasm_path.empty()) return {};
-  std::ifstream file(options_.wasm_path, std::ios::binary);
-  const std::string content((std::istreambuf_iterator<char>(file)), {});
-  if (!file || content.empty()) {
-    return Status::io_error("cannot read the module \"" + options_.wasm_path +
-                            "\": " + std::strerror(errno != 0 ? errno : EIO));
-  }
-  const std::string sha256 = wasm::sha256(std::as_bytes(std::span(content)));
+  const auto cannot_read = [&](const std::string& why) {
+    return Status::io_error("cannot read the module \"" + options_.wasm_path + "\": " + why);
+  };
+  const auto file = os::open_regular_file(options_.wasm_path);
+  if (!file) return cannot_read(file.error().reason);
+  const auto content = os::read_all(file->get());
+  if (!content) return cannot_read(std::make_error_code(content.error()).message());
+  if (content->empty()) return cannot_read("it is empty");
+  const std::string sha256 = wasm::sha256(std::as_bytes(std::span(*content)));
   const guest_module* module = wasm::find_module_by_sha256(sha256);
   if (module == nullptr || module->name != std::string_view("pglite")) {
     return Status::incompatible("the module \"" + options_.wasm_path + "\" (sha256 " + sha256 +

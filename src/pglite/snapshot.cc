@@ -9,17 +9,15 @@ namespace pglite {
 
 Status Snapshot::load(const std::string& path, std::shared_ptr<const Snapshot>* out) {
   return without_exceptions([&] {
-    os::UniqueFd fd;
-    const std::errc error = os::open_regular_file(path, &fd);
-    if (error == std::errc::invalid_argument) {
-      return Status::incompatible("\"" + path + "\" is not a snapshot: it is not a regular file");
+    auto fd = os::open_regular_file(path);
+    if (!fd && fd.error().code == std::errc::invalid_argument) {
+      return Status::incompatible("\"" + path + "\" is not a snapshot: " + fd.error().reason);
     }
-    if (error != std::errc()) {
-      return Status::io_error("snapshot \"" + path +
-                              "\" cannot be read: " + std::make_error_code(error).message());
+    if (!fd) {
+      return Status::io_error("snapshot \"" + path + "\" cannot be read: " + fd.error().reason);
     }
     std::shared_ptr<const postgres::SnapshotFile> snapshot;
-    Status status = postgres::SnapshotFile::open(std::move(fd), path, &snapshot);
+    Status status = postgres::SnapshotFile::open(std::move(*fd), path, &snapshot);
     if (status.ok()) *out = std::move(snapshot);
     return status;
   });

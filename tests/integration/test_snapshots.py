@@ -235,7 +235,7 @@ def test_what_is_no_file_is_refused_at_once(what, tmp_path):
             path = "/dev/zero"
         done = start_from(path, timeout=20)
     assert done.returncode == 65, done
-    assert f'"{path}" is not a snapshot: it is not a regular file'.encode() in done.stderr
+    assert f'"{path}" is not a snapshot: '.encode() in done.stderr
 
 
 def test_too_little_address_space_is_an_error():

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "os/file.h"
+#include "os/new_file.h"
 #include "os/program_file.h"
 
 namespace pglite::postgres {
@@ -99,10 +100,12 @@ bool SnapshotFile::fill(wasm::LinearMemory& memory) const {
 }
 
 Status SnapshotFile::save(const std::string& path) const {
-  const std::errc error = os::write_whole_file(path, bytes_);
-  if (error == std::errc()) return {};
+  auto file = os::NewFile::create(path);
+  os::Result<void> done = file ? os::write_all(file->fd(), bytes_) : os::error(file.error());
+  if (done) done = file->commit();
+  if (done) return {};
   return Status::io_error("snapshot \"" + path +
-                          "\" cannot be written: " + std::make_error_code(error).message());
+                          "\" cannot be written: " + std::make_error_code(done.error()).message());
 }
 
 }  // namespace pglite::postgres

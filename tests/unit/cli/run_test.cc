@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -91,6 +93,18 @@ TEST_F(RunTest, UnreadableModule) {
   EXPECT_EQ(run_with({"sql", "--wasm", "/"}), 74);
   EXPECT_THAT(err_text, HasSubstr("cannot read the module / "));
   EXPECT_THAT(err_text, HasSubstr("Is a directory"));
+  EXPECT_TRUE(opened.empty());
+}
+
+TEST_F(RunTest, AModuleThatIsNoFileIsNotWaitedFor) {
+  const std::string fifo = testing::TempDir() + "/module.fifo." + std::to_string(::getpid());
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_EQ(run_with({"sql", "--wasm", fifo}), 74);
+  ::unlink(fifo.c_str());
+  EXPECT_EQ(err_text, "pglite-port: cannot read the module " + fifo +
+                          " (--wasm, PGLITE_WASM_PATH): it is a FIFO, not a regular file\n");
+  EXPECT_EQ(run_with({"sql", "--wasm", "/dev/zero"}), 74);
+  EXPECT_THAT(err_text, HasSubstr("it is a device, not a regular file"));
   EXPECT_TRUE(opened.empty());
 }
 

@@ -1,16 +1,15 @@
 #include "os/random.h"
 
 #include <gtest/gtest.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <span>
 #include <vector>
+
+#include "failing_call.h"
 
 namespace pglite::os {
 namespace {
@@ -32,25 +31,10 @@ TEST(FillRandom, NothingIsFilledAtOnce) {
   EXPECT_TRUE(fill_random({}).has_value());
 }
 
-// From here on, this process cannot get random bytes any more.
-void forbid_getrandom(int error) {
-  std::array<sock_filter, 4> program = {
-      sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
-      sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_getrandom},
-      sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | static_cast<uint32_t>(error)},
-      sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
-  };
-  const sock_fprog filter = {.len = program.size(), .filter = program.data()};
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
-    std::exit(100);
-  }
-}
-
 // Exits with the error that filling gives where the system answers with `answer`.
 [[noreturn]] void fill_without_getrandom(int answer) {
   ::alarm(10);
-  forbid_getrandom(answer);
+  make_call_fail(SYS_getrandom, answer);
   std::array<std::byte, 16> bytes{};
   const auto filled = fill_random(bytes);
   std::exit(filled ? 101 : static_cast<int>(filled.error()));

@@ -1,0 +1,14 @@
+#include <fcntl.h>
+
+#include "os/file.h"
+
+namespace pglite::os {
+
+// Not posix_fallocate: where the file system cannot, that writes a byte to each block, and
+// PostgreSQL, told so, writes whole pages.
+Result<void> allocate(int fd, uint64_t offset, uint64_t length) {
+  return done(retry(
+      [&] { return ::fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(length)); }));
+}
+
+}  // namespace pglite::os
