@@ -74,6 +74,7 @@ fuzz: setup-test
 .PHONY: power-cut-test
 power-cut-test: build-tests
 	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/power_cut_test
+	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/file_moves_test --gtest_filter='*PowerCuts*:*Postgres*'
 
 ## soak-test: MINUTES of mixed load; memory and disk must be flat
 MINUTES = 30
@@ -85,6 +86,7 @@ soak-test: build
 .PHONY: fault-test
 fault-test: build-tests
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
+	PGLITE_FAULTS=0 $(BUILD)/tests/durability/file_moves_test --gtest_filter='*EveryFault*'
 
 ## bench: measure beside the peers, in one run; results go to bench/results
 bench: setup-bench build

@@ -7,9 +7,9 @@
 // next open, on files that work, finds a whole cluster or nothing. Whenever the power is cut, the
 // next open finds that too, and what was reported done is done.
 //
-//   PGLITE_FAULTS          how many cases of each test (400; `make fault-test` 0: all there are)
+//   PGLITE_FAULTS          how many cases of each test (60; `make fault-test` 0: all there are)
 //   PGLITE_FAULT_ONLY      the number of one case, to look at a failure
-//   PGLITE_POWER_CUTS      how many cuts of each kind (300; `make power-cut-test` 2000)
+//   PGLITE_POWER_CUTS      how many cuts of each kind (60; `make power-cut-test` 2000)
 //   PGLITE_POWER_CUT_SEED  another set of cuts (1)
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -92,8 +92,10 @@ const postgres::ClusterIdentity kIdentity{.system_identifier = 42, .nonce = {}};
 Files make_small_cluster() {
   const Files files = make_data_directory();
   for (const auto& [name, content] : tree_of(*files)) {
-    if (content == "directory" || !name.starts_with("/base/")) continue;
-    if (!name.starts_with("/base/5/1") || name.size() > 13) (void)files->remove_file(name);
+    if (content == "directory") continue;
+    const bool is_relation = name.starts_with("/base/") || name.starts_with("/global/1");
+    const bool stays = name.starts_with("/base/5/12") && content.size() <= 1U << 14;
+    if (is_relation && !stays) (void)files->remove_file(name);
   }
   ControlFile control;
   if (!postgres::read_control_file(*files, "", &control).ok()) throw std::logic_error("no control");
@@ -309,7 +311,14 @@ class Repairing : public Move {
       const Status status = run(files);
       if (!status.ok()) return "the next attempt: " + status.message();
     }
-    if (copies().size() != 1) return "there are " + std::to_string(copies().size()) + " copies";
+    // What an older one left may be there where it could not be removed.
+    const auto names = copies();
+    const auto count =
+        said == Said::kSuccess
+            ? std::ranges::count_if(
+                  names, [](const std::string& copy) { return !copy.ends_with(".partial"); })
+            : std::ssize(names);
+    if (count != 1) return "there are " + std::to_string(count) + " copies";
     return check_reset(*files);
   }
 
@@ -449,7 +458,7 @@ class FileMoves : public testing::TestWithParam<std::tuple<Named, bool>> {
 TEST_P(FileMoves, EveryFault) {
   const std::vector<Case> cases = all_cases(calls_of(*move, sync_all));
   const std::vector<size_t> chosen =
-      choose(cases.size(), setting("PGLITE_FAULTS", 400), "PGLITE_FAULT_ONLY");
+      choose(cases.size(), setting("PGLITE_FAULTS", 60), "PGLITE_FAULT_ONLY");
   size_t failures = 0;
   for (const size_t i : chosen) {
     const std::string failure = run_case(*move, cases[i], sync_all);
@@ -524,7 +533,7 @@ std::string check_cut(Move& move, const Log& log, uint64_t seed, bool sync_all,
 
 TEST_P(FileMoves, PowerCuts) {
   const Log log = record(*move, move->begin(), sync_all);
-  const size_t count = setting("PGLITE_POWER_CUTS", 300);
+  const size_t count = setting("PGLITE_POWER_CUTS", 60);
   const uint64_t seed = setting("PGLITE_POWER_CUT_SEED", 1);
   size_t failures = 0;
   for (size_t i = 0; i < count && failures < 20; ++i) {
@@ -560,9 +569,7 @@ INSTANTIATE_TEST_SUITE_P(All, FileMoves,
 TEST(FileMoves, PostgresStartsWithWhatIsLeft) {
   const Cluster cluster(make_data_directory());
   Making move(cluster, Staging::Kind::kRestore);
-  const size_t wanted = setting("PGLITE_FAULTS", 0) == 0 && setting("PGLITE_POWER_CUTS", 60) == 60
-                            ? 6
-                            : std::max<size_t>(6, setting("PGLITE_POWER_CUTS", 60) / 20);
+  const size_t wanted = std::max<size_t>(4, setting("PGLITE_POWER_CUTS", 60) / 20);
   const Log log = record(move, move.begin(), true);
   for (size_t i = 0; i < wanted; ++i) {
     const Files files = move.begin();

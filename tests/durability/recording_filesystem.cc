@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "vfs/tree.h"
+
 namespace pglite::durability {
 
 namespace {
@@ -344,7 +346,7 @@ class Replay {
           break;
         case Kind::kRemove:
           (void)file(operation.inode);  // its contents do not matter, but later writes to it do
-          if (!filesystem_.remove_file(name)) (void)filesystem_.remove_directory(name);
+          if (!filesystem_.remove_file(name)) remove_directory(name);
           if (const auto old = paths_.find(operation.inode);
               old != paths_.end() && old->second == name) {
             paths_.erase(old);
@@ -366,6 +368,19 @@ class Replay {
           break;
       }
     }
+  }
+
+  // With what is in it on disk, where that was removed or renamed and is so no longer.
+  void remove_directory(const std::string& name) {
+    std::vector<uint64_t> below;
+    for (const auto& [inode, path] : paths_) {
+      if (path.starts_with(name + "/")) below.push_back(inode);
+    }
+    for (const uint64_t inode : below) {
+      (void)file(inode);
+      paths_.erase(inode);
+    }
+    (void)vfs::remove_tree(filesystem_, name);
   }
 
   // Whoever had the name is found by it no longer.

@@ -10,7 +10,8 @@
 //   as of any such moment too; what was never written below the size reads as zeros.
 // - Names (made, removed, renamed, linked) are safe once the directory they are in was synced: of a
 //   rename, the directory of the new name. Until then each may be there or not, in any combination
-//   that keeps the order of what was done to one name. A rename is atomic.
+//   that keeps the order of what was done to one name. A rename is atomic. A directory that is gone
+//   is gone with what is still in it.
 // - EntryModel::kWithFile: syncing a file or directory also makes the name it was made under safe,
 //   and the names of the directories made above it. POSIX does not promise it; ext4, XFS, btrfs and
 //   F2FS do it, and PostgreSQL counts on it: nothing in it syncs the directory after md.c made a

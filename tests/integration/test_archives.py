@@ -96,6 +96,44 @@ def test_the_same_directory_makes_the_same_bytes(made, archive):
     assert gzip.decompress(run("dump", "-D", str(made), "--gzip").stdout) == archive
 
 
+def test_our_own_marks_are_not_dumped(tmp_path, copy_made, archive):
+    data = copy_made(tmp_path / "data")
+    (data / ".pglite-port-of-tomorrow").write_text("x")
+    (data / "base" / ".pglite-port-elsewhere").write_text("y")
+    done = run("dump", "-D", str(data))
+    assert done.returncode == 0, done
+    assert set(members(done.stdout)) == {*members(archive), "/base/.pglite-port-elsewhere"}
+    assert run("restore", "-D", str(tmp_path / "copy"), stdin=done.stdout).returncode == 0
+
+
+def test_a_size_is_not_believed(tmp_path):
+    """A header that claims 60 GiB, in a WAL segment or elsewhere, takes no space."""
+    for name in ("/pg_wal/000000010000000000000001", "/base/1/1234"):
+        header = tarfile.TarInfo(name)
+        header.size = 60 << 30
+        data = tmp_path / "data"
+        process = subprocess.Popen(
+            [*w.port_command(), "restore", "-D", data], env=w.port_environment(),
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        process.stdin.write(header.tobuf(tarfile.GNU_FORMAT) + bytes(3 << 20))
+        process.stdin.flush()
+        staged = data / ".pglite-port-restore" / name[1:]
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not (staged.exists() and staged.stat().st_size >= 1 << 20):
+            if process.poll() is not None:
+                break
+            time.sleep(0.01)
+        time.sleep(0.1)
+        # Only what has come is there.
+        found = staged.stat() if staged.exists() else None
+        process.stdin.close()
+        assert process.wait(60) == 65, process.stderr.read()
+        assert b"truncated" in process.stderr.read()
+        assert found is None or (found.st_size <= 4 << 20 and found.st_blocks * 512 <= 4 << 20), found
+        assert os.listdir(tmp_path) == []
+
+
 def test_dump_leaves_the_directory_as_it_is(tmp_path, copy_made):
     data = copy_made(tmp_path / "data")
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file()}
@@ -254,6 +292,18 @@ def bad_archives(archive: bytes) -> dict[str, tuple[bytes, str]]:
         "a device": (extra(name="x", type=tarfile.CHRTYPE), "neither a file"),
         "a pipe": (extra(name="x", type=tarfile.FIFOTYPE), "neither a file"),
         "twice": (extra(name="/PG_VERSION"), "twice"),
+        # Names of our own: with one of them the directory could not be opened any more.
+        **{
+            f"our own {name}": (extra(name=name, **changes), "own marks")
+            for name, changes in [
+                ("/.pglite-port-restore-complete", {"type": tarfile.DIRTYPE}),
+                ("/.pglite-port-restore-complete/x", {}),
+                ("/.pglite-port-new-complete", {}),
+                ("/.pglite-port-new", {}),
+                ("./.pglite-port-unfinished", {}),
+                (".pglite-port-of-tomorrow", {}),
+            ]
+        },
         "version 17": (version(b"17\n"), "PostgreSQL 17"),
         "version 19": (version(b"19\n"), "PostgreSQL 19"),
         "a strange version": (version(b"\x1b[31m\n"), "unreadable version"),

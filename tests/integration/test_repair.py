@@ -208,6 +208,27 @@ def test_transaction_numbers_are_not_given_out_twice(tmp_path, crashed):
     assert int(value(data, "select pg_current_xact_id()")) > used
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "00000001FFFFFFFF000000FF",  # the very last one: no WAL can follow
+        "00000001FFFFFFFFFFFFFFFF",  # there is no such segment
+        "000000010000000000000100",
+        "FFFFFFFF0000000000000009",
+    ],
+)
+def test_names_of_segments_are_not_believed_without_bound(tmp_path, copy_made, name):
+    data = copy_made(tmp_path / "data")
+    (data / "pg_wal" / name).touch()
+    flip(data / "global/pg_control", 80)
+    done = repair(data, "--no-copy")
+    assert done.returncode == 0, done
+    assert f"the name pg_wal/{name} is not believed".encode() in done.stdout, done
+    for i in range(3):
+        assert value(data, f"create table t{i} as select 1; select v from t") == "kept"
+    assert name not in [p.name for p in wal(data)]
+
+
 def test_guessing_is_for_those_who_ask_for_it(tmp_path, copy_made):
     data = copy_made(tmp_path / "data")
     delete_control(data)

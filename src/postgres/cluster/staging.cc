@@ -83,7 +83,9 @@ Status check_restored(const StagedCluster& cluster) {
   if (status.code() == StatusCode::kIoError) {
     // Missing, or not to be read.
     const auto there = cluster.files().metadata(cluster.path() + "/global/pg_control", false);
-    if (there) return status;
+    const bool missing = !there && (there.error() == std::errc::no_such_file_or_directory ||
+                                    there.error() == std::errc::not_a_directory);
+    if (!missing) return status;
   }
   return Status::incompatible("the archive has no usable cluster: " + status.message());
 }
@@ -194,6 +196,11 @@ Status Staging::move_into_place(const std::string& complete) {
   }
   if (const auto moved = move(kVersionFile); !moved) {
     return failed("cannot be filled", moved.error());
+  }
+  // Where names become durable one by one, the staging directory must not be gone before PG_VERSION
+  // is out of it.
+  if (const auto synced = vfs::sync_directory(files_, "/"); !synced) {
+    return failed("cannot be made durable", synced.error());
   }
   if (const auto removed = files_.remove_directory(complete); !removed) {
     return failed("cannot be filled", removed.error());
