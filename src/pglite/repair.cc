@@ -1,6 +1,7 @@
 // pglite/repair.h: when a new WAL is the way out, a copy before it, and the proof after it.
 #include "pglite/repair.h"
 
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -71,7 +72,7 @@ Status copy_directory(const DataDirectory& directory, std::string* path) {
   if (status.ok()) {
     status =
         postgres::copy_before_repair(*directory.filesystem(), *parent, original.filename().string(),
-                                     original.parent_path().string(), &name);
+                                     original.parent_path().string(), ::time(nullptr), &name);
   }
   *path = (original.parent_path() / name).string();
   return status;

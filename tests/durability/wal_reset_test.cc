@@ -47,6 +47,9 @@ class WalResetTest : public testing::Test {
     EXPECT_TRUE(status.ok()) << status.message();
     return result;
   }
+  void make(const std::string& path) const {
+    ASSERT_TRUE(files->open(path, {.write = true, .create = true}, 0600)) << path;
+  }
   void remove(const char* path) const { ASSERT_TRUE(files->remove_file(path)) << path; }
   void overwrite(const char* path, uint64_t offset, std::string_view bytes) const {
     auto file = files->open(path, {.write = true}, 0);
@@ -133,6 +136,94 @@ TEST_F(WalResetTest, PagesSayHowFarTheWalHadCome) {
   overwrite("/global/1262", 0, std::string_view("\3\0\0\0\0\0\0\7", 8));  // an LSN of 3/07000000
   remove(kControl);
   EXPECT_EQ(planned().segment, 3 * 256 + 7 + 1U);
+}
+
+// --- What names of files say has bounds ---
+
+TEST_F(WalResetTest, SegmentsThatCannotBeAreNotBelieved) {
+  for (const std::string name :
+       {"00000001FFFFFFFF000000FF", "0000000101000000000000FF", "000000010000000000000100",
+        "00000000000000000000000A", "02000000000000000000000A"}) {
+    make("/pg_wal/" + name);
+    for (const bool lost : {false, true}) {
+      if (lost) remove(kControl);
+      const WalReset reset = planned();
+      EXPECT_EQ(reset.segment_name(), "000000010000000000000002") << name;
+      EXPECT_THAT(reset.findings, Contains(HasSubstr("pg_wal/" + name + " is not believed")));
+    }
+    files = make_data_directory();
+  }
+}
+
+TEST_F(WalResetTest, SegmentsThatCanBeAreBelieved) {
+  make("/pg_wal/0000000100FFFFFF000000FE");
+  make("/pg_wal/00000001000000000000000a");  // not PostgreSQL's
+  WalReset reset = planned();
+  EXPECT_EQ(reset.segment_name(), "0000000100FFFFFF000000FF");
+  ASSERT_TRUE(postgres::apply_wal_reset(*files, reset).ok());
+  EXPECT_THAT(names("/pg_wal"),
+              testing::UnorderedElementsAre("0000000100FFFFFF000000FF", "00000001000000000000000a",
+                                            "archive_status", "summaries"));
+  EXPECT_EQ(ask(files, "CREATE TABLE t AS SELECT 1; SELECT count(*) FROM t"), "1");
+}
+
+// An earlier repair may have believed too much.
+TEST_F(WalResetTest, ACheckpointThatCannotBeIsDamage) {
+  for (const bool is_redo : {false, true}) {
+    ControlFile far = before;
+    (is_redo ? far.checkpoint_copy.redo : far.checkpoint) = uint64_t{1} << 57;
+    overwrite(kControl, 0,
+              {reinterpret_cast<const char*>(postgres::encode(far).data()), sizeof far});
+    const WalReset reset = planned();
+    EXPECT_THAT(reset.findings, Contains("global/pg_control is damaged"));
+    EXPECT_EQ(reset.segment_name(), "000000010000000000000002");
+  }
+}
+
+TEST_F(WalResetTest, TheWalGoesOnBehindThePagesOfAClusterThatWasShutDownToo) {
+  overwrite("/global/1262", 0, std::string_view("\3\0\0\0\0\0\0\7", 8));
+  const WalReset reset = planned();
+  EXPECT_TRUE(reset.was_shut_down);
+  EXPECT_EQ(reset.segment, 3 * 256 + 7 + 1U);
+}
+
+TEST_F(WalResetTest, NumbersThatCannotBeAreNotBelieved) {
+  ControlFile crashed = before;
+  crashed.state = 6;  // DB_IN_PRODUCTION
+  crashed.checkpoint_copy.oldest_xid = 3;
+  crashed.checkpoint_copy.next_xid = 0x78000000;
+  overwrite(kControl, 0,
+            {reinterpret_cast<const char*>(postgres::encode(crashed).data()), sizeof crashed});
+  // Out of range, and so far ahead that no transaction number could be given out any more.
+  const std::vector<std::string> wrong = {"/pg_xact/1000",
+                                          "/pg_xact/FFFFFF",
+                                          "/pg_xact/07FF",
+                                          "/pg_multixact/offsets/10000",
+                                          "/pg_multixact/members/14079",
+                                          "/base/5/4294967296"};
+  for (const std::string& name : wrong) make(name);
+  make("/pg_xact/0790");
+  const WalReset reset = planned();
+  EXPECT_EQ(reset.control.checkpoint_copy.next_xid, 0x79100000U);
+  EXPECT_LT(reset.control.checkpoint_copy.next_multi, 0x20000U);
+  EXPECT_LT(reset.control.checkpoint_copy.next_multi_offset, 200000U);
+  EXPECT_LT(reset.control.checkpoint_copy.next_oid, 100000U);
+  for (const std::string& name : wrong) {
+    EXPECT_THAT(reset.findings, Contains(HasSubstr(name.substr(1) + " is not believed")));
+  }
+}
+
+// More than a quarter of the circle behind the oldest.
+TEST_F(WalResetTest, GuessedNumbersAreBehindTheLastSegment) {
+  remove(kControl);
+  remove(kSegment);
+  make("/pg_xact/0500");
+  make("/pg_multixact/offsets/6000");
+  make("/pg_multixact/members/6000");
+  const ControlFile control = planned().control;
+  EXPECT_EQ(control.checkpoint_copy.next_xid, 0x50100000U);
+  EXPECT_EQ(control.checkpoint_copy.next_multi, 0x60010000U);
+  EXPECT_EQ(control.checkpoint_copy.next_multi_offset, 0x6001U * 52352);
 }
 
 TEST_F(WalResetTest, ADamagedControlFileIsNotBelieved) {

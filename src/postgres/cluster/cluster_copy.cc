@@ -13,8 +13,7 @@ namespace {
 constexpr std::string_view kCopy = ".before-repair-";
 constexpr std::string_view kPartial = ".partial";
 
-std::string time_stamp() {
-  const time_t now = ::time(nullptr);
+std::string time_stamp(std::time_t now) {
   std::tm parts{};
   char text[32] = "";
   (void)std::strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
@@ -48,10 +47,10 @@ vfs::Result<void> complete(vfs::FileSystem& parent, const std::string& partial,
 }  // namespace
 
 Status copy_before_repair(vfs::FileSystem& source, vfs::FileSystem& parent, const std::string& name,
-                          const std::string& shown_parent, std::string* copy) {
+                          const std::string& shown_parent, std::time_t now, std::string* copy) {
   const std::string prefix = name + std::string(kCopy);
   remove_partial_copies(parent, prefix);
-  *copy = prefix + time_stamp();
+  *copy = prefix + time_stamp(now);
   const std::string final = vfs::child_path("/", *copy);
   const std::string partial = final + std::string(kPartial);
   const std::string shown = vfs::child_path(shown_parent, *copy);

@@ -299,6 +299,41 @@ TEST_F(DataDirectoryTest, AKillAtAnyMomentLeavesADirectoryThatOpens) {
   }
 }
 
+// --- What was locked is what is used ---
+
+TEST_F(DataDirectoryTest, AReplacedPathIsNotTakenForTheLockedDirectory) {
+  const fs::path moved = temporary.path() / "moved";
+  std::unique_ptr<DataDirectory> directory;
+  const Status status = DataDirectory::create(
+      path.string(), vfs::SyncPolicy::kIgnore,
+      [&](StagedCluster& cluster) {
+        fs::rename(path, moved);
+        fs::create_directory(path);
+        return fill_from_template(data_directory_image(), false, cluster);
+      },
+      &directory);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(directory->filesystem()->metadata("/PG_VERSION", true));
+  EXPECT_THAT(names_in(path), IsEmpty());
+  EXPECT_TRUE(fs::exists(moved / "PG_VERSION"));
+  EXPECT_EQ(try_open(moved).code(), StatusCode::kInUse);
+}
+
+TEST_F(DataDirectoryTest, AReplacedPathIsNotRemovedAfterAFailure) {
+  std::unique_ptr<DataDirectory> directory;
+  const Status status = DataDirectory::create(
+      path.string(), vfs::SyncPolicy::kIgnore,
+      [&](StagedCluster&) {
+        fs::rename(path, temporary.path() / "moved");
+        fs::create_directory(path);
+        return Status::io_error("for once");
+      },
+      &directory);
+  EXPECT_EQ(status.message(), "for once");
+  EXPECT_TRUE(fs::exists(path));
+  EXPECT_THAT(names_in(temporary.path() / "moved"), IsEmpty());
+}
+
 // --- postmaster.pid ---
 
 TEST_F(DataDirectoryTest, AGuestsLockFileIsStale) {

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <vector>
 
+#include "vfs/tree.h"
 #include "vfs_test_util.h"
 
 namespace pglite::vfs {
@@ -295,6 +296,50 @@ TEST_P(HostFileSystemTest, WorksAfterTheDirectoryWasRenamed) {
   EXPECT_EQ(contents(*fs, "/file"), "text");
   put(*fs, "/new", "x");
   EXPECT_TRUE(stdfs::exists(directory.path() + "/elsewhere/new"));
+}
+
+TEST_P(HostFileSystemTest, IsTheDirectoryThatWasOpened) {
+  os::UniqueFd opened(::open(inside().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  stdfs::rename(inside(), directory.path() + "/elsewhere");
+  stdfs::create_directory(inside());
+  const auto by_descriptor = HostFileSystem::open(std::move(opened), SyncPolicy::kSync, GetParam());
+  ASSERT_OK(by_descriptor);
+  put(**by_descriptor, "/file", "text");
+  EXPECT_TRUE(stdfs::exists(directory.path() + "/elsewhere/file"));
+  EXPECT_FALSE(stdfs::exists(inside() + "/file"));
+  os::UniqueFd file(::open((outside() + "/secret").c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_ERROR(HostFileSystem::open(std::move(file), SyncPolicy::kSync, GetParam()),
+               std::errc::not_a_directory);
+}
+
+// By a descriptor that reads and by one that is only a path.
+TEST_P(HostFileSystemTest, SyncsEverything) {
+  os::UniqueFd opened(::open(inside().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto by_descriptor = HostFileSystem::open(std::move(opened), SyncPolicy::kSync, GetParam());
+  ASSERT_OK(by_descriptor);
+  put(*fs, "/file", "text");
+  for (FileSystem* files : {fs.get(), by_descriptor->get()}) {
+    const auto synced = files->sync_all();
+    // By the file system that the tests' directory is on.
+    if (!synced) EXPECT_EQ(synced.error(), std::errc::operation_not_supported);
+    EXPECT_OK(make_durable(*files, "/"));
+  }
+  const auto relaxed = HostFileSystem::open("/proc/self", SyncPolicy::kIgnore, GetParam());
+  ASSERT_OK(relaxed);
+  EXPECT_OK((*relaxed)->sync_all());
+  const auto full = HostFileSystem::open("/proc/self", SyncPolicy::kSync, GetParam());
+  ASSERT_OK(full);
+  EXPECT_ERROR((*full)->sync_all(), std::errc::operation_not_supported);
+}
+
+TEST_P(HostFileSystemTest, RemovesTreesButNotWhatLinksLeadTo) {
+  stdfs::create_directories(inside() + "/tree/a/b");
+  put(*fs, "/tree/a/b/file", "text");
+  stdfs::create_symlink(outside(), inside() + "/tree/a/link");
+  EXPECT_OK(remove_tree(*fs, "/tree"));
+  EXPECT_FALSE(stdfs::exists(inside() + "/tree"));
+  EXPECT_TRUE(stdfs::exists(outside() + "/secret"));
+  EXPECT_ERROR(remove_tree(*fs, "/tree"), std::errc::no_such_file_or_directory);
 }
 
 TEST_P(HostFileSystemTest, IgnoresSyncWhenAsked) {
