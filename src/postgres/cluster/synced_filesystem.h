@@ -2,10 +2,11 @@
 // nothing.
 //
 // Before PostgreSQL recovers it syncs every file of the data directory, one after the other
-// (SyncDataDirectory), because a server that died may have left writes in the kernel's cache. One
-// syncfs(2) does the same for all of them at once: PostgreSQL has a setting for that
-// (recovery_init_sync_method = syncfs), but PGlite's build has not. So the host calls syncfs, and
-// this layer leaves out what PostgreSQL asks for after it.
+// (SyncDataDirectory), because a server that died may have left writes in the kernel's cache. Where
+// the host can write all of a file system at once (vfs::FileSystem::sync_all), one call does the
+// same for all of them: PostgreSQL has a setting for that (recovery_init_sync_method), but PGlite's
+// build has not. So the host makes that call, and this layer leaves out what PostgreSQL asks for
+// after it.
 #ifndef PGLITE_POSTGRES_CLUSTER_SYNCED_FILESYSTEM_H_
 #define PGLITE_POSTGRES_CLUSTER_SYNCED_FILESYSTEM_H_
 
