@@ -70,7 +70,7 @@ fuzz: setup-test
 	cmake --build --preset fuzz --target fuzz_targets
 	python3 tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH) --jobs 2
 
-## power-cut-test: 2,000 power cuts over a recorded workload (ten minutes)
+## power-cut-test: 2,000 power cuts over a recorded workload and over what moves a cluster (fifteen minutes)
 .PHONY: power-cut-test
 power-cut-test: build-tests
 	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/power_cut_test
@@ -82,7 +82,7 @@ MINUTES = 30
 soak-test: build
 	nice python3 tests/durability/soak.py $(MINUTES) $(abspath $(PORT)) $(BUILD)
 
-## fault-test: every file operation of a workload failed with every fault (half an hour)
+## fault-test: every file operation of a workload, and of what moves a cluster, failed with every fault (an hour)
 .PHONY: fault-test
 fault-test: build-tests
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test

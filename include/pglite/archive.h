@@ -34,8 +34,10 @@ Status dump_data_directory(const Options& options, Compression compression, cons
 // the process dies on the way; under Durability::kFull it is on disk when this returns. Files and
 // directories are made for their owner only, whatever modes the archive has. kIncompatible: the
 // directory is not empty, or the archive is truncated, damaged, of another major version, no
-// cluster's, or has names or kinds of entries that do not belong into a data directory; nothing was
-// made. kInvalidArgument, kIoError, kInUse as above.
+// cluster's, or has names or kinds of entries that do not belong into a data directory, such as
+// names of this library's own; nothing was made. kIoError, also: not all of it could be made
+// durable; the directory is empty, or the next open finds the whole cluster. kInvalidArgument,
+// kIoError, kInUse as above.
 Status restore_data_directory(const Options& options, const ByteSource& source);
 
 }  // namespace pglite

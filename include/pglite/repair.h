@@ -28,7 +28,7 @@ using ReportSink = std::function<void(std::string_view line)>;
 // SQL and read into a new directory. A directory that opens by itself is left alone
 // (kInvalidArgument). The copy is complete before anything is changed, and with Durability::kFull
 // (the default) on disk, as is each step before the next. At the end the
-// directory has been opened and closed once. kInvalidArgument, also: `data_dir` is no directory's
+// directory has been opened and closed twice. kInvalidArgument, also: `data_dir` is no directory's
 // name. kIncompatible: values would have to be guessed, it is the directory of another version,
 // something else than WAL or control file keeps it from opening, or it does not open afterwards.
 // kIoError: it cannot be read, copied or written. kInUse: somebody has it open.
