@@ -18,7 +18,7 @@ std::string message_of(std::errc error) {
 // Empty for a regular file.
 std::string why_not_regular(const struct stat& status) {
   if (S_ISREG(status.st_mode)) return {};
-  if (S_ISDIR(status.st_mode)) return message_of(std::errc::is_a_directory);
+  if (S_ISDIR(status.st_mode)) return "it is a directory, not a regular file";
   if (S_ISFIFO(status.st_mode)) return "it is a FIFO, not a regular file";
   if (S_ISSOCK(status.st_mode)) return "it is a socket, not a regular file";
   return "it is a device, not a regular file";

@@ -92,7 +92,7 @@ TEST_F(RunTest, UnreadableModule) {
             "file or directory\n");
   EXPECT_EQ(run_with({"sql", "--wasm", "/"}), 74);
   EXPECT_THAT(err_text, HasSubstr("cannot read the module / "));
-  EXPECT_THAT(err_text, HasSubstr("Is a directory"));
+  EXPECT_THAT(err_text, HasSubstr("it is a directory, not a regular file"));
   EXPECT_TRUE(opened.empty());
 }
 

@@ -50,7 +50,7 @@ TEST_F(FileTest, WhatIsNoRegularFileIsNamedAndNotWaitedFor) {
   EXPECT_EQ(reason(directory / "fifo"), "it is a FIFO, not a regular file");
   EXPECT_EQ(reason(directory / "socket"), "it is a socket, not a regular file");
   EXPECT_EQ(reason("/dev/zero"), "it is a device, not a regular file");
-  EXPECT_EQ(reason(directory.path()), "Is a directory");
+  EXPECT_EQ(reason(directory.path()), "it is a directory, not a regular file");
   EXPECT_EQ(reason(directory / "none"), "No such file or directory");
   EXPECT_EQ(reason(""), "No such file or directory");
   ::close(listening);
