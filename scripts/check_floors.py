@@ -44,7 +44,7 @@ ALL_PUBLIC_HEADERS = {"pglite", "port", "cli"}
 # Names of Linux's own.
 SYSTEM_NAMES = re.compile(
     r"openat2|signalfd|timer_create|timerfd|SIGEV_THREAD_ID|memfd|O_TMPFILE|\bO_PATH\b|/proc/"
-    r"|syncfs|getrandom|MADV_|madvise|\bfallocate\s*\(|fchmodat2|AT_EMPTY_PATH|eventfd|\bepoll|prctl"
+    r"|syncfs|getrandom|MADV_|madvise|\bfallocate\s*\(|(?<!syscall_)fchmodat2|AT_EMPTY_PATH|eventfd|\bepoll|prctl"
     r"|<linux/|<sys/random\.h>|<sys/syscall\.h>|<sys/sysmacros\.h>|<sys/vfs\.h>|<link\.h>|gettid"
     r"|__linux__|__APPLE__")
 
