@@ -82,7 +82,7 @@ class SignalsTest : public ProcessTest {
   }
   void handle(int signal) {
     on_guest_stack([&] {
-      put(std::array<uint32_t, 35>{handler()});
+      put(std::array<uint32_t, 35>{handler()}, 0);
       const auto sigaction = process->function<uint32_t(uint32_t, uint32_t, uint32_t)>("sigaction");
       EXPECT_EQ(sigaction(static_cast<uint32_t>(signal), scratch, 0), 0U);
     });
