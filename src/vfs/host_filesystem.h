@@ -1,12 +1,8 @@
 // One directory of the host as a guest file system: persistent databases.
 //
 // Confinement: the directory is opened once, and every guest path is resolved beneath that
-// descriptor by openat2(2) with RESOLVE_BENEATH, or, where a kernel or a seccomp filter has no
-// openat2, by our own walk that opens each component with O_NOFOLLOW and keeps the descriptors of
-// the directories above, so that ".." never asks the kernel. Absolute symbolic links, and relative
-// ones that climb above the root, are an escape: EACCES. That holds against a link swapped in while
-// a path is resolved. Bind mounts inside the directory are followed: the host's administrator put
-// them there.
+// descriptor (os/beneath.h). What leads out of it is EACCES. Bind mounts inside the directory are
+// followed: the host's administrator put them there.
 //
 // Only files and directories are opened: EACCES for a FIFO or a device, without waiting for its
 // other end. A guest makes no absolute links (EPERM), which it could not follow.
@@ -19,11 +15,11 @@
 #ifndef PGLITE_VFS_HOST_FILESYSTEM_H_
 #define PGLITE_VFS_HOST_FILESYSTEM_H_
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "os/beneath.h"
 #include "os/unique_fd.h"
 #include "vfs/filesystem.h"
 
@@ -36,8 +32,7 @@ enum class SyncPolicy { kSync, kIgnore };
 
 class HostFileSystem : public FileSystem {
  public:
-  // How paths are resolved: kAutomatic takes openat2 where it works. kWalk is for tests.
-  enum class Resolver { kAutomatic, kWalk };
+  using Resolver = os::Beneath::Resolver;
 
   // ENOENT, ENOTDIR, EACCES as open(2). `host_path` itself may be or contain symbolic links.
   static Result<std::unique_ptr<HostFileSystem>> open(const std::string& host_path,
@@ -66,30 +61,17 @@ class HostFileSystem : public FileSystem {
   Result<Statistics> statistics(std::string_view path) override;
   Result<void> sync_all() override;
 
-  // True when paths are resolved by openat2, false for the walk.
-  [[nodiscard]] bool uses_openat2() const { return use_openat2_; }
-  // The root's descriptor (O_PATH, or the one it was opened from), owned by this.
-  [[nodiscard]] int root_descriptor() const { return root_.get(); }
+  // True when the system resolves paths, false for the walk.
+  [[nodiscard]] bool resolved_by_system() const { return beneath_.resolved_by_system(); }
+  // The root's descriptor (the one it was made from), owned by this.
+  [[nodiscard]] int root_descriptor() const { return beneath_.directory(); }
 
  private:
-  struct Parent;
+  HostFileSystem(os::Beneath beneath, SyncPolicy durability)
+      : beneath_(std::move(beneath)), durability_(durability) {}
 
-  HostFileSystem(os::UniqueFd root, SyncPolicy durability, bool use_openat2)
-      : root_(std::move(root)), durability_(durability), use_openat2_(use_openat2) {}
-
-  // Opens beneath the root with open(2) flags; a final symbolic link is followed unless O_NOFOLLOW.
-  [[nodiscard]] Result<os::UniqueFd> open_beneath(std::string_view path, int flags,
-                                                  uint32_t mode) const;
-  [[nodiscard]] Result<os::UniqueFd> open_with_openat2(const char* relative, int flags,
-                                                       uint32_t mode) const;
-  [[nodiscard]] Result<os::UniqueFd> open_with_walk(std::string_view relative, int flags,
-                                                    uint32_t mode) const;
-  // The directory the last component of `path` is in. The root itself has none: `at_root` instead.
-  [[nodiscard]] Result<Parent> open_parent(std::string_view path, std::errc at_root) const;
-
-  os::UniqueFd root_;
+  os::Beneath beneath_;
   SyncPolicy durability_;
-  bool use_openat2_;
 };
 
 }  // namespace pglite::vfs

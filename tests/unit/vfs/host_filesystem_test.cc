@@ -90,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Resolvers, HostFileSystemTest,
                          });
 
 TEST_P(HostFileSystemTest, WalkCanBeForced) {
-  if (GetParam() == Resolver::kWalk) EXPECT_FALSE(fs->uses_openat2());
+  if (GetParam() == Resolver::kWalk) EXPECT_FALSE(fs->resolved_by_system());
 }
 
 TEST_P(HostFileSystemTest, OpensOnlyDirectories) {

@@ -1,0 +1,153 @@
+// What beneath.h promises is kept by construction: each component is opened by its bare name, never
+// through a link, in a directory that was itself reached so, and ".." is a step back on our own
+// stack.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <string>
+#include <vector>
+
+#include "os/file.h"
+#include "os/walk.h"
+
+namespace pglite::os {
+
+namespace {
+
+constexpr int kMaximumLinks = 40;
+constexpr int kMostAttempts = 32;  // while a name is exchanged between our calls
+
+class Walk {
+ public:
+  Walk(int root, int search) : root_(root), search_(search) {}
+
+  Result<UniqueFd> open(std::string_view path, int flags, uint32_t mode) {
+    std::string rest(path);
+    while (true) {
+      rest.erase(0, rest.find_first_not_of('/'));
+      const std::string name = rest.substr(0, rest.find('/'));
+      rest.erase(0, name.size());
+      const bool last = rest.find_first_not_of('/') == std::string::npos;
+
+      if (name.empty() || name == "." || name == "..") {
+        if (name == "..") {
+          if (above_.empty()) return error(std::errc::permission_denied);
+          above_.pop_back();
+        }
+        if (!last) continue;
+        return owned(retry([&] { return ::openat(directory(), ".", flags, mode); }));
+      }
+      std::string target;
+      if (last) {
+        // With a slash after it (a link's target may end so) it must be a directory.
+        const bool want_directory = !rest.empty();
+        auto opened = open_last(name, flags, mode, want_directory, target);
+        if (target.empty()) return opened;
+      } else {
+        auto entered = enter(name, target);
+        if (!entered) return error(entered.error());
+        if (target.empty()) continue;
+      }
+      if (++links_ > kMaximumLinks) return error(std::errc::too_many_symbolic_link_levels);
+      if (target.starts_with('/')) return error(std::errc::permission_denied);
+      rest.insert(0, target);
+    }
+  }
+
+ private:
+  [[nodiscard]] int directory() const { return above_.empty() ? root_ : above_.back().get(); }
+
+  // What `name` is at one moment, and its target if it is a symbolic link.
+  struct Found {
+    mode_t mode;
+    std::string target;
+  };
+  [[nodiscard]] Result<Found> look_at(const std::string& name) const {
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      struct stat status{};
+      const auto known =
+          retry([&] { return ::fstatat(directory(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW); });
+      if (!known) return error(known.error());
+      if (!S_ISLNK(status.st_mode)) return Found{.mode = status.st_mode, .target = {}};
+      auto target = read_symbolic_link(directory(), name.c_str());
+      if (target) return Found{.mode = status.st_mode, .target = std::move(*target)};
+      // It is no link any more.
+      if (target.error() != std::errc::invalid_argument) return error(target.error());
+    }
+    return error(std::errc::resource_unavailable_try_again);
+  }
+
+  // Steps into the directory `name`, or sets `target` when it is a symbolic link.
+  Result<void> enter(const std::string& name, std::string& target) {
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      auto fd = owned(retry([&] {
+        return ::openat(directory(), name.c_str(), search_ | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      }));
+      if (fd) {
+        above_.push_back(std::move(*fd));
+        return {};
+      }
+      if (!may_be_link(fd.error())) return error(fd.error());
+      auto found = look_at(name);
+      if (!found) return error(found.error());
+      if (S_ISDIR(found->mode)) continue;  // by now
+      if (!S_ISLNK(found->mode)) return error(std::errc::not_a_directory);
+      target = std::move(found->target);
+      return {};
+    }
+    return error(std::errc::resource_unavailable_try_again);
+  }
+
+  // Opens `name`, or sets `target` when it is a symbolic link to follow.
+  Result<UniqueFd> open_last(const std::string& name, int flags, uint32_t mode, bool want_directory,
+                             std::string& target) {
+    const bool follow = want_directory || (flags & O_NOFOLLOW) == 0;
+    if (want_directory) {
+      if ((flags & O_CREAT) != 0) return error(std::errc::is_a_directory);
+      flags |= O_DIRECTORY;
+    }
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      auto fd = owned(
+          retry([&] { return ::openat(directory(), name.c_str(), flags | O_NOFOLLOW, mode); }));
+      if (!follow) return fd;
+      if (fd) {
+        // Flags that do not open the object itself open a link as well.
+        struct stat status{};
+        if (::fstat(fd->get(), &status) != 0) return last_error();
+        if (!S_ISLNK(status.st_mode)) return fd;
+      } else if (!may_be_link(fd.error())) {
+        return fd;
+      }
+      auto found = look_at(name);
+      if (!found) return error(found.error());
+      target = std::move(found->target);
+      if (!target.empty()) return fd;
+      const bool still_explains_it =
+          !fd && fd.error() == std::errc::not_a_directory && !S_ISDIR(found->mode);
+      if (still_explains_it) return fd;
+      // It was exchanged between the calls.
+    }
+    return error(std::errc::resource_unavailable_try_again);
+  }
+
+  // Whether O_NOFOLLOW may have met a link: O_DIRECTORY checks for a directory first. (Some systems
+  // say EMLINK, NetBSD and FreeBSD among them.)
+  static bool may_be_link(std::errc reason) {
+    return reason == std::errc::too_many_symbolic_link_levels ||
+           reason == std::errc::not_a_directory || reason == std::errc::too_many_links;
+  }
+
+  int root_;
+  int search_;
+  std::vector<UniqueFd> above_;  // the directories from below the root to the current one
+  int links_ = 0;
+};
+
+}  // namespace
+
+Result<UniqueFd> open_by_walk(int root, std::string_view path, int flags, uint32_t mode,
+                              int search) {
+  return Walk(root, search).open(path, flags, mode);
+}
+
+}  // namespace pglite::os
