@@ -41,10 +41,11 @@ VOCABULARY = {"status.h", "bytes.h", "options.h", "snapshot.h"}
 NO_PUBLIC_HEADERS = {"os", "wire", "wasm", "vfs", "emscripten"}
 ALL_PUBLIC_HEADERS = {"pglite", "port", "cli"}
 
-# Names of Linux's own.
+# Names of Linux's own, or that it has its own way. The guest imports a __syscall_fchmodat2, which is
+# Emscripten's.
 SYSTEM_NAMES = re.compile(
     r"openat2|signalfd|timer_create|timerfd|SIGEV_THREAD_ID|memfd|O_TMPFILE|\bO_PATH\b|/proc/"
-    r"|syncfs|getrandom|MADV_|madvise|\bfallocate\s*\(|(?<!syscall_)fchmodat2|AT_EMPTY_PATH|eventfd|\bepoll|prctl"
+    r"|syncfs|getrandom|getentropy|makedev|MADV_|madvise|\bfallocate\s*\(|(?<!syscall_)fchmodat2|AT_EMPTY_PATH|eventfd|\bepoll|prctl"
     r"|<linux/|<sys/random\.h>|<sys/syscall\.h>|<sys/sysmacros\.h>|<sys/vfs\.h>|<link\.h>|gettid"
     r"|__linux__|__APPLE__")
 

@@ -24,7 +24,7 @@ class Device {
   virtual Result<size_t> write(std::span<const std::byte> data) = 0;
   // False for streams and terminals, where seeking fails with ESPIPE.
   [[nodiscard]] virtual bool seekable() const { return true; }
-  // st_rdev, in Linux's encoding (makedev(3)).
+  // st_rdev, in Linux's encoding, which is the guest's.
   [[nodiscard]] virtual uint64_t device_type() const { return 0; }
 };
 

@@ -30,6 +30,7 @@ def test_the_tree_keeps_to_its_floors():
     ("src/postgres/guest/a.h", "#include <pglite/instance.h>", "may not include pglite/instance.h"),
     ("src/wire/a.h", "#include <pglite/status.h>", "wire may not include pglite/status.h"),
     ("src/vfs/a.cc", "  ::syncfs(fd);", "syncfs is one system's own"),
+    ("src/vfs/a.cc", "  ::syscall(SYS_fchmodat2, fd);", "fchmodat2 is one system's own"),
     ("src/port/a.h", "// The signals arrive through a signalfd.", "signalfd is one system's own"),
     ("include/pglite/b.h", "// Reads /proc/self/exe.", "/proc/ is one system's own"),
     ("src/attic/a.cc", "", "belongs to no floor"),
@@ -51,6 +52,7 @@ def test_what_breaks_the_rules_is_found(tmp_path, file, line, complaint):
 def test_what_is_allowed_passes(tmp_path):
     for file, line in {
         "src/os/file_linux.cc": "  ::syncfs(fd);",
+        "src/emscripten/a.cc": "uint32_t w2c_env_0x5F_syscall_fchmodat2(w2c_env* env);",
         "src/postgres/cluster/a.cc": '#include "vfs/file.h"',
         "src/postgres/guest/a.h": '#include "pglite/status.h"',
         "src/pglite/a.cc": '#include "postgres/build/images.h"',
@@ -61,4 +63,4 @@ def test_what_is_allowed_passes(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(line + "\n")
     done = check(tmp_path)
-    assert (done.returncode, done.stdout) == (0, "6 files keep to their floors\n")
+    assert (done.returncode, done.stdout) == (0, "7 files keep to their floors\n")
