@@ -121,7 +121,12 @@ TEST(OpenTest, AHundredTimesLeavesNothing) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(Client(*open_instance()).value("SELECT 1"), "1");
   const long before = resident();
   for (int i = 0; i < 100; ++i) EXPECT_EQ(Client(*open_instance()).value("SELECT 1"), "1");
-  EXPECT_LT(resident() - before, 8 << 10);
+#if __has_feature(address_sanitizer)
+  constexpr long kMost = 300 << 10;  // what was freed stays in quarantine, up to 256 MiB
+#else
+  constexpr long kMost = 8 << 10;
+#endif
+  EXPECT_LT(resident() - before, kMost);
 }
 
 }  // namespace
