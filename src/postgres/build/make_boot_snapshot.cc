@@ -3,6 +3,7 @@
 //
 //   make_boot_snapshot OUTPUT
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <array>
 #include <iostream>
@@ -11,6 +12,7 @@
 #include "postgres/build/images.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/guest/layout.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/snapshot/snapshot_file.h"
 #include "vfs/image.h"
@@ -87,7 +89,12 @@ Status make(const char* output) {
   if (!status.ok()) return status;
   const os::UniqueFd fd(::open(output, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd) return Status::io_error(std::string("cannot write ") + output);
-  return SnapshotFile::capture(*backend, *tree->memory, options, fd.get());
+  status = SnapshotFile::capture(*backend, *tree->memory, options, fd.get());
+  // Afterwards, so that it leaves no trace in the snapshot. A build with another layout than this
+  // server's must have none.
+  if (status.ok()) status = verify_layout(*backend);
+  if (!status.ok()) (void)::unlink(output);
+  return status;
 }
 
 }  // namespace

@@ -17,18 +17,13 @@
 
 #include "os/random.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/guest/layout.h"
 #include "postgres/guest/postgres_process.h"
 #include "wire/backend.h"
 
 namespace pglite::postgres {
 
 namespace {
-
-constexpr int kExitAlive = 99;      // main has set up the backend and returns to us
-constexpr int kExitLongJump = 100;  // an error was thrown to the top level
-constexpr int kExitFatal = 1;       // after a FATAL error and an orderly shutdown
-
-constexpr int kCancelSignal = 2;  // SIGINT: StatementCancelHandler
 
 // The names of our callbacks in snapshots.
 constexpr std::string_view kReadInput = "read_input";
@@ -103,13 +98,13 @@ emscripten::Callback Backend::callback(std::string_view name) {
 }
 
 void Backend::find_functions() {
-  main_loop_once_ = process_->function<void()>("PostgresMainLoopOnce");
-  main_long_jump_ = process_->function<void()>("PostgresMainLongJmp");
-  send_ready_for_query_ = process_->function<void()>("PostgresSendReadyForQueryIfNecessary");
-  flush_output_ = process_->function<void()>("pgl_pq_flush");
-  remaining_data_ = process_->function<uint32_t()>("pq_buffer_remaining_data");
-  process_interrupts_ = process_->function<void()>("ProcessInterrupts");
-  query_cancel_pending_ = process_->data_address("QueryCancelPending");
+  main_loop_once_ = find_symbol(*process_, symbols::kMainLoopOnce);
+  main_long_jump_ = find_symbol(*process_, symbols::kMainLongJump);
+  send_ready_for_query_ = find_symbol(*process_, symbols::kSendReadyForQuery);
+  flush_output_ = find_symbol(*process_, symbols::kFlushOutput);
+  remaining_data_ = find_symbol(*process_, symbols::kRemainingData);
+  process_interrupts_ = find_symbol(*process_, symbols::kProcessInterrupts);
+  query_cancel_pending_ = process_->data_address(symbols::kQueryCancelPending);
 }
 
 Status Backend::boot(const BackendConfig& config) {
@@ -136,15 +131,15 @@ Status Backend::boot(const BackendConfig& config) {
   wasm::Outcome outcome;
   process.run([&] {
     outcome = process.call([&] {
-      const auto set_callbacks = process.function<void(uint32_t, uint32_t)>("pgl_set_rw_cbs");
+      const auto set_callbacks = find_symbol(process, symbols::kSetCallbacks);
       const uint32_t read = process.add_callback(kReadInput, callback(kReadInput));
       set_callbacks(read, process.add_callback(kWriteOutput, callback(kWriteOutput)));
-      process.function<uint32_t(uint32_t)>("pgl_setPGliteActive")(1);
+      find_symbol(process, symbols::kSetActive)(1);
     });
     if (!outcome.returned()) return;
     outcome = process.call_main(arguments);
     if (!outcome.exited(kExitAlive)) return;
-    outcome = process.call([&] { process.function<void()>("pgl_startPGlite")(); });
+    outcome = process.call([&] { find_symbol(process, symbols::kStartPGlite)(); });
   });
   if (outcome.returned()) return {};
   return Status::engine_gone("PostgreSQL did not start: " + reason_for(outcome));
@@ -243,12 +238,11 @@ void Backend::work_startup_packet() {
   std::string answer;
   collected_ = &answer;
   const wasm::Outcome outcome = process.call([&] {
-    const uint32_t port = process.function<uint32_t()>("pgl_getMyProcPort")();
-    const auto startup =
-        process.function<uint32_t(uint32_t, uint32_t, uint32_t)>("ProcessStartupPacket");
+    const uint32_t port = find_symbol(process, symbols::kGetMyProcPort)();
+    const auto startup = find_symbol(process, symbols::kProcessStartupPacket);
     result = startup(port, 1, 1);
     if (result == 0) {
-      process.function<void()>("pgl_sendConnData")();
+      find_symbol(process, symbols::kSendConnectionData)();
       flush_output_();
     }
   });
@@ -293,6 +287,11 @@ Status Backend::run_to_pause() {
 Status Backend::failure() const {
   if (failure_.empty()) return {};
   return session_ended_ ? Status::session_ended(failure_) : Status::engine_gone(failure_);
+}
+
+Status Backend::declare_gone(std::string reason) {
+  if (failure_.empty()) failure_ = std::move(reason);
+  return failure();
 }
 
 std::optional<Clock::time_point> Backend::next_timer() const {
@@ -381,9 +380,9 @@ Status Backend::stop() {
   emscripten::Process& process = *process_;
   wasm::Outcome outcome;
   process.run([&] {
-    outcome = process.call([&] { process.function<uint32_t(uint32_t)>("pgl_setPGliteActive")(0); });
+    outcome = process.call([&] { find_symbol(process, symbols::kSetActive)(0); });
     if (!outcome.returned()) return;
-    outcome = process.call([&] { process.function<void()>("pgl_run_atexit_funcs")(); });
+    outcome = process.call([&] { find_symbol(process, symbols::kRunAtExit)(); });
   });
   if (outcome.returned() || outcome.exited(0)) {
     failure_ = "the instance is closed";

@@ -82,6 +82,12 @@ class Backend {
   // kInvalidArgument, and nothing was done: a request is suspended for another reason.
   Status stop();
 
+  // What made it impossible to go on; ok where nothing did.
+  [[nodiscard]] Status failure() const;
+  // Ends the engine: it must not go on, for this reason. The failure from now on, which is the
+  // first one.
+  Status declare_gone(std::string reason);
+
   // True while COPY FROM STDIN waits for the client's data.
   [[nodiscard]] bool waiting_for_input() const { return suspension() == wasm::Suspension::kInput; }
   // Why the request is not done yet; nullopt: none is in the middle.
@@ -118,7 +124,6 @@ class Backend {
   void fail(const wasm::Outcome& outcome, const char* where);
   // Goes on with what is suspended, or begins with the current request.
   Status run_to_pause();
-  [[nodiscard]] Status failure() const;
 
   std::unique_ptr<emscripten::Process> process_;
   emscripten::GuestFunction<void()> main_loop_once_;

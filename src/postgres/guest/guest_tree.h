@@ -12,12 +12,11 @@
 #include <span>
 #include <string_view>
 
+#include "postgres/version.h"
 #include "vfs/memory_filesystem.h"
 #include "vfs/mount_table.h"
 
 namespace pglite::postgres {
-
-inline constexpr std::string_view kDataDirectory = "/pglite/data";
 
 struct GuestTree {
   std::shared_ptr<vfs::MemoryFileSystem> memory;

@@ -6,26 +6,24 @@
 
 #include "emscripten/import_result.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/guest/layout.h"
 #include "wasm/module_registry.h"
 
 namespace pglite::postgres {
 
 namespace {
 
+using namespace std::string_view_literals;
 using emscripten::Process;
 using wasm::GuestPtr;
 
-constexpr uint32_t kErrorLevel = 21;  // ERROR in utils/elog.h
-// MAKE_SQLSTATE('0','A','0','0','0'): six bits a character, the first in the lowest bits.
-constexpr uint32_t kFeatureNotSupported = ('A' - '0') << 6;
-
 // ereport(ERROR, ...): leaves by the guest's own longjmp.
 void raise_missing_function(Process& process, const char* name) {
-  const auto errstart = process.function<uint32_t(uint32_t, uint32_t)>("errstart");
-  const auto errcode = process.function<uint32_t(uint32_t)>("errcode");
-  const auto errmsg = process.function<uint32_t(uint32_t, uint32_t)>("errmsg_internal");
-  const auto errfinish = process.function<void(uint32_t, uint32_t, uint32_t)>("errfinish");
-  const auto allocate = process.function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
+  const auto errstart = find_symbol(process, symbols::kErrStart);
+  const auto errcode = find_symbol(process, symbols::kErrCode);
+  const auto errmsg = find_symbol(process, symbols::kErrMessage);
+  const auto errfinish = find_symbol(process, symbols::kErrFinish);
+  const auto allocate = find_symbol(process, symbols::kStackAlloc);
   if (!errstart || !errcode || !errmsg || !errfinish) return;
   const uint32_t format =
       process.push_string("function \"%s\" of PostgreSQL is not part of this PGlite build");
@@ -33,8 +31,8 @@ void raise_missing_function(Process& process, const char* name) {
   const uint32_t file = process.push_string("dynamic_linking.cc");
   const uint32_t arguments = allocate(16);
   (void)process.memory().store(GuestPtr<uint32_t>{arguments}, argument);
-  errstart(kErrorLevel, 0);
-  errcode(kFeatureNotSupported);
+  errstart(kLayout.error_level, 0);
+  errcode(kLayout.feature_not_supported);
   errmsg(format, arguments);
   errfinish(file, 0, argument);
 }
@@ -79,12 +77,12 @@ uint32_t close_locale_list(void* context, uint32_t stream) {
 // and takes a name for free when stat() fails, whatever the reason (InstallXLogFileSegment): an I/O
 // error there would replace the WAL it is writing. Refused, it removes the old segment instead.
 bool is_wal_segment(std::string_view path) {
-  constexpr std::string_view kWal = "/pg_wal/";
-  constexpr size_t kNameSize = 24;
-  if (!path.starts_with(kDataDirectory)) return false;
-  path.remove_prefix(kDataDirectory.size());
-  return path.starts_with(kWal) && path.size() == kWal.size() + kNameSize &&
-         path.find_first_not_of("0123456789ABCDEF", kWal.size()) == std::string_view::npos;
+  for (const std::string_view prefix : {kDataDirectory, "/"sv, names::kWal, "/"sv}) {
+    if (!path.starts_with(prefix)) return false;
+    path.remove_prefix(prefix.size());
+  }
+  return path.size() == kWalSegmentNameSize &&
+         path.find_first_not_of("0123456789ABCDEF") == std::string_view::npos;
 }
 
 // How many descriptors the guest may have, so that those of the host last: PostgreSQL counts what

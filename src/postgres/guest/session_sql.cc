@@ -1,7 +1,11 @@
 #include "postgres/guest/session_sql.h"
 
+#include <charconv>
 #include <optional>
 
+#include "postgres/guest/settings.h"
+#include "postgres/guest/superuser.h"
+#include "postgres/version.h"
 #include "wire/backend.h"
 #include "wire/frontend_message.h"
 
@@ -20,8 +24,12 @@ std::string quote(std::string_view text, char mark) {
 std::string quote_identifier(std::string_view name) {
   return quote(name, '"');
 }
+// Backslashes mean something or not, as standard_conforming_strings says; in E'...' they always do.
 std::string quote_literal(std::string_view text) {
-  return quote(text, '\'');
+  if (text.find('\\') == std::string_view::npos) return quote(text, '\'');
+  std::string doubled;
+  for (const char c : text) doubled.append(c == '\\' ? 2 : 1, c);
+  return "E" + quote(doubled, '\'');
 }
 
 Status run_sql(Backend& backend, const std::string& sql, SqlResult* result) {
@@ -54,14 +62,30 @@ Status run_messages(Backend& backend, std::string_view messages, SqlResult* resu
 
 Status start_times(Backend& backend, std::vector<int64_t>* times) {
   SqlResult result;
-  Status status =
-      run_sql(backend,
-              "SELECT (extract(epoch FROM t) * 1000000)::pg_catalog.int8 - 946684800000000 FROM "
-              "(SELECT pg_catalog.pg_postmaster_start_time() UNION SELECT backend_start FROM "
-              "pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())) AS times(t)",
-              &result);
-  for (const auto& row : result.rows) times->push_back(std::stoll(row.at(0)));
-  return status;
+  // A role that is not the session's first does not see when the session began.
+  Status status = as_superuser(backend, [&] {
+    Settings settings(backend.process());
+    const UndisturbedStatements undisturbed(backend.process(), settings);
+    return run_sql(
+        backend,
+        "SELECT (extract(epoch FROM t) OPERATOR(pg_catalog.*) 1000000::pg_catalog.numeric)"
+        "::pg_catalog.int8 FROM (SELECT pg_catalog.pg_postmaster_start_time() UNION SELECT "
+        "backend_start FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())) "
+        "AS times(t)",
+        &result);
+  });
+  if (!status.ok()) return status;
+  times->clear();
+  for (const auto& row : result.rows) {
+    const std::string text = row.size() == 1 ? row[0] : std::string();
+    int64_t time = 0;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), time);
+    if (text.empty() || parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
+      return Status::engine_gone("PostgreSQL does not say when the session began");
+    }
+    times->push_back(time - kPostgresEpochSeconds * 1'000'000);
+  }
+  return {};
 }
 
 }  // namespace pglite::postgres

@@ -46,6 +46,8 @@ class OutputDevice : public vfs::Device {
       } catch (const std::exception& exception) {
         status_ =
             Status::io_error(std::string("the dump cannot be delivered: ") + exception.what());
+      } catch (...) {
+        status_ = Status::io_error("the dump cannot be delivered: an exception of unknown type");
       }
     }
     if (!status_.ok()) return vfs::error(std::errc::io_error);

@@ -99,13 +99,15 @@ bool SnapshotFile::fill(wasm::LinearMemory& memory) const {
   return true;
 }
 
-Status SnapshotFile::save(const std::string& path) const {
+Status SnapshotFile::save(const std::string& path) const try {
   auto file = os::NewFile::create(path);
   os::Result<void> done = file ? os::write_all(file->fd(), bytes_) : os::error(file.error());
   if (done) done = file->commit();
   if (done) return {};
   return Status::io_error("snapshot \"" + path +
                           "\" cannot be written: " + std::make_error_code(done.error()).message());
+} catch (const std::exception& exception) {  // of the public API's: nothing may be thrown
+  return Status::io_error(exception.what());
 }
 
 }  // namespace pglite::postgres

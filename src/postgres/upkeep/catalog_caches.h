@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "emscripten/process.h"
+#include "postgres/guest/layout.h"
 
 namespace pglite::postgres {
 
@@ -38,8 +39,8 @@ class CatalogCaches {
  public:
   // The caches' memory context, and what the session's queue of invalidations is called in
   // pg_shmem_allocations.
-  static constexpr const char* kContext = "CacheMemoryContext";
-  static constexpr const char* kQueue = "shmInvalBuffer";
+  static constexpr const char* kContext = symbols::kCacheMemoryContext;
+  static constexpr const char* kQueue = kInvalidationQueue;
 
   explicit CatalogCaches(emscripten::Process& process)
       : process_(process), context_(process.data_address(kContext)) {}

@@ -28,8 +28,6 @@ class ForeignKeyCache {
   void forget();
 
  private:
-  // A hash table of PostgreSQL's (utils/hash/dynahash.c); 0 where there is none of that name.
-  uint32_t find_table(const char* name) const;
   // Calls `visit` with the address of each entry of `table`; it may remove that entry.
   template <class Visit>
   void for_each(uint32_t table, Visit visit);

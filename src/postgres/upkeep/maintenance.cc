@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <functional>
 
+#include "postgres/guest/layout.h"
+#include "postgres/guest/superuser.h"
 #include "postgres/upkeep/autovacuum_need.h"
 #include "wire/frontend_message.h"
 
@@ -37,43 +39,9 @@ constexpr int kPatience = 4;
 // WAL of a memory:// database; PostgreSQL's own limits are made for disks.
 constexpr uint64_t kMemoryWalLimit = uint64_t{64} << 20;
 
-constexpr uint32_t kBootstrapSuperuser = 10;
-constexpr uint32_t kAutovacuumWorker = 4;  // B_AUTOVAC_WORKER in miscadmin.h
-
-// struct TransamVariablesData (access/transam.h).
-constexpr uint32_t kNextXid = 8;
-constexpr uint32_t kXidVacuumLimit = 20;
-
-// struct config_generic (utils/guc_tables.h), on 32 bits; the kinds of settings follow it, and each
-// begins with the pointer to its variable.
-constexpr uint32_t kGucVariable = 92;
-
 double number(const std::string& text) {
   return std::strtod(text.c_str(), nullptr);
 }
-
-// A value in the guest's memory that is replaced for a while.
-template <class T>
-class Replaced {
- public:
-  Replaced(const wasm::GuestMemory& memory, uint32_t address, T value)
-      : memory_(memory), address_(address) {
-    const auto old = memory_.load(GuestPtr<T>{address_});
-    if (address_ == 0 || !old) return;
-    old_ = *old;
-    (void)memory_.store(GuestPtr<T>{address_}, value);
-  }
-  ~Replaced() {
-    if (old_) (void)memory_.store(GuestPtr<T>{address_}, *old_);
-  }
-  Replaced(const Replaced&) = delete;
-  Replaced& operator=(const Replaced&) = delete;
-
- private:
-  wasm::GuestMemory memory_;
-  uint32_t address_;
-  std::optional<T> old_;
-};
 
 }  // namespace
 
@@ -81,57 +49,39 @@ Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
     : backend_(backend),
       in_memory_(in_memory),
       autovacuum_(autovacuum),
+      settings_(backend.process()),
       caches_(backend.process()),
       foreign_keys_(backend.process()) {
   emscripten::Process& process = backend_.process();
   transam_ = process.memory()
-                 .load(GuestPtr<uint32_t>{process.data_address("TransamVariables")})
+                 .load(GuestPtr<uint32_t>{process.data_address(symbols::kTransamVariables)})
                  .value_or(0);
   seen_xid_ = next_xid();
   checkpoint_time_ = Clock::now();
   next_look_ = checkpoint_time_ + kFirstLook;
   // In memory, a segment that is kept for later is memory; after the session's own CHECKPOINT too.
-  if (const uint32_t recycle = in_memory_ ? variable_of("wal_recycle") : 0; recycle != 0) {
+  if (const uint32_t recycle = in_memory_ ? settings_.address("wal_recycle") : 0; recycle != 0) {
     (void)process.memory().store(GuestPtr<uint8_t>{recycle}, 0);
   }
 }
 
-uint32_t Maintenance::variable_of(const char* setting) {
-  const auto [known, is_new] = variables_.try_emplace(setting, 0);
-  if (!is_new) return known->second;
-  emscripten::Process& process = backend_.process();
-  const auto find =
-      process.function<uint32_t(uint32_t, uint32_t, uint32_t, uint32_t)>("find_option");
-  uint32_t option = 0;
-  process.run(
-      [&] { (void)process.call([&] { option = find(process.push_string(setting), 0, 1, 0); }); });
-  if (option == 0) return 0;
-  known->second = process.memory().load(GuestPtr<uint32_t>{option + kGucVariable}).value_or(0);
-  return known->second;
-}
-
-std::optional<int> Maintenance::int_setting(const char* setting) {
-  const uint32_t address = variable_of(setting);
-  const auto value = backend_.process().memory().load(GuestPtr<int32_t>{address});
-  if (address == 0 || !value) return std::nullopt;
-  return *value;
-}
-
 uint64_t Maintenance::next_xid() const {
-  return backend_.process().memory().load(GuestPtr<uint64_t>{transam_ + kNextXid}).value_or(0);
+  const auto next =
+      backend_.process().memory().load(GuestPtr<uint64_t>{transam_ + kLayout.transam_next_xid});
+  return transam_ == 0 ? 0 : next.value_or(0);
 }
 
 bool Maintenance::xids_run_out() const {
-  const auto limit =
-      backend_.process().memory().load(GuestPtr<uint32_t>{transam_ + kXidVacuumLimit});
+  const auto limit = backend_.process().memory().load(
+      GuestPtr<uint32_t>{transam_ + kLayout.transam_xid_vacuum_limit});
   // Transaction ids are compared on a circle.
-  return limit && *limit != 0 &&
+  return transam_ != 0 && limit && *limit != 0 &&
          static_cast<int32_t>(static_cast<uint32_t>(next_xid()) - *limit) >= 0;
 }
 
 uint64_t Maintenance::flushed_wal() {
   emscripten::Process& process = backend_.process();
-  const auto flushed = process.function<uint64_t(uint32_t)>("GetFlushRecPtr");
+  const auto flushed = find_symbol(process, symbols::kGetFlushRecPtr);
   uint64_t position = 0;
   process.run([&] { (void)process.call([&] { position = flushed(0); }); });
   return position;
@@ -141,10 +91,9 @@ uint64_t Maintenance::wal_limit() {
   if (in_memory_) return kMemoryWalLimit;
   // CalculateCheckpointSegments: as much is written again until the checkpoint is complete. Ours
   // are complete at once, but the same share keeps the disk usage that the setting stands for.
-  const uint32_t address = variable_of("checkpoint_completion_target");
-  const double target = backend_.process().memory().load(GuestPtr<double>{address}).value_or(0.9);
+  const double target = settings_.real("checkpoint_completion_target").value_or(0.9);
   const auto megabytes =
-      static_cast<uint64_t>(std::max(int_setting("max_wal_size").value_or(1024), 2));
+      static_cast<uint64_t>(std::max(settings_.integer("max_wal_size").value_or(1024), 2));
   return static_cast<uint64_t>(static_cast<double>(megabytes << 20) / (1 + target));
 }
 
@@ -169,7 +118,7 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
     request_since_deadline_ = false;
     last_request_ = Clock::now();
     if (flush_at_ == TimePoint{}) {
-      flush_at_ = last_request_ + milliseconds(int_setting("wal_writer_delay").value_or(200));
+      flush_at_ = last_request_ + milliseconds(settings_.integer("wal_writer_delay").value_or(200));
     }
     if (look_at_ == TimePoint{}) {
       look_at_ = std::max(next_look_, last_request_);
@@ -196,8 +145,8 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
   consider(flush_at_);
   if (wrote_) {
     const uint64_t written = wal_ - checkpoint_wal_;
-    TimePoint at =
-        checkpoint_time_ + std::chrono::seconds(int_setting("checkpoint_timeout").value_or(300));
+    TimePoint at = checkpoint_time_ +
+                   std::chrono::seconds(settings_.integer("checkpoint_timeout").value_or(300));
     // Half full: in the next pause. Full: now.
     if (written >= wal_limit() / 2) at = std::min(at, last_request_ + kPause);
     if (written >= wal_limit()) at = last_request_;
@@ -219,29 +168,26 @@ Status Maintenance::step(TimePoint now) {
   bool in_transaction = true;
   process.run([&] {
     (void)process.call([&] {
-      in_transaction = process.function<uint32_t()>("IsTransactionState")() != 0 ||
-                       process.function<uint32_t()>("IsTransactionBlock")() != 0;
+      in_transaction = find_symbol(process, symbols::kIsTransactionState)() != 0 ||
+                       find_symbol(process, symbols::kIsTransactionBlock)() != 0;
     });
   });
   if (in_transaction) return {};
   // The session's time of idleness goes on as if nothing had happened.
-  const int idle_limit = int_setting("idle_session_timeout").value_or(0);
+  const int idle_limit = settings_.integer("idle_session_timeout").value_or(0);
   const auto idle = std::chrono::duration_cast<milliseconds>(now - last_request_).count();
   const int idle_left =
       idle_limit <= 0 ? 0 : static_cast<int>(std::clamp<int64_t>(idle_limit - idle, 1, idle_limit));
   const wasm::GuestMemory memory = process.memory();
-  const Replaced<int32_t> idle_session(memory, variable_of("idle_session_timeout"), idle_left);
-  const Replaced<int32_t> statement(memory, variable_of("statement_timeout"), 0);
-  const Replaced<int32_t> transaction(memory, variable_of("transaction_timeout"), 0);
-  const Replaced<int32_t> lock(memory, variable_of("lock_timeout"), 0);
-  const Replaced<int32_t> log_statement(memory, variable_of("log_statement"), 0);
-  const Replaced<int32_t> log_duration(memory, variable_of("log_min_duration_statement"), -1);
+  const Replaced<int32_t> idle_session(memory, settings_.address("idle_session_timeout"),
+                                       idle_left);
+  const UndisturbedStatements undisturbed(process, settings_);
 
   Status status;
   const uint64_t written = wal_ - checkpoint_wal_;
   const bool full = written >= wal_limit();
   const bool old = now - checkpoint_time_ >=
-                   std::chrono::seconds(int_setting("checkpoint_timeout").value_or(300));
+                   std::chrono::seconds(settings_.integer("checkpoint_timeout").value_or(300));
   const bool half = written >= wal_limit() / 2 && now - last_request_ >= kPause;
   if (flush_at_ && *flush_at_ <= now) {
     status = flush();
@@ -275,43 +221,16 @@ Status Maintenance::run(const std::string& sql, SqlResult* result) {
 
 Status Maintenance::run_privileged(const std::string& sql, milliseconds limit, bool as_autovacuum,
                                    SqlResult* result) {
-  emscripten::Process& process = backend_.process();
-  const auto get = process.function<void(uint32_t, uint32_t)>("GetUserIdAndSecContext");
-  const auto set = process.function<void(uint32_t, uint32_t)>("SetUserIdAndSecContext");
-  const auto allocate = process.function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
-  std::optional<uint32_t> user;
-  std::optional<uint32_t> context;
-  process.run([&] {
-    const uint32_t stack_pointer = *process.env().stack_pointer;
-    (void)process.call([&] {
-      const uint32_t pair = allocate(16);
-      get(pair, pair + 4);
-      const auto loaded_user = process.memory().load(GuestPtr<uint32_t>{pair});
-      const auto loaded_context = process.memory().load(GuestPtr<uint32_t>{pair + 4});
-      if (loaded_user && loaded_context) {
-        user = *loaded_user;
-        context = *loaded_context;
-        set(kBootstrapSuperuser, *context);
-      }
-    });
-    *process.env().stack_pointer = stack_pointer;
-  });
-  if (!user || !context) return Status::invalid_argument("the session has no user");
-  Status status;
-  {
-    const wasm::GuestMemory memory = process.memory();
-    const Replaced<int32_t> statement(memory, variable_of("statement_timeout"),
+  return as_superuser(backend_, [&] {
+    emscripten::Process& process = backend_.process();
+    const Replaced<int32_t> statement(process.memory(), settings_.address("statement_timeout"),
                                       static_cast<int32_t>(limit.count()));
     // The statistics count it as autovacuum's work.
-    const Replaced<uint32_t> type(memory, as_autovacuum ? process.data_address("MyBackendType") : 0,
-                                  kAutovacuumWorker);
-    status = run(sql, result);
-  }
-  if (status.code() == StatusCode::kEngineGone || status.code() == StatusCode::kSessionEnded) {
-    return status;
-  }
-  process.run([&] { (void)process.call([&] { set(*user, *context); }); });
-  return status;
+    const Replaced<uint32_t> type(process.memory(),
+                                  as_autovacuum ? process.data_address(symbols::kMyBackendType) : 0,
+                                  kLayout.autovacuum_worker);
+    return run(sql, result);
+  });
 }
 
 Status Maintenance::flush() {
@@ -379,17 +298,14 @@ Status Maintenance::look_at_caches(TimePoint now) {
 
 Status Maintenance::look_for_tables(TimePoint now) {
   look_at_.reset();
-  next_look_ = now + std::chrono::seconds(int_setting("autovacuum_naptime").value_or(60));
+  next_look_ = now + std::chrono::seconds(settings_.integer("autovacuum_naptime").value_or(60));
   AutovacuumSettings settings;
-  const wasm::GuestMemory memory = backend_.process().memory();
   const auto real = [&](const char* name, double fallback) {
-    return memory.load(GuestPtr<double>{variable_of(name)}).value_or(fallback);
+    return settings_.real(name).value_or(fallback);
   };
-  const auto flag = [&](const char* name) {
-    return memory.load(GuestPtr<uint8_t>{variable_of(name)}).value_or(0) != 0;
-  };
+  const auto flag = [&](const char* name) { return settings_.boolean(name).value_or(false); };
   const auto whole = [&](const char* name, double fallback) {
-    const auto value = int_setting(name);
+    const auto value = settings_.integer(name);
     return value ? *value : fallback;
   };
   settings.enabled = flag("autovacuum") && flag("track_counts");
@@ -408,7 +324,6 @@ Status Maintenance::look_for_tables(TimePoint now) {
   Status status = run("SELECT pg_catalog.pg_stat_force_next_flush()", nullptr);
   if (!status.ok()) return status;
   SqlResult found;
-  // With the session's own permissions: operators are looked up through its search_path.
   status =
       run("SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples, c.relpages, c.relallfrozen, "
           "pg_catalog.age(c.relfrozenxid), pg_catalog.mxid_age(c.relminmxid), "
@@ -417,9 +332,12 @@ Status Maintenance::look_for_tables(TimePoint now) {
           "pg_catalog.pg_stat_get_mod_since_analyze(c.oid), "
           "pg_catalog.array_to_string(c.reloptions, ' '), "
           "pg_catalog.array_to_string(main.reloptions, ' ') "
-          "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-          "LEFT JOIN pg_catalog.pg_class main ON main.reltoastrelid = c.oid AND c.relkind = 't' "
-          "WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence <> 't'",
+          "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+          "ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
+          "LEFT JOIN pg_catalog.pg_class main ON main.reltoastrelid OPERATOR(pg_catalog.=) c.oid "
+          "AND c.relkind OPERATOR(pg_catalog.=) 't' "
+          "WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m,t}'::pg_catalog.\"char\"[]) "
+          "AND c.relpersistence OPERATOR(pg_catalog.<>) 't'",
           &found);
   if (!status.ok()) return status;
   constexpr size_t kColumns = 14;

@@ -6,8 +6,8 @@
 // It works between requests of a session that is at rest (no transaction, no COPY), in the
 // session's own backend: nothing else could. To the session it is not there: statements go by names
 // of their own, so that the unnamed statement and portal stay; settings that would get in the way
-// are replaced in the guest's memory and put back; permissions are the bootstrap superuser's, but
-// only for statements in which no name is looked up through the session's search_path.
+// are replaced in the guest's memory and put back. No statement looks a name or an operator up
+// through the session's search_path: some run with the bootstrap superuser's permissions.
 #ifndef PGLITE_POSTGRES_UPKEEP_MAINTENANCE_H_
 #define PGLITE_POSTGRES_UPKEEP_MAINTENANCE_H_
 
@@ -22,6 +22,7 @@
 #include "pglite/status.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/session_sql.h"
+#include "postgres/guest/settings.h"
 #include "postgres/upkeep/catalog_caches.h"
 #include "postgres/upkeep/foreign_key_cache.h"
 
@@ -59,9 +60,6 @@ class Maintenance {
     bool wraparound = false;
   };
 
-  // The variable behind a setting (bool: one byte); 0 where there is none.
-  uint32_t variable_of(const char* setting);
-  std::optional<int> int_setting(const char* setting);
   [[nodiscard]] uint64_t next_xid() const;
   [[nodiscard]] bool xids_run_out() const;
   uint64_t flushed_wal();
@@ -86,12 +84,12 @@ class Maintenance {
   std::atomic<bool> insists_ = false;
   bool overdue_ = false;
 
+  Settings settings_;
   CatalogCaches caches_;
   CacheLimit cache_limit_;
   ForeignKeyCache foreign_keys_;
   CacheLimit foreign_key_limit_;
   uint32_t transam_ = 0;  // TransamVariables
-  std::map<std::string, uint32_t> variables_;
 
   bool request_since_deadline_ = false;
   TimePoint last_request_{};  // as far as deadline() has seen

@@ -1,0 +1,188 @@
+// Everything by which this program knows the memory of PGlite's PostgreSQL 18: where members lie in
+// its structs, what its numbers mean, what its exported symbols are called. Nothing else in the
+// tree has such a number. The guest is 32-bit code: pointers, Size and Oid are four bytes.
+//
+// A new PostgreSQL may move any of it. verify_layout() compares it with a server that runs; the
+// build does so when it makes the boot snapshot, and fails with the fact that is wrong.
+#ifndef PGLITE_POSTGRES_GUEST_LAYOUT_H_
+#define PGLITE_POSTGRES_GUEST_LAYOUT_H_
+
+#include <cstdint>
+
+#include "emscripten/process.h"
+#include "pglite/status.h"
+#include "postgres/version.h"
+
+namespace pglite::postgres {
+
+class Backend;
+
+// Offsets and sizes are bytes. Each member is named after PostgreSQL's struct and its member.
+struct Layout {
+  // struct TransamVariablesData, access/transam.h.
+  uint32_t transam_next_xid = 8;           // nextXid: 64 bits, with the epoch
+  uint32_t transam_xid_vacuum_limit = 20;  // xidVacLimit
+
+  // struct config_generic, utils/guc_tables.h. The kinds of settings (config_int and so on) follow
+  // it, and each begins with the pointer to its variable: this is the size of config_generic.
+  uint32_t config_generic_variable = 92;
+
+  // struct MemoryContextData, nodes/memnodes.h.
+  uint32_t memory_context_allocated = 8;     // mem_allocated
+  uint32_t memory_context_first_child = 20;  // firstchild
+  uint32_t memory_context_next_child = 28;   // nextchild
+  uint32_t memory_context_name = 32;         // name
+  uint32_t memory_context_ident = 36;        // ident
+
+  // struct SISeg, storage/ipc/sinvaladt.c: a ring of 4096 messages of 16 bytes, then the sessions.
+  uint32_t sinval_session_count = 65552;    // numProcs
+  uint32_t sinval_session_numbers = 65556;  // pgprocnos, a pointer
+  uint32_t sinval_sessions = 65560;         // procState
+  // struct ProcState, in it.
+  uint32_t sinval_session_size = 16;
+  uint32_t sinval_session_pid = 0;            // procPid
+  uint32_t sinval_session_reset = 8;          // resetState: one byte
+  uint32_t sinval_session_has_messages = 10;  // hasMessages: one byte
+
+  // struct HTAB, utils/hash/dynahash.c. The table's name follows the struct, and is its memory
+  // context's identifier.
+  uint32_t hash_table_size = 48;
+  uint32_t hash_table_context = 24;  // hcxt
+  uint32_t hash_table_name = 28;     // tabname
+  // struct HASH_SEQ_STATUS and enum HASHACTION, utils/hsearch.h.
+  uint32_t hash_scan_size = 20;
+  uint32_t hash_remove = 2;  // HASH_REMOVE
+
+  // struct RI_QueryHashEntry and RI_ConstraintInfo, utils/adt/ri_triggers.c. Both begin with the
+  // key, and that with the constraint's oid.
+  uint32_t foreign_key_plan = 8;   // plan: an SPIPlanPtr
+  uint32_t foreign_key_valid = 4;  // valid: one byte
+
+  // struct Latch, storage/latch.h. src/emscripten waits on it.
+  uint32_t latch_is_set = 0;  // is_set
+
+  uint32_t bootstrap_superuser = 10;  // BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat
+  uint32_t autovacuum_worker = 4;     // B_AUTOVAC_WORKER, miscadmin.h
+  uint32_t error_level = 21;          // ERROR, utils/elog.h
+  // ERRCODE_FEATURE_NOT_SUPPORTED, 0A000: MAKE_SQLSTATE of utils/elog.h takes six bits a character,
+  // the first in the lowest bits.
+  uint32_t feature_not_supported = ('A' - '0') << 6;
+
+  // On disk (version.h).
+  uint32_t control_version = kPgControlVersion;
+  uint32_t catalog_version = kCatalogVersion;
+  uint32_t block_size = kBlockSize;
+  uint32_t wal_block_size = kWalBlockSize;
+  uint16_t wal_page_magic = kWalPageMagic;
+};
+inline constexpr Layout kLayout;
+
+// struct pg_prng_state, common/pg_prng.h. Nothing that PGlite exports would show its size.
+inline constexpr uint32_t kRandomStateSize = 16;
+
+// A function that PGlite's module exports, with the signature that it has in C.
+template <class Signature>
+struct FunctionSymbol {
+  const char* name;
+};
+
+template <class Signature>
+emscripten::GuestFunction<Signature> find_symbol(const emscripten::Process& process,
+                                                 FunctionSymbol<Signature> symbol) {
+  return process.function<Signature>(symbol.name);
+}
+
+namespace symbols {
+
+// Emscripten's and the C library's.
+inline constexpr FunctionSymbol<uint32_t(uint32_t)> kStackAlloc{"_emscripten_stack_alloc"};
+
+// Functions of PostgreSQL.
+inline constexpr FunctionSymbol<uint32_t(uint32_t name, uint32_t create_placeholders,
+                                         uint32_t skip_errors, uint32_t level)>
+    kFindOption{"find_option"};
+inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kGetUserIdAndSecContext{
+    "GetUserIdAndSecContext"};
+inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kSetUserIdAndSecContext{
+    "SetUserIdAndSecContext"};
+inline constexpr FunctionSymbol<uint32_t()> kIsTransactionState{"IsTransactionState"};
+inline constexpr FunctionSymbol<uint32_t()> kIsTransactionBlock{"IsTransactionBlock"};
+inline constexpr FunctionSymbol<uint64_t(uint32_t timeline)> kGetFlushRecPtr{"GetFlushRecPtr"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t name, uint32_t size, uint32_t found)>
+    kShmemInitStruct{"ShmemInitStruct"};
+inline constexpr FunctionSymbol<void(uint32_t scan, uint32_t table)> kHashSeqInit{"hash_seq_init"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t scan)> kHashSeqSearch{"hash_seq_search"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t table, uint32_t key, uint32_t action,
+                                         uint32_t found)>
+    kHashSearch{"hash_search"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t plan)> kSpiFreePlan{"SPI_freeplan"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t level, uint32_t domain)> kErrStart{"errstart"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t sqlstate)> kErrCode{"errcode"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t format, uint32_t arguments)> kErrMessage{
+    "errmsg_internal"};
+inline constexpr FunctionSymbol<void(uint32_t file, uint32_t line, uint32_t function)> kErrFinish{
+    "errfinish"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t sqlstate)> kUnpackSqlState{"unpack_sql_state"};
+inline constexpr FunctionSymbol<void(uint32_t latch)> kResetLatch{"ResetLatch"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t table)> kHashEntries{"hash_get_num_entries"};
+inline constexpr FunctionSymbol<void()> kProcessInterrupts{"ProcessInterrupts"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t port, uint32_t ssl_done, uint32_t gss_done)>
+    kProcessStartupPacket{"ProcessStartupPacket"};
+
+// Functions of PGlite's (pglitec.c and its patches of postgres.c).
+inline constexpr FunctionSymbol<void()> kMainLoopOnce{"PostgresMainLoopOnce"};
+inline constexpr FunctionSymbol<void()> kMainLongJump{"PostgresMainLongJmp"};
+inline constexpr FunctionSymbol<void()> kSendReadyForQuery{"PostgresSendReadyForQueryIfNecessary"};
+inline constexpr FunctionSymbol<void()> kFlushOutput{"pgl_pq_flush"};
+inline constexpr FunctionSymbol<uint32_t()> kRemainingData{"pq_buffer_remaining_data"};
+inline constexpr FunctionSymbol<void(uint32_t read, uint32_t write)> kSetCallbacks{
+    "pgl_set_rw_cbs"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t active)> kSetActive{"pgl_setPGliteActive"};
+inline constexpr FunctionSymbol<void()> kStartPGlite{"pgl_startPGlite"};
+inline constexpr FunctionSymbol<uint32_t()> kGetMyProcPort{"pgl_getMyProcPort"};
+inline constexpr FunctionSymbol<void()> kSendConnectionData{"pgl_sendConnData"};
+inline constexpr FunctionSymbol<void()> kRunAtExit{"pgl_run_atexit_funcs"};
+
+// Data of PostgreSQL.
+inline constexpr const char* kTransamVariables = "TransamVariables";      // a pointer
+inline constexpr const char* kTopMemoryContext = "TopMemoryContext";      // a pointer
+inline constexpr const char* kCacheMemoryContext = "CacheMemoryContext";  // a pointer
+inline constexpr const char* kMyProcPid = "MyProcPid";                    // int
+inline constexpr const char* kMyBackendType = "MyBackendType";            // an enum
+inline constexpr const char* kMyLatch = "MyLatch";                        // a pointer
+inline constexpr const char* kQueryCancelPending = "QueryCancelPending";  // sig_atomic_t
+inline constexpr const char* kRandomState = "pg_global_prng_state";       // pg_prng_state
+
+}  // namespace symbols
+
+// PGlite's main() and loop leave by exit() with these (pglitec.c).
+inline constexpr int kExitAlive = 99;      // main has set up the backend and returns to us
+inline constexpr int kExitLongJump = 100;  // an error was thrown to the top level
+inline constexpr int kExitFatal = 1;       // after a FATAL error and an orderly shutdown
+
+inline constexpr int kCancelSignal = 2;  // SIGINT: StatementCancelHandler
+
+// The queue of invalidations, as pg_shmem_allocations calls it; the tables of ri_triggers.c.
+inline constexpr const char* kInvalidationQueue = "shmInvalBuffer";
+inline constexpr const char* kForeignKeyPlans = "RI query cache";
+inline constexpr const char* kForeignKeyDescriptions = "RI constraint cache";
+
+// The address of a shared structure that PostgreSQL has made already, by its name and size in
+// pg_shmem_allocations; 0: there is none. (ShmemInitStruct would make one. It cannot be unmade, but
+// it is then not taken for PostgreSQL's.)
+uint32_t find_shared(emscripten::Process& process, const char* name, uint32_t size);
+
+// The address of one of PostgreSQL's hash tables that has a memory context of its own directly
+// below TopMemoryContext; 0: there is none of that name.
+uint32_t find_hash_table(emscripten::Process& process, const char* name,
+                         const Layout& layout = kLayout);
+
+// Compares `layout` with the server of `backend`, as far as PostgreSQL shows what it has: by SQL,
+// or by what it does. The session must be at rest, and the role a superuser. It makes and drops
+// tables: the server is for nothing else afterwards. kIncompatible: the message names the first
+// fact that is wrong.
+Status verify_layout(Backend& backend, const Layout& layout = kLayout);
+
+}  // namespace pglite::postgres
+
+#endif  // PGLITE_POSTGRES_GUEST_LAYOUT_H_
