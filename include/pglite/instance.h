@@ -8,7 +8,8 @@
 //
 // An Instance owns everything it touches (memory, files, timers); a process may hold any number of
 // them. It has no threads of its own. One Instance may be used from one thread at a time; different
-// instances may be used from different threads at once.
+// instances may be used from different threads at once. No method throws: failures are statuses,
+// and what the caller's sinks throw is one too (bytes.h). What the caller's log throws is dropped.
 #ifndef PGLITE_INSTANCE_H_
 #define PGLITE_INSTANCE_H_
 
@@ -45,13 +46,13 @@ class Instance {
   // PostgreSQL's own errors are ErrorResponse messages in the answer, and the status is ok.
   // SSLRequest and GSSENCRequest are answered with N, which `sink` gets in a call of its own: it is
   // no backend message. CancelRequest and Terminate have no answer and no effect.
-  // kInvalidArgument: the bytes are not whole messages, or there is a password among them, or while
-  // COPY FROM STDIN waits not what it waits for, or the call comes from within `sink` or the log;
-  // nothing was run. The exception is a COPY FROM STDIN that begins within the request: the messages
-  // up to it were run. kIoError: out of memory, or `sink` threw at an N.
-  // kSessionEnded: PostgreSQL has ended the session; the last that `sink` got is the ErrorResponse
-  // that says why. kEngineGone: the instance cannot go on; what `sink` got is not a complete
-  // answer.
+  //
+  // kInvalidArgument: nothing was run, because the bytes are not whole messages, or because there is
+  // a password among them, or because COPY FROM STDIN waits and they are not what it waits for, or
+  // because the call comes from within `sink` or the log. One exception: where a COPY FROM STDIN
+  // begins within the request, the messages up to it were run. kSessionEnded: PostgreSQL has ended
+  // the session; the last message that `sink` got is the ErrorResponse that says why. kEngineGone:
+  // the instance cannot go on; what `sink` got is not a complete answer. kIoError: out of memory.
   virtual Status exec_protocol(std::string_view request, const ResponseSink& sink) = 0;
 
   // Asks PostgreSQL to give up what runs: a request of exec_protocol, a dump_sql, or a piece of
@@ -67,53 +68,55 @@ class Instance {
   // more.
   virtual void cancel() {}
 
-  // What PostgreSQL does while nobody asks anything of it: the timeouts of an idle session
-  // (idle_session_timeout and its kin) and house-keeping (docs/maintenance.md). There is no thread
-  // that would do it, so whoever waits for requests waits until idle_deadline() at the longest and
-  // then calls idle(). Not to call them is harmless, but for what is then left undone.
+  // PostgreSQL has work to do between requests: it enforces the timeouts of an idle session
+  // (idle_session_timeout and its kin) and keeps house (docs/maintenance.md). No thread does that
+  // work here. The caller waits for requests until idle_deadline() at the longest, and then calls
+  // idle(). A caller that never calls them does no harm; the work is then left undone.
   //
-  // nullopt: there is nothing to do before the next request. Both are called like exec_protocol,
-  // between requests; the deadline changes with each call of these three.
+  // idle_deadline() returns nullopt where there is nothing to do before the next request. Both are
+  // called like exec_protocol, between requests. Each call of exec_protocol, idle_deadline or idle
+  // may change the deadline.
   using Clock = std::chrono::steady_clock;
   virtual std::optional<Clock::time_point> idle_deadline() { return std::nullopt; }
-  // Does one piece of what is due, nothing before the deadline. cancel() cuts it short, for
-  // instance when a request has come. `sink` gets what PostgreSQL has to say unasked: the
-  // ErrorResponse with which it ends a session (25P03, 25P04, 57P05). The status is then
-  // kSessionEnded; otherwise as for exec_protocol.
+  // Does one piece of the work that is due; before the deadline it does nothing. cancel() cuts it
+  // short, for instance when a request has come. `sink` gets what PostgreSQL has to say unasked:
+  // the ErrorResponse with which it ends a session (25P03, 25P04, 57P05). The status is then
+  // kSessionEnded. Other failures are those of exec_protocol.
   virtual Status idle(const ResponseSink& sink) {
     (void)sink;
     return {};
   }
 
-  // Keeps the state as it is now. Memory instances only; kInvalidArgument while a transaction or
-  // a COPY is open. Prepared statements, settings and LISTENs of the session are part of it.
+  // Makes a snapshot of the instance as it is now, with the session's prepared statements, settings
+  // and LISTENs. kInvalidArgument: the instance is not in memory, or a transaction or a COPY is
+  // open.
   virtual Status snapshot(std::shared_ptr<const Snapshot>* out) {
     (void)out;
     return Status::invalid_argument("this instance has no snapshots");
   }
-  // snapshot() and open() in one: an independent copy. Of an instance that has run nothing since
-  // the last one, further copies cost no more than open().
+  // Makes an independent copy: snapshot() and open() in one. A further copy costs no more than
+  // open() if the instance has run nothing since the last one. It fails as these two do.
   virtual Status clone(std::unique_ptr<Instance>* out) {
     (void)out;
     return Status::invalid_argument("this instance cannot be cloned");
   }
 
-  // Checkpoints, and writes the cluster as it is now as an archive (archive.h): of a memory
-  // instance and of a directory. It is that of a server that runs: who opens what is made of it
-  // recovers first. kInvalidArgument while a transaction or a COPY is open, and where the session's
-  // role may not checkpoint.
+  // Checkpoints, and writes the cluster as it is now as an archive (archive.h). The instance may be
+  // in memory or in a directory. The archive shows a server that runs. PostgreSQL therefore does a
+  // recovery when it first starts on a directory that was made from the archive. kInvalidArgument:
+  // a transaction or a COPY is open, or the session's role may not checkpoint.
   virtual Status dump(Compression compression, const ByteSink& sink) {
     (void)compression, (void)sink;
     return Status::invalid_argument("this instance cannot be dumped");
   }
 
-  // Writes the session's database as SQL: runs PostgreSQL's pg_dump in this session, with
-  // `arguments` as its command line (manual, "pg_dump") without its name. It judges them; what it
-  // has to say goes to the log, level 0. It sees no files of the host, so its output is its
-  // standard output, and `--format` takes what can be written there. Afterwards the session's
+  // Writes the session's database as SQL. It runs PostgreSQL's pg_dump in this session; `arguments`
+  // are pg_dump's command line (manual, "pg_dump") without the program's name. pg_dump checks them,
+  // and its messages go to the log, level 0. pg_dump sees no files of the host. It must write to
+  // its standard output, in a `--format` that can be written there. Afterwards the session's
   // settings and prepared statements are as before. kToolFailed: pg_dump refused its arguments or
-  // failed. kInvalidArgument: as dump(), and where pg_dump wrote its dump elsewhere. Whatever the
-  // failure, what `sink` got is no dump then.
+  // failed. kInvalidArgument: as for dump(), or pg_dump wrote its dump elsewhere. After any
+  // failure, what `sink` got is not a dump.
   virtual Status dump_sql(const std::vector<std::string>& arguments, Compression compression,
                           const ByteSink& sink) {
     (void)arguments, (void)compression, (void)sink;

@@ -21,8 +21,10 @@
 #include "postgres/cluster/synced_filesystem.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/guest/layout.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/guest/session_state.h"
+#include "postgres/guest/settings.h"
 #include "postgres/programs/pg_dump.h"
 #include "postgres/snapshot/snapshot_file.h"
 #include "postgres/upkeep/maintenance.h"
@@ -39,11 +41,11 @@ using postgres::Backend;
 using postgres::BackendConfig;
 using postgres::DataDirectory;
 using postgres::GuestTree;
+using postgres::kInitialName;
 using postgres::SnapshotFile;
 
 constexpr std::string_view kMemoryScheme = "memory://";
 constexpr std::string_view kFileScheme = "file://";
-constexpr std::string_view kInitialName = "postgres";  // the role and database initdb makes
 
 // Marks a span of time in which the guest runs.
 class Busy {
@@ -92,15 +94,31 @@ class PostgresInstance final : public Instance {
     });
   }
   std::optional<Clock::time_point> idle_deadline() override;
-  Status idle(const ResponseSink& sink) override;
-  Status snapshot(std::shared_ptr<const Snapshot>* out) override;
-  Status clone(std::unique_ptr<Instance>* out) override;
+  Status idle(const ResponseSink& sink) override {
+    return without_exceptions([&] { return work_while_idle(sink); });
+  }
+  Status snapshot(std::shared_ptr<const Snapshot>* out) override {
+    return without_exceptions([&] { return take_snapshot(out); });
+  }
+  Status clone(std::unique_ptr<Instance>* out) override {
+    return without_exceptions([&] { return make_clone(out); });
+  }
   Status dump(Compression compression, const ByteSink& sink) override;
   Status dump_sql(const std::vector<std::string>& arguments, Compression compression,
                   const ByteSink& sink) override;
-  Status close() override;
+  Status close() override {
+    return without_exceptions([&] { return shut_down(); });
+  }
 
  private:
+  // The public methods, which may throw here.
+  Status run_request(std::string_view request, const ResponseSink& sink);
+  Status work_while_idle(const ResponseSink& sink);
+  Status take_snapshot(std::shared_ptr<const Snapshot>* out);
+  Status make_clone(std::unique_ptr<Instance>* out);
+  Status shut_down();
+  // Runs a statement of our own, which no setting of the session's cuts short.
+  Status run_own_sql(const std::string& sql, postgres::SqlResult* result = nullptr);
   // Runs request_.
   Status execute(const ResponseSink& sink);
   // kInvalidArgument: COPY FROM STDIN waits for something else than request_'s steps from `step`
@@ -165,12 +183,13 @@ class PostgresInstance final : public Instance {
 
 // PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
 // life.
-void PostgresInstance::log_server_line(std::string_view line) {
+void PostgresInstance::log_server_line(std::string_view line) try {
   const std::string_view final_words = postgres::final_words(line);
   if (!final_words.empty()) last_fatal_ = final_words;
   constexpr size_t kMostLines = 200;
   if (starting_ && start_log_.size() < kMostLines) start_log_.emplace_back(line);
   log(final_words.empty() ? 1 : 0, line);
+} catch (...) {  // NOLINT(bugprone-empty-catch): the guest writes it, and must not be unwound
 }
 
 Status PostgresInstance::check_module() const {
@@ -302,8 +321,9 @@ void PostgresInstance::warn_of_archive_mode() {
   postgres::SqlResult found;
   const Status status = run_sql(*backend_,
                                 "SELECT setting FROM pg_catalog.pg_file_settings WHERE "
-                                "pg_catalog.lower(name) = 'archive_mode' AND "
-                                "pg_catalog.lower(setting) NOT IN ('off', 'false', 'no', '0') "
+                                "pg_catalog.lower(name) OPERATOR(pg_catalog.=) 'archive_mode' "
+                                "AND pg_catalog.lower(setting) OPERATOR(pg_catalog.<>) ALL "
+                                "('{off,false,no,0}'::pg_catalog.text[]) "
                                 "ORDER BY seqno DESC LIMIT 1",
                                 &found);
   if (!status.ok() || found.rows.empty()) return;
@@ -349,8 +369,8 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
 
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  constexpr int64_t kSecondsTo2000 = 946684800;
-  const int64_t start = (now.tv_sec - kSecondsTo2000) * 1'000'000 + now.tv_nsec / 1000;
+  const int64_t start =
+      (now.tv_sec - postgres::kPostgresEpochSeconds) * 1'000'000 + now.tv_nsec / 1000;
   const wasm::GuestMemory memory = backend_->process().memory();
   bool patched = true;
   for (const postgres::Patch& patch : snapshot.patches()) {
@@ -371,17 +391,17 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
     }
   }
   // pg_prng_state: 128 bits, not all zero.
-  std::array<std::byte, 16> seed{};
+  std::array<std::byte, postgres::kRandomStateSize> seed{};
   std::memcpy(seed.data(), random.nonce.data(), seed.size());
   seed[0] |= std::byte{1};
-  const uint32_t generator = backend_->process().data_address("pg_global_prng_state");
-  patched &= memory.store(wasm::GuestPtr<std::array<std::byte, 16>>{generator}, seed).has_value();
+  const uint32_t generator = backend_->process().data_address(postgres::symbols::kRandomState);
+  patched &= memory.store(wasm::GuestPtr<decltype(seed)>{generator}, seed).has_value();
   if (!patched)
     return Status::incompatible("the snapshot is damaged: it patches beyond its memory");
   if (options_.snapshot != nullptr) {
     // random() has a generator of its own, which the snapshot's session may have used already.
     const auto value = static_cast<double>(random.system_identifier & 0xFFFFFFFF) / 0xFFFFFFFF;
-    status = run_sql(*backend_, "SELECT pg_catalog.setseed(" + std::to_string(value) + ")");
+    status = run_own_sql("SELECT pg_catalog.setseed(" + std::to_string(value) + ")");
   }
   return status;
 }
@@ -394,7 +414,8 @@ Status PostgresInstance::create_names() {
   const auto look_for = [&](const std::string& table, const std::string& name) {
     postgres::SqlResult found;
     status = run_sql(*backend_,
-                     "SELECT 1 FROM pg_catalog." + table + " = " + postgres::quote_literal(name),
+                     "SELECT 1 FROM pg_catalog." + table + " OPERATOR(pg_catalog.=) " +
+                         postgres::quote_literal(name),
                      &found);
     exists = !found.rows.empty();
   };
@@ -443,25 +464,41 @@ Status PostgresInstance::start() {
 }
 
 Status PostgresInstance::exec_protocol(std::string_view request, const ResponseSink& sink) {
+  return without_exceptions([&] { return run_request(request, sink); });
+}
+
+Status PostgresInstance::run_request(std::string_view request, const ResponseSink& sink) {
   Status status = check_not_busy();
   if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
-  return without_exceptions([&] {
-    if (std::string error = request_.parse(request); !error.empty()) {
-      return Status::invalid_argument(std::move(error));
-    }
-    if (request_.steps().empty()) return Status();
-    if (Status refused = check_copy(0); !refused.ok()) return refused;
-    last_snapshot_.reset();
-    const Busy busy(&busy_);
-    if (maintenance_->overdue()) {
-      if (Status stepped = maintenance_->step(Clock::now()); !stepped.ok()) return stepped;
-    }
-    const Cancellable cancellable(&cancel_gate_, backend_.get());
-    Status executed = execute(sink);
-    maintenance_->request_done();
-    return executed;
-  });
+  if (std::string error = request_.parse(request); !error.empty()) {
+    return Status::invalid_argument(std::move(error));
+  }
+  if (request_.steps().empty()) return {};
+  if (status = check_copy(0); !status.ok()) return status;
+  last_snapshot_.reset();
+  const Busy busy(&busy_);
+  if (maintenance_->overdue()) {
+    if (status = maintenance_->step(Clock::now()); !status.ok()) return status;
+  }
+  const Cancellable cancellable(&cancel_gate_, backend_.get());
+  // What `sink` throws is reported as the backend reports it where the guest produced the bytes.
+  try {
+    status = execute(sink);
+  } catch (const std::exception& exception) {
+    status = backend_->declare_gone(std::string("the answer could not be delivered: ") +
+                                    exception.what());
+  } catch (...) {
+    status = backend_->declare_gone("the answer could not be delivered");
+  }
+  maintenance_->request_done();
+  return status;
+}
+
+Status PostgresInstance::run_own_sql(const std::string& sql, postgres::SqlResult* result) {
+  postgres::Settings settings(backend_->process());
+  const postgres::UndisturbedStatements undisturbed(backend_->process(), settings);
+  return run_sql(*backend_, sql, result);
 }
 
 Status PostgresInstance::check_copy(size_t step) const {
@@ -488,12 +525,17 @@ Status PostgresInstance::execute(const ResponseSink& sink) {
 
 std::optional<Instance::Clock::time_point> PostgresInstance::idle_deadline() {
   if (busy_ || backend_ == nullptr) return std::nullopt;
-  const auto timer = backend_->next_timer();
-  const auto work = maintenance_->deadline();
-  return !timer || (work && *work < *timer) ? work : timer;
+  std::optional<Clock::time_point> next;
+  (void)without_exceptions([&] {
+    const auto timer = backend_->next_timer();
+    const auto work = maintenance_->deadline();
+    next = !timer || (work && *work < *timer) ? work : timer;
+    return Status();
+  });
+  return next;
 }
 
-Status PostgresInstance::idle(const ResponseSink& sink) {
+Status PostgresInstance::work_while_idle(const ResponseSink& sink) {
   Status status = check_not_busy();
   if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
@@ -516,7 +558,7 @@ Status PostgresInstance::check_idle(const std::string& purpose) {
   // Our own query is one statement: it cannot run in a failed transaction, and in an open one it
   // leaves the status at T.
   postgres::SqlResult state;
-  Status status = run_sql(*backend_, "SELECT 1", &state);
+  Status status = run_own_sql("SELECT 1", &state);
   if (status.code() == StatusCode::kEngineGone || state.transaction_status == 'I') return status;
   return Status::invalid_argument("no " + purpose + " can be taken while a transaction is open");
 }
@@ -527,7 +569,7 @@ Status PostgresInstance::dump(Compression compression, const ByteSink& sink) {
   const Busy busy(&busy_);
   return without_exceptions([&] {
     Status status = check_idle("dump");
-    if (status.ok()) status = run_sql(*backend_, "CHECKPOINT");
+    if (status.ok()) status = run_own_sql("CHECKPOINT");
     if (!status.ok()) return status;
     if (!in_memory_) {
       return postgres::write_archive(*directory_->filesystem(), "", compression, sink);
@@ -548,13 +590,14 @@ Status PostgresInstance::dump_sql(const std::vector<std::string>& arguments,
     if (status.ok()) status = session.save(*backend_);
     if (!status.ok()) return status;
     last_snapshot_.reset();
-    if (compression == Compression::kNone) {
-      status = run_pg_dump(arguments, sink);
-    } else {
+    // Whatever ends it: the session is put back.
+    status = without_exceptions([&] {
+      if (compression == Compression::kNone) return run_pg_dump(arguments, sink);
       tarball::GzipWriter gzip(sink);
-      status = run_pg_dump(arguments, [&](std::string_view bytes) { return gzip.write(bytes); });
-      if (status.ok()) status = gzip.finish();
-    }
+      const Status dumped =
+          run_pg_dump(arguments, [&](std::string_view bytes) { return gzip.write(bytes); });
+      return dumped.ok() ? gzip.finish() : dumped;
+    });
     const Status restored = session.restore(*backend_);
     maintenance_->request_done();
     return status.ok() ? restored : status;
@@ -564,7 +607,7 @@ Status PostgresInstance::dump_sql(const std::vector<std::string>& arguments,
 Status PostgresInstance::run_pg_dump(const std::vector<std::string>& arguments,
                                      const ByteSink& sink) {
   postgres::SqlResult names;
-  Status status = run_sql(*backend_, "SELECT pg_catalog.current_database(), session_user", &names);
+  Status status = run_own_sql("SELECT pg_catalog.current_database(), session_user", &names);
   if (!status.ok()) return status;
   const Cancellable cancellable(&cancel_gate_, backend_.get());
   postgres::PgDumpConfig config;
@@ -583,14 +626,15 @@ Status PostgresInstance::run_pg_dump(const std::vector<std::string>& arguments,
   return postgres::run_pg_dump(config);
 }
 
-Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
-  if (Status busy = check_not_busy(); !busy.ok()) return busy;
+Status PostgresInstance::take_snapshot(std::shared_ptr<const Snapshot>* out) {
+  if (Status status = check_not_busy(); !status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
   if (last_snapshot_ != nullptr) {
     *out = last_snapshot_;
     return {};
   }
   if (!in_memory_) return Status::invalid_argument("only memory:// instances have snapshots");
+  const Busy busy(&busy_);
   Status status = check_idle("snapshot");
   if (!status.ok()) return status;
   postgres::CaptureOptions capture;
@@ -612,19 +656,20 @@ Status PostgresInstance::snapshot(std::shared_ptr<const Snapshot>* out) {
   return status;
 }
 
-Status PostgresInstance::clone(std::unique_ptr<Instance>* out) {
+Status PostgresInstance::make_clone(std::unique_ptr<Instance>* out) {
   Options options = options_;
   options.settings.clear();  // they are in the snapshot
   Status status = snapshot(&options.snapshot);
   return status.ok() ? open(options, out) : status;
 }
 
-Status PostgresInstance::close() {
+Status PostgresInstance::shut_down() {
   if (Status busy = check_not_busy(); !busy.ok()) return busy;
   if (backend_ == nullptr) return {};
   cancel_gate_.close();
   // What is in memory goes with it: there is nothing to write a checkpoint for.
-  Status status = in_memory_ ? Status() : backend_->stop();
+  // Whatever ends it: all is released.
+  Status status = without_exceptions([&] { return in_memory_ ? Status() : backend_->stop(); });
   maintenance_.reset();
   backend_.reset();
   directory_.reset();
@@ -645,6 +690,8 @@ Status Instance::open(const Options& options, std::unique_ptr<Instance>* out) {
     return Status::engine_gone("out of memory while the instance was opened");
   } catch (const std::exception& exception) {
     return Status::io_error(std::string("the instance cannot be opened: ") + exception.what());
+  } catch (...) {
+    return Status::io_error("the instance cannot be opened: an exception of unknown type");
   }
 }
 

@@ -8,7 +8,8 @@
 
 namespace pglite {
 
-// The public library's promise: failures are statuses.
+// The public library's promise: failures are statuses. Every public function that does more than
+// return a value does its work in this.
 template <class Operation>
 Status without_exceptions(Operation operation) {
   try {
@@ -18,7 +19,7 @@ Status without_exceptions(Operation operation) {
   } catch (const std::exception& exception) {
     return Status::io_error(exception.what());
   } catch (...) {
-    return Status::io_error("an exception of an unknown type was thrown");
+    return Status::io_error("an exception of unknown type");
   }
 }
 
