@@ -27,7 +27,7 @@ MAY_INCLUDE = {
     # Files right in src/postgres: names and versions.
     "postgres": set(),
     "postgres/cluster": BELOW_POSTGRES,
-    "postgres/guest": BELOW_POSTGRES,
+    "postgres/guest": BELOW_POSTGRES | {"postgres/cluster"},
     "postgres/snapshot": BELOW_SNAPSHOT,
     "postgres/upkeep": BELOW_SNAPSHOT,
     "postgres/programs": BELOW_SNAPSHOT,

@@ -47,9 +47,9 @@ class Instance {
   // SSLRequest and GSSENCRequest are answered with N, which `sink` gets in a call of its own: it is
   // no backend message. CancelRequest and Terminate have no answer and no effect.
   //
-  // kInvalidArgument: nothing was run, because the bytes are not whole messages, or because there is
-  // a password among them, or because COPY FROM STDIN waits and they are not what it waits for, or
-  // because the call comes from within `sink` or the log. One exception: where a COPY FROM STDIN
+  // kInvalidArgument: nothing was run, because the bytes are not whole messages, or because there
+  // is a password among them, or because COPY FROM STDIN waits and they are not what it waits for,
+  // or because the call comes from within `sink` or the log. One exception: where a COPY FROM STDIN
   // begins within the request, the messages up to it were run. kSessionEnded: PostgreSQL has ended
   // the session; the last message that `sink` got is the ErrorResponse that says why. kEngineGone:
   // the instance cannot go on; what `sink` got is not a complete answer. kIoError: out of memory.

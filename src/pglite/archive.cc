@@ -9,6 +9,7 @@
 #include "postgres/cluster/cluster_archive.h"
 #include "postgres/cluster/data_directory.h"
 #include "postgres/cluster/identity.h"
+#include "postgres/version.h"
 
 namespace pglite {
 namespace {
@@ -31,8 +32,8 @@ Status open_at_rest(const Options& options, const std::string& path,
     }
     recovered = true;
     Options recovery = options;
-    recovery.username = "postgres";   // the one that every cluster of PGlite's has
-    recovery.database = "template1";  // there as long as CREATE DATABASE is to work
+    recovery.username = "postgres";                   // the one that every cluster of PGlite's has
+    recovery.database = postgres::kTemplateDatabase;  // there as long as CREATE DATABASE is to work
     std::unique_ptr<Instance> instance;
     status = Instance::open(recovery, &instance);
     if (status.ok()) status = instance->close();

@@ -15,6 +15,7 @@
 #include "postgres/cluster/data_directory.h"
 #include "postgres/cluster/start_failure.h"
 #include "postgres/cluster/wal_reset.h"
+#include "postgres/version.h"
 #include "vfs/image.h"
 #include "vfs/memory_filesystem.h"
 
@@ -35,7 +36,7 @@ StartFailure try_open(const Options& options, const std::string& path) {
   trial.durability = options.durability;
   trial.settings = options.settings;
   trial.wasm_path = options.wasm_path;
-  trial.database = "template1";  // there as long as CREATE DATABASE is to work
+  trial.database = postgres::kTemplateDatabase;  // there as long as CREATE DATABASE is to work
   trial.debug = 1;
   trial.log = [&](int level, std::string_view line) {
     lines.emplace_back(line);

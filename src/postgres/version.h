@@ -34,10 +34,14 @@ inline constexpr std::string_view kVersion = "PG_VERSION";
 inline constexpr std::string_view kPid = "postmaster.pid";
 inline constexpr std::string_view kControl = "global/pg_control";
 inline constexpr std::string_view kWal = "pg_wal";
-// Our own, which no archive may bring along: they begin with this, all of them.
-inline constexpr std::string_view kOwnPrefix = ".pglite-port-";
+// Our own, at the top of a data directory: all begin with this. No archive has them.
+inline constexpr std::string_view kOwnPrefix = ".pglite-port";
+// Where a cluster is made from the template or restored, and where it lies when it is complete.
 inline constexpr std::string_view kTemplateStaging = ".pglite-port-new";
+inline constexpr std::string_view kTemplateComplete = ".pglite-port-new-complete";
 inline constexpr std::string_view kRestoreStaging = ".pglite-port-restore";
+inline constexpr std::string_view kRestoreComplete = ".pglite-port-restore-complete";
+// In a new cluster until the role and database that were asked for with it are there.
 inline constexpr std::string_view kUnfinished = ".pglite-port-unfinished";
 
 }  // namespace names

@@ -11,6 +11,7 @@
 #include "wire/byte_order.h"
 #include "wire/frontend.h"
 #include "wire/frontend_message.h"
+#include "wire/request.h"
 
 namespace pglite::fuzz {
 namespace {
@@ -23,12 +24,20 @@ class Engine : public Instance {
  public:
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override {
     FUZZ_CHECK(!closed_);
-    std::vector<wire::FrontendPacket> packets;
-    if (const std::string error = wire::split_frame(request, &packets); !error.empty()) {
+    wire::Request parsed;
+    if (const std::string error = parsed.parse(request); !error.empty()) {
       return Status::invalid_argument(error);
     }
-    for (const wire::FrontendPacket& packet : packets) {
-      if (Status status = answer(packet, sink); !status.ok()) return status;
+    for (const wire::Request::Step& step : parsed.steps()) {
+      if (step.kind == wire::Request::Step::Kind::kAnswer) {
+        sink(step.bytes);
+        continue;
+      }
+      Status status;
+      wire::for_each_packet(step.bytes, [&](const wire::FrontendPacket& packet) {
+        if (status.ok()) status = answer(packet, sink);
+      });
+      if (!status.ok()) return status;
     }
     return {};
   }

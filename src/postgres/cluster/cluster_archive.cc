@@ -7,13 +7,13 @@
 #include <vector>
 
 #include "postgres/cluster/staging.h"
+#include "postgres/version.h"
 #include "tarball/gzip.h"
 #include "tarball/tar.h"
 
 namespace pglite::postgres {
 namespace {
 
-constexpr std::string_view kPidFile = "postmaster.pid";
 // A restored cluster is its owner's: modes of PGlite's memory file system mean nothing here.
 constexpr uint32_t kDirectoryMode = 0700;
 constexpr uint32_t kFileMode = 0600;
@@ -51,7 +51,8 @@ Status dump_tree(vfs::FileSystem& files, const std::string& root, const std::str
   for (const vfs::DirectoryEntry& entry : *entries) {
     const std::string name = path + "/" + entry.name;
     // The archive is of a cluster that is there, and has nothing of ours.
-    if (directory.empty() && (entry.name == kPidFile || entry.name.starts_with(kOwnPrefix))) {
+    if (directory.empty() &&
+        (entry.name == names::kPid || entry.name.starts_with(names::kOwnPrefix))) {
       continue;
     }
     const auto metadata = files.metadata(name, false);
@@ -79,14 +80,14 @@ Status dump_tree(vfs::FileSystem& files, const std::string& root, const std::str
 Status restore_entry(const tarball::TarEntry& entry, tarball::TarReader& tar,
                      StagedCluster& cluster) {
   if (entry.name.empty()) return {};
-  if (entry.name.starts_with(kOwnPrefix)) {
+  if (entry.name.starts_with(names::kOwnPrefix)) {
     return Status::incompatible(
         "the archive has an entry with a name that pglite-port keeps for "
         "its own marks in a data directory: \"" +
         entry.name + "\"");
   }
   if (entry.is_directory) return cluster.make_directories(entry.name, kDirectoryMode);
-  if (entry.name == kPidFile) return {};  // of a process that is not this one
+  if (entry.name == names::kPid) return {};  // of a process that is not this one
   if (const size_t slash = entry.name.rfind('/'); slash != std::string::npos) {
     Status status = cluster.make_directories(entry.name.substr(0, slash), kDirectoryMode);
     if (!status.ok()) return status;

@@ -16,7 +16,7 @@ uint32_t crc32c(std::span<const std::byte> first, std::span<const std::byte> sec
 
 Status read_control_file(vfs::FileSystem& filesystem, std::string_view data_directory,
                          ControlFile* control) {
-  const std::string path = std::string(data_directory) + "/global/pg_control";
+  const std::string path = std::string(data_directory) + "/" + std::string(names::kControl);
   const auto failed = [&](std::errc error) {
     return Status::io_error(path + ": " + std::make_error_code(error).message());
   };

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "pglite/status.h"
+#include "postgres/version.h"
 #include "vfs/filesystem.h"
 
 namespace pglite::postgres {
@@ -38,10 +39,9 @@ static_assert(sizeof(CheckPoint) == 88);
 
 // struct ControlFileData. Both this and the guest's C align 8-byte members to 8.
 struct ControlFile {
-  static constexpr uint32_t kVersion = 1800;              // PG_CONTROL_VERSION
-  static constexpr uint32_t kCatalogVersion = 202506291;  // CATALOG_VERSION_NO
-  static constexpr uint32_t kShutDown = 1;                // DB_SHUTDOWNED
-  static constexpr size_t kFileSize = 8192;               // PG_CONTROL_FILE_SIZE: zeros behind it
+  static constexpr uint32_t kVersion = kPgControlVersion;
+  static constexpr uint32_t kShutDown = 1;   // DB_SHUTDOWNED
+  static constexpr size_t kFileSize = 8192;  // PG_CONTROL_FILE_SIZE: zeros behind it
 
   uint64_t system_identifier = 0;
   uint32_t version = kVersion;

@@ -12,13 +12,11 @@
 
 #include "os/directory_lock.h"
 #include "postgres/cluster/identity.h"
-#include "postgres/guest/guest_tree.h"
+#include "postgres/version.h"
 
 namespace pglite::postgres {
 
 namespace {
-
-constexpr std::string_view kPidFile = "postmaster.pid";
 
 // Who wrote postmaster.pid. Its first line is a process, negative for a single-user backend; its
 // second the data directory as that process sees it (PostgreSQL: CreateLockFile).
@@ -28,7 +26,7 @@ struct PidFile {
   int process = 0;
 };
 PidFile read_pid_file(vfs::FileSystem& files) {
-  const auto content = read_own_file(files, kPidFile);
+  const auto content = read_own_file(files, names::kPid);
   PidFile found;
   found.exists = content.has_value();
   std::istringstream file(content.value_or(""));
@@ -110,13 +108,13 @@ Status DataDirectory::check_server() {
   // directory is ours, so whoever wrote it is gone. One that names nobody is what a power cut may
   // leave (the file's name, not its contents); PostgreSQL would refuse to start over it.
   if (lock_file.of_a_guest || lock_file.process == 0) {
-    (void)filesystem_->remove_file("/" + std::string(kPidFile));
+    (void)filesystem_->remove_file("/" + std::string(names::kPid));
     return {};
   }
   // A server on the host would shut down without its lock file.
   if (kill(lock_file.process, 0) != 0 && errno != EPERM) return {};
   return Status::in_use("data directory \"" + path_ + "\" is in use by process " +
-                        std::to_string(lock_file.process) + " (" + std::string(kPidFile) + ")");
+                        std::to_string(lock_file.process) + " (" + std::string(names::kPid) + ")");
 }
 
 Status DataDirectory::settle(Staging::Content* content) {

@@ -61,8 +61,8 @@ Status write_identity(vfs::FileSystem& filesystem, std::string_view data_directo
   const auto failed = [&](std::string_view what, std::errc error) {
     return Status::io_error(std::string(what) + ": " + std::make_error_code(error).message());
   };
-  auto file =
-      filesystem.open(std::string(data_directory) + "/global/pg_control", {.write = true}, 0);
+  auto file = filesystem.open(std::string(data_directory) + "/" + std::string(names::kControl),
+                              {.write = true}, 0);
   if (!file) return failed("pg_control", file.error());
   // What is behind the structure is zeros and stays where it is.
   const auto bytes = encode(control);
@@ -70,7 +70,7 @@ Status write_identity(vfs::FileSystem& filesystem, std::string_view data_directo
     return failed("pg_control", written.error());
   }
 
-  const std::string wal = std::string(data_directory) + "/pg_wal";
+  const std::string wal = std::string(data_directory) + "/" + std::string(names::kWal);
   auto directory = filesystem.open(wal, {.read = true, .directory = true}, 0);
   if (!directory) return failed("pg_wal", directory.error());
   const auto entries = (*directory)->entries();

@@ -7,12 +7,11 @@
 #include <system_error>
 #include <vector>
 
+#include "postgres/version.h"
 #include "vfs/tree.h"
 
 namespace pglite::postgres {
 namespace {
-
-constexpr size_t kBlock = 8192;  // BLCKSZ
 
 bool is_zero(std::span<const std::byte> block) {
   return std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; });
@@ -32,8 +31,8 @@ vfs::Result<void> write_all(vfs::File& file, std::span<const std::byte> bytes, u
 // `piece` at `offset`, without its blocks of zeros.
 vfs::Result<void> write_with_holes(vfs::File& file, std::span<const std::byte> piece,
                                    uint64_t offset) {
-  for (size_t at = 0; at < piece.size(); at += kBlock) {
-    const auto block = piece.subspan(at, std::min(kBlock, piece.size() - at));
+  for (size_t at = 0; at < piece.size(); at += kBlockSize) {
+    const auto block = piece.subspan(at, std::min(kBlockSize, piece.size() - at));
     if (is_zero(block)) continue;
     if (auto written = write_all(file, block, offset + at); !written) return written;
   }
@@ -88,7 +87,7 @@ Status StagedCluster::write_file(const std::string& name, uint32_t permissions, 
     return Status::incompatible("\"" + name + "\" is there twice");
   }
   if (!file) return failed(name, "cannot be made", file.error());
-  const bool is_wal = name.starts_with("pg_wal/");
+  const bool is_wal = name.starts_with(std::string(names::kWal) + "/");
   std::vector<std::byte> buffer(std::min<uint64_t>(size, uint64_t{1} << 20));
   bool ends_in_hole = false;
   for (uint64_t offset = 0; offset < size;) {
@@ -105,7 +104,7 @@ Status StagedCluster::write_file(const std::string& name, uint32_t permissions, 
         is_wal ? write_allocated(**file, piece, offset) : write_with_holes(**file, piece, offset);
     if (!written) return failed(name, "cannot be written", written.error());
     offset += piece.size();
-    const size_t last_block = (piece.size() - 1) / kBlock * kBlock;
+    const size_t last_block = (piece.size() - 1) / kBlockSize * kBlockSize;
     ends_in_hole = !is_wal && is_zero(piece.subspan(last_block));
   }
   if (!ends_in_hole) return {};

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "postgres/cluster/identity.h"
+#include "postgres/version.h"
 #include "vfs/image.h"
 #include "vfs/memory_filesystem.h"
 #include "vfs/tree.h"
@@ -14,17 +15,14 @@
 namespace pglite::postgres {
 namespace {
 
-constexpr std::string_view kMajorVersion = "18";
-constexpr std::string_view kVersionFile = "PG_VERSION";
-
 // The two names of the staging directory, by Staging::Kind.
 struct Names {
   std::string_view staging;
   std::string_view complete;
 };
 constexpr std::array<Names, 2> kNames{
-    Names{.staging = ".pglite-port-new", .complete = ".pglite-port-new-complete"},
-    Names{.staging = ".pglite-port-restore", .complete = ".pglite-port-restore-complete"}};
+    Names{.staging = names::kTemplateStaging, .complete = names::kTemplateComplete},
+    Names{.staging = names::kRestoreStaging, .complete = names::kRestoreComplete}};
 
 std::string at_top(std::string_view name) {
   return vfs::child_path("/", name);
@@ -51,7 +49,7 @@ Status check_major_version(const std::string& version, const std::string& what) 
                         std::ranges::all_of(version, [](char c) { return c > ' ' && c < 127; });
   if (!readable) {
     return Status::incompatible(what + " has an unreadable version in its " +
-                                std::string(kVersionFile) + ", where PostgreSQL " +
+                                std::string(names::kVersion) + ", where PostgreSQL " +
                                 std::string(kMajorVersion) + " has \"" +
                                 std::string(kMajorVersion) + "\": restore a backup");
   }
@@ -65,14 +63,14 @@ Status check_major_version(const std::string& version, const std::string& what) 
 
 // Whether what an archive made can be opened.
 Status check_restored(const StagedCluster& cluster) {
-  const std::string name = vfs::child_path(cluster.path(), kVersionFile);
+  const std::string name = vfs::child_path(cluster.path(), names::kVersion);
   const auto version = read_version(cluster.files(), name);
   if (!version && version.error() == std::errc::no_such_file_or_directory) {
     return Status::incompatible("the archive is not one of a data directory: it has no " +
-                                std::string(kVersionFile));
+                                std::string(names::kVersion));
   }
   if (!version) {
-    return Status::io_error("the archive cannot be read: " + std::string(kVersionFile) + ": " +
+    return Status::io_error("the archive cannot be read: " + std::string(names::kVersion) + ": " +
                             std::make_error_code(version.error()).message());
   }
   Status status = check_major_version(*version, "the archive");
@@ -82,7 +80,8 @@ Status check_restored(const StagedCluster& cluster) {
   if (status.ok()) return {};
   if (status.code() == StatusCode::kIoError) {
     // Missing, or not to be read.
-    const auto there = cluster.files().metadata(cluster.path() + "/global/pg_control", false);
+    const auto there =
+        cluster.files().metadata(cluster.path() + "/" + std::string(names::kControl), false);
     const bool missing = !there && (there.error() == std::errc::no_such_file_or_directory ||
                                     there.error() == std::errc::not_a_directory);
     if (!missing) return status;
@@ -120,9 +119,9 @@ Status Staging::failed(std::string_view what, std::errc error) const {
 
 Status Staging::find(Content* content) {
   *content = Content::kNothing;
-  auto version = read_version(files_, kVersionFile);
+  auto version = read_version(files_, names::kVersion);
   if (!version && version.error() == std::errc::no_such_file_or_directory) return {};
-  if (!version) return failed("cannot be read: " + std::string(kVersionFile), version.error());
+  if (!version) return failed("cannot be read: " + std::string(names::kVersion), version.error());
   version_ = std::move(*version);
   *content = Content::kCluster;
   return {};
@@ -136,7 +135,7 @@ Status Staging::settle(Content* content, bool* is_new) {
   if (*content == Content::kCluster) {
     // What is left when the very last step of a move into place was interrupted.
     for (const Names& names : kNames) (void)files_.remove_directory(at_top(names.complete));
-    const auto unfinished = files_.metadata(at_top(kUnfinishedFile), false);
+    const auto unfinished = files_.metadata(at_top(names::kUnfinished), false);
     if (!unfinished && unfinished.error() != std::errc::no_such_file_or_directory) {
       return failed("cannot be read", unfinished.error());
     }
@@ -174,7 +173,7 @@ Status Staging::settle(Content* content, bool* is_new) {
   if (has_other) {
     return Status::incompatible("directory \"" + shown_path_ +
                                 "\" is neither empty nor a PostgreSQL data directory: it has no " +
-                                std::string(kVersionFile));
+                                std::string(names::kVersion));
   }
   return {};
 }
@@ -186,7 +185,7 @@ Status Staging::move_into_place(const std::string& complete) {
     return files_.rename(vfs::child_path(complete, name), at_top(name));
   };
   for (const vfs::DirectoryEntry& entry : *entries) {
-    if (entry.name == kVersionFile) continue;
+    if (entry.name == names::kVersion) continue;
     if (const auto moved = move(entry.name); !moved)
       return failed("cannot be filled", moved.error());
   }
@@ -194,7 +193,7 @@ Status Staging::move_into_place(const std::string& complete) {
   if (const auto synced = vfs::sync_directory(files_, "/"); !synced) {
     return failed("cannot be made durable", synced.error());
   }
-  if (const auto moved = move(kVersionFile); !moved) {
+  if (const auto moved = move(names::kVersion); !moved) {
     return failed("cannot be filled", moved.error());
   }
   // Where names become durable one by one, the staging directory must not be gone before PG_VERSION
@@ -243,7 +242,7 @@ Status Staging::make(Kind kind, const Fill& fill) {
 }
 
 Status Staging::finish() {
-  const auto removed = files_.remove_file(at_top(kUnfinishedFile));
+  const auto removed = files_.remove_file(at_top(names::kUnfinished));
   if (!removed && removed.error() == std::errc::no_such_file_or_directory) return {};
   if (!removed) return failed("cannot be finished", removed.error());
   const auto synced = vfs::sync_directory(files_, "/");
@@ -262,7 +261,7 @@ Status fill_from_template(std::span<const std::byte> cluster_image, bool unfinis
   if (status.ok()) status = copy_tree(cluster, "/", target);
   if (!status.ok() || !unfinished) return status;
   const auto nothing = [](std::span<std::byte>, size_t*) { return Status(); };
-  return target.write_file(std::string(kUnfinishedFile), 0600, 0, nothing);
+  return target.write_file(std::string(names::kUnfinished), 0600, 0, nothing);
 }
 
 }  // namespace pglite::postgres

@@ -28,11 +28,6 @@
 
 namespace pglite::postgres {
 
-// Names of ours at the top of a data directory begin so. No archive has them.
-inline constexpr std::string_view kOwnPrefix = ".pglite-port";
-// In a new cluster until the role and database that were asked for with it are there.
-inline constexpr std::string_view kUnfinishedFile = ".pglite-port-unfinished";
-
 // A file that lies at the top of the data directory itself: its first 4 KiB. ENOENT.
 // EPERM when it is no file: a link leads elsewhere.
 vfs::Result<std::string> read_own_file(vfs::FileSystem& files, std::string_view name);

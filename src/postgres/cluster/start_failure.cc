@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include "postgres/guest/guest_tree.h"
+#include "postgres/version.h"
 
 namespace pglite::postgres {
 namespace {

@@ -17,7 +17,8 @@
 namespace pglite::postgres {
 namespace {
 
-constexpr size_t kBlock = 8192;                           // BLCKSZ and XLOG_BLCKSZ
+constexpr size_t kBlock = kBlockSize;  // and the WAL's
+static_assert(kBlockSize == kWalBlockSize);
 constexpr uint64_t kRelationSegment = uint64_t{1} << 30;  // RELSEG_SIZE blocks, in bytes
 constexpr std::string_view kWal = "/pg_wal";
 constexpr std::string_view kControl = "/global/pg_control";
@@ -28,8 +29,8 @@ constexpr std::string_view kNewSegment = "/pg_wal/xlogtemp.repair";
 // XLogLongPageHeaderData, the head of a segment's first page; other pages have it up to and
 // without the identifier.
 struct WalPageHeader {
-  static constexpr uint16_t kMagic = 0xD118;  // XLOG_PAGE_MAGIC of PostgreSQL 18
-  static constexpr uint16_t kLong = 2;        // XLP_LONG_HEADER
+  static constexpr uint16_t kMagic = kWalPageMagic;
+  static constexpr uint16_t kLong = 2;  // XLP_LONG_HEADER
   static constexpr size_t kShortSize = 24;
 
   uint16_t magic = kMagic;
@@ -255,7 +256,7 @@ Status Planner::read_control(const ControlFile& built_in) {
         !(is_plausible(control_.checkpoint_copy) && control_.checkpoint < kMostCheckedWal)) {
       status = Status::incompatible("its checkpoint is impossible");
     }
-    if (status.ok() && control_.catalog_version != ControlFile::kCatalogVersion) {
+    if (status.ok() && control_.catalog_version != kCatalogVersion) {
       return Status::incompatible(
           "global/pg_control is that of another PostgreSQL: catalog version " +
           std::to_string(control_.catalog_version));

@@ -243,7 +243,7 @@ TEST_F(DataDirectoryTest, AnUnfinishedClusterIsNewUntilItIsFinished) {
   directory.reset();
   ASSERT_TRUE(open(path, &directory).ok());
   EXPECT_FALSE(directory->is_new());
-  EXPECT_FALSE(fs::exists(path / kUnfinishedFile));
+  EXPECT_FALSE(fs::exists(path / names::kUnfinished));
 }
 
 TEST_F(DataDirectoryTest, NamesThatWereNotMadeAreMadeLater) {
@@ -255,9 +255,9 @@ TEST_F(DataDirectoryTest, NamesThatWereNotMadeAreMadeLater) {
                     .ok());
     directory.reset();
     if (role_is_there) {
-      fs::remove(path / kUnfinishedFile);
+      fs::remove(path / names::kUnfinished);
       Client(*open_instance(in_directory(path))).query("CREATE ROLE alice SUPERUSER LOGIN");
-      write_file(path / kUnfinishedFile, "");
+      write_file(path / names::kUnfinished, "");
     }
     Options options = in_directory(path);
     options.username = "alice";
@@ -266,7 +266,7 @@ TEST_F(DataDirectoryTest, NamesThatWereNotMadeAreMadeLater) {
       auto instance = open_instance(options);
       ASSERT_NE(instance, nullptr);
       EXPECT_EQ(Client(*instance).value("SELECT current_user, current_database()"), "alice|shop");
-      EXPECT_FALSE(fs::exists(path / kUnfinishedFile));
+      EXPECT_FALSE(fs::exists(path / names::kUnfinished));
     }
     // It is a cluster like any other now.
     options.username = "bob";
