@@ -99,7 +99,7 @@ TEST_F(RunTest, UnreadableModule) {
 TEST_F(RunTest, AModuleThatIsNoFileIsNotWaitedFor) {
   const std::string fifo = testing::TempDir() + "/module.fifo." + std::to_string(::getpid());
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
-  EXPECT_EQ(run_with({"sql", "--wasm", fifo}), 74);
+  EXPECT_EQ(run_with({"sql", "--wasm", fifo.c_str()}), 74);
   ::unlink(fifo.c_str());
   EXPECT_EQ(err_text, "pglite-port: cannot read the module " + fifo +
                           " (--wasm, PGLITE_WASM_PATH): it is a FIFO, not a regular file\n");

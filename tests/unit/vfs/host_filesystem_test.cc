@@ -298,20 +298,6 @@ TEST_P(HostFileSystemTest, WorksAfterTheDirectoryWasRenamed) {
   EXPECT_TRUE(stdfs::exists(directory.path() + "/elsewhere/new"));
 }
 
-TEST_P(HostFileSystemTest, IsTheDirectoryThatWasOpened) {
-  os::UniqueFd opened(::open(inside().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  stdfs::rename(inside(), directory.path() + "/elsewhere");
-  stdfs::create_directory(inside());
-  const auto by_descriptor = HostFileSystem::open(std::move(opened), SyncPolicy::kSync, GetParam());
-  ASSERT_OK(by_descriptor);
-  put(**by_descriptor, "/file", "text");
-  EXPECT_TRUE(stdfs::exists(directory.path() + "/elsewhere/file"));
-  EXPECT_FALSE(stdfs::exists(inside() + "/file"));
-  os::UniqueFd file(::open((outside() + "/secret").c_str(), O_RDONLY | O_CLOEXEC));
-  EXPECT_ERROR(HostFileSystem::open(std::move(file), SyncPolicy::kSync, GetParam()),
-               std::errc::not_a_directory);
-}
-
 // By a descriptor that reads and by one that is only a path.
 TEST_P(HostFileSystemTest, SyncsEverything) {
   os::UniqueFd opened(::open(inside().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -72,7 +72,7 @@ TEST(StartupPacket, OfARepeatedNameTheLastCounts) {
 }
 
 TEST(StartupPacket, AMinorVersionIsTheServersToNegotiate) {
-  for (const uint16_t minor : {0, 1, 2, 3, 9999, 65535}) {
+  for (const uint16_t minor : std::initializer_list<uint16_t>{0, 1, 2, 3, 9999, 65535}) {
     StartupPacket startup;
     const std::string bytes = packet(protocol_version(3, minor), "_pq_.new\0on\0\0"s);
     ASSERT_EQ(parse_startup_packet(bytes, &startup), "");
