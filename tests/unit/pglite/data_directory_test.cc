@@ -10,6 +10,7 @@
 
 #include "client.h"
 #include "postgres/build/images.h"
+#include "postgres/version.h"
 
 namespace pglite::postgres {
 namespace {

@@ -29,14 +29,14 @@ TEST(SnapshotFile, CopiesPagesThatCannotBeMapped) {
   const std::vector<std::byte> elsewhere(linked.begin(), linked.end());
   wasm::LinearMemory mapped(kPages, kPages);
   wasm::LinearMemory copied(kPages, kPages);
-  ASSERT_TRUE(open_linked(linked)->fill(*mapped.get()));
-  ASSERT_TRUE(open_linked(elsewhere)->fill(*copied.get()));
+  ASSERT_TRUE(open_linked(linked)->fill(mapped));
+  ASSERT_TRUE(open_linked(elsewhere)->fill(copied));
   EXPECT_EQ(std::memcmp(mapped.get()->data, copied.get()->data, mapped.get()->size), 0);
 }
 
 TEST(SnapshotFile, RefusesMemoryThatIsTooSmall) {
   wasm::LinearMemory small(1, kPages);
-  EXPECT_FALSE(open_linked(boot_snapshot())->fill(*small.get()));
+  EXPECT_FALSE(open_linked(boot_snapshot())->fill(small));
 }
 
 TEST(SnapshotFile, NamesWhatMustNotBeShared) {

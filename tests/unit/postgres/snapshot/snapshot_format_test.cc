@@ -213,7 +213,7 @@ TEST(SnapshotFormat, NoChangeOfAWordHarmsTheHost) {
         ++refused;
         continue;
       }
-      EXPECT_TRUE(snapshot->fill(*memory.get()));
+      EXPECT_TRUE(snapshot->fill(memory));
     }
   }
   EXPECT_GT(refused, 100);
