@@ -539,6 +539,7 @@ Status PostgresInstance::work_while_idle(const ResponseSink& sink) {
   Status status = check_not_busy();
   if (!status.ok()) return status;
   if (backend_ == nullptr) return Status::engine_gone("the instance is closed");
+  if (status = backend_->failure(); !status.ok()) return status;
   const Clock::time_point now = Clock::now();
   const auto deadline = idle_deadline();
   if (!deadline || *deadline > now) return {};

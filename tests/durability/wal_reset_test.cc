@@ -258,7 +258,9 @@ TEST_F(WalResetTest, NumbersOfAClusterThatWasNotShutDownGoOnBehindItsFiles) {
   ControlFile crashed = before;
   crashed.state = 6;  // DB_IN_PRODUCTION
   crashed.checkpoint_copy.next_xid = (uint64_t{5} << 32) | 0xFFF00123;
+  crashed.checkpoint_copy.oldest_xid = 0xFFD00000;
   crashed.checkpoint_copy.next_multi = 0xFFFF0001;
+  crashed.checkpoint_copy.oldest_multi = 0xFFFE0000;
   overwrite(kControl, 0,
             {reinterpret_cast<const char*>(postgres::encode(crashed).data()), sizeof crashed});
   for (const char* name : {"/pg_xact/0FFF", "/pg_multixact/offsets/FFFF"}) {

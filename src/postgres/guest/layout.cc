@@ -296,16 +296,23 @@ class Verification {
     const uint32_t pid = load(process_, process_.data_address(postgres::symbols::kMyProcPid));
     expect(value("SELECT pg_backend_pid()") == pid, "MyProcPid");
     expect(load(process_, session + layout_.sinval_session_pid) == pid, "ProcState.procPid");
+    // What is in the catalogue caches goes when the session resets.
+    const std::string used =
+        "SELECT used_bytes FROM pg_backend_memory_contexts WHERE name = 'CacheMemoryContext'";
+    run_sql("SELECT count(*) FROM pg_stats; SELECT count(*) FROM information_schema.columns");
+    (void)value(used);
+    const uint64_t before = value(used);
     if (!status_.ok()) return;
     // A session that is to reset has done so at its next statement, and has no messages.
     (void)process_.memory().store(GuestPtr<uint8_t>{session + layout_.sinval_session_reset}, 1);
     (void)process_.memory().store(GuestPtr<uint8_t>{session + layout_.sinval_session_has_messages},
                                   1);
-    run_sql("SELECT 1");
+    const uint64_t after = value(used);
     expect(load_byte(process_, session + layout_.sinval_session_reset) == 0,
            "ProcState.resetState or hasMessages: a reset that was asked for was not done");
     expect(load_byte(process_, session + layout_.sinval_session_has_messages) == 0,
            "ProcState.hasMessages");
+    expect(after < before, "ProcState.resetState: the catalogue caches were not emptied");
   }
 
   void latch() {

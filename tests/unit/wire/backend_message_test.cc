@@ -25,7 +25,7 @@ TEST(BackendMessage, Encodes) {
 }
 
 TEST(BackendMessage, ReportsHaveTheFieldsThatAreThere) {
-  EXPECT_EQ(error_response("FATAL", "08004", "no"), "E\0\0\0\x21SFATAL\0VFATAL\0C08004\0Mno\0\0"s);
+  EXPECT_EQ(error_response("FATAL", "08004", "no"), "E\0\0\0\x1eSFATAL\0VFATAL\0C08004\0Mno\0\0"s);
   ErrorFields fields;
   EXPECT_EQ(error_response(fields), "E\0\0\0\5\0"s);
   fields.severity = "NOTICE";

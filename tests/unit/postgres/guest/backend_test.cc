@@ -28,7 +28,7 @@ class SuspendingWaiter final : public emscripten::Waiter {
 
 struct Session {
   Session() {
-    auto made = make_guest_tree(bundle_image(), {});
+    auto made = make_guest_tree(bundle_image(), [](std::string_view) {});
     EXPECT_TRUE(made);
     tree = std::move(*made);
     EXPECT_TRUE(vfs::load_image(data_directory_image(), *tree.memory, kDataDirectory));
