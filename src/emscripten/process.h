@@ -193,6 +193,7 @@ class Process {
   [[nodiscard]] wasm::GuestMemory memory() const { return wasm::GuestMemory(env_.memory); }
   [[nodiscard]] wasm_rt_memory_t* linear_memory() const { return env_.memory; }
   // The owner of it, for mapping into it.
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): the constructor makes it
   wasm::LinearMemory& memory_owner() { return *memory_; }
   [[nodiscard]] w2c_env& env() { return env_; }
   vfs::FileSystem& filesystem() { return *config_.filesystem; }

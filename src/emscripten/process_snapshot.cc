@@ -293,7 +293,7 @@ std::unique_ptr<Process> Process::restore(ProcessConfig config, std::string_view
     if (!process->restore_memory(saved, error) || !process->restore_main_module(saved, error)) {
       return nullptr;
     }
-    if (!pages.fill(*process->memory_)) {
+    if (!pages.fill(process->memory_owner())) {
       fail(error, "its memory has another size");
       return nullptr;
     }

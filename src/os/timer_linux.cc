@@ -143,6 +143,7 @@ struct Timer::Slots {
   static constexpr unsigned kIndexBits = 20;
   static void* identifier(const Slot& slot) {
     static_assert(sizeof(void*) == sizeof(uint64_t));
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a number; the system carries a pointer's width
     return reinterpret_cast<void*>(slot.generation() << kIndexBits | slot.index);
   }
 

@@ -43,7 +43,7 @@ std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
       *count = static_cast<size_t>(errno);
       return Event::kError;
     }
-    if (fds[2].revents != 0) {
+    if (signals_ != nullptr && fds[2].revents != 0) {
       if (const auto signal = signals_->take()) {
         *count = static_cast<size_t>(*signal);
         return Event::kSignal;

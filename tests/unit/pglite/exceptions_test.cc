@@ -20,7 +20,7 @@ using testing::HasSubstr;
 
 struct Thrown {
   const char* name;
-  std::function<void()> raise;
+  void (*raise)();
 };
 
 void PrintTo(const Thrown& thrown, std::ostream* out) {
