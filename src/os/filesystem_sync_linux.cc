@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
+#include <charconv>
 #include <iterator>
+#include <string_view>
+#include <system_error>
 
 #include "os/filesystem_sync.h"
 
@@ -23,10 +25,14 @@ bool is_as_good_as_fsync(int descriptor) {
   struct statfs type{};
   utsname kernel{};
   if (fstatfs(descriptor, &type) != 0 || uname(&kernel) != 0) return false;
+  // "6.1.0-13-amd64"; one that does not begin so is not known to report failures.
+  const std::string_view release(kernel.release);
   int major_number = 0;
   int minor_number = 0;
-  // NOLINTNEXTLINE(cert-err34-c): a release that does not begin so is not known to report failures
-  if (std::sscanf(kernel.release, "%d.%d", &major_number, &minor_number) != 2) return false;
+  const auto [dot, no_major] = std::from_chars(release.begin(), release.end(), major_number);
+  if (no_major != std::errc() || dot == release.end() || *dot != '.') return false;
+  const auto [end, no_minor] = std::from_chars(dot + 1, release.end(), minor_number);
+  if (no_minor != std::errc()) return false;
   const bool reports = major_number > 5 || (major_number == 5 && minor_number >= 8);
   return reports && std::ranges::find(kFileSystems, type.f_type) != std::end(kFileSystems);
 }

@@ -300,7 +300,7 @@ class Repairing : public Move {
       if (!failure.empty()) return "the copy " + copy + ": " + failure;
       copied = true;
     }
-    const bool reset = difference(tree_of(*files, "/db"), before_) != "";
+    const bool reset = !difference(tree_of(*files, "/db"), before_).empty();
     if (said == Said::kSuccess && !copied) return "success was reported, and there is no copy";
     if (said == Said::kSuccess && !reset) return "success was reported, and there is no new WAL";
     if (reset && !copied) return "the directory was changed before it was copied";

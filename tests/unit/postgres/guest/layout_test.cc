@@ -19,7 +19,7 @@ TEST(Layout, IsTheOneOfThisPostgres) {
 // Members moved by what a new PostgreSQL would move them by, one at a time.
 struct WrongFact {
   const char* name;
-  std::function<void(Layout&)> change;
+  void (*change)(Layout&);
   const char* fact;  // in the message
 };
 
