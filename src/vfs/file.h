@@ -10,18 +10,14 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <system_error>
-#include <tl/expected.hpp>
 #include <vector>
+
+#include "os/result.h"
 
 namespace pglite::vfs {
 
-template <class T>
-using Result = tl::expected<T, std::errc>;
-
-inline tl::unexpected<std::errc> error(std::errc e) {
-  return tl::unexpected<std::errc>(e);
-}
+using os::error;
+using os::Result;
 
 // What stat reports. `mode` carries the POSIX type bits and permissions (S_IFREG | 0644).
 struct Metadata {
