@@ -2,17 +2,16 @@
 #ifndef PGLITE_OS_ANONYMOUS_FILE_H_
 #define PGLITE_OS_ANONYMOUS_FILE_H_
 
-#include <system_error>
-
+#include "os/result.h"
 #include "os/unique_fd.h"
 
 namespace pglite::os {
 
 // An empty file, open for reading and writing, that can be mapped and that goes when its last
-// descriptor and its last mapping do. `name` is for who looks at the process from outside. Any
-// thread may call it. Errors: not_enough_memory, too_many_files_open,
+// descriptor and its last mapping do. The system shows `name` to those who look at the process from
+// outside. Any thread may call it. Errors: not_enough_memory, too_many_files_open,
 // too_many_files_open_in_system.
-std::errc make_anonymous_file(const char* name, UniqueFd* out);
+Result<UniqueFd> make_anonymous_file(const char* name);
 
 }  // namespace pglite::os
 

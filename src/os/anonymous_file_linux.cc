@@ -1,16 +1,11 @@
 #include <sys/mman.h>
 
-#include <cerrno>
-
 #include "os/anonymous_file.h"
 
 namespace pglite::os {
 
-std::errc make_anonymous_file(const char* name, UniqueFd* out) {
-  UniqueFd fd(memfd_create(name, MFD_CLOEXEC));
-  if (!fd) return static_cast<std::errc>(errno);
-  *out = std::move(fd);
-  return {};
+Result<UniqueFd> make_anonymous_file(const char* name) {
+  return owned(retry([&] { return ::memfd_create(name, MFD_CLOEXEC); }));
 }
 
 }  // namespace pglite::os

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <iterator>
 #include <string_view>
@@ -39,12 +38,13 @@ bool is_as_good_as_fsync(int descriptor) {
 
 }  // namespace
 
-std::errc sync_filesystem(int descriptor) {
-  while (::syncfs(descriptor) != 0) {
-    if (errno == ENOSYS) return std::errc::operation_not_supported;
-    if (errno != EINTR) return static_cast<std::errc>(errno);
+Result<void> sync_filesystem(int descriptor) {
+  const auto synced = done(retry([&] { return ::syncfs(descriptor); }));
+  const bool is_missing = !synced && synced.error() == std::errc::function_not_supported;
+  if (is_missing || (synced && !is_as_good_as_fsync(descriptor))) {
+    return error(std::errc::operation_not_supported);
   }
-  return is_as_good_as_fsync(descriptor) ? std::errc() : std::errc::operation_not_supported;
+  return synced;
 }
 
 }  // namespace pglite::os

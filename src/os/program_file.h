@@ -16,14 +16,14 @@ Result<std::string> program_path();
 
 // A place in a file.
 struct FilePlace {
-  UniqueFd fd;  // open for reading; invalid: the system does not tell
+  UniqueFd fd;  // open for reading
   uint64_t offset = 0;
 };
 
 // Where the bytes at `address` were loaded from: the program, or a library that it was linked with.
-// The file may have been replaced since the program was loaded: compare before relying on it. Any
-// thread may call it.
-FilePlace find_loaded_file(const void* address);
+// The file may have been replaced since the program was loaded: compare before relying on it. An
+// error where the system does not tell, or the file cannot be opened. Any thread may call it.
+Result<FilePlace> find_loaded_file(const void* address);
 
 }  // namespace pglite::os
 

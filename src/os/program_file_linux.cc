@@ -40,12 +40,13 @@ Result<std::string> program_path() {
   return read_symbolic_link(AT_FDCWD, "/proc/self/exe");
 }
 
-FilePlace find_loaded_file(const void* address) {
+Result<FilePlace> find_loaded_file(const void* address) {
   Search search{.address = reinterpret_cast<uintptr_t>(address)};
   dl_iterate_phdr(look_into, &search);
-  if (search.path.empty()) return {};
-  return {.fd = UniqueFd(::open(search.path.c_str(), O_RDONLY | O_CLOEXEC)),
-          .offset = search.offset};
+  if (search.path.empty()) return error(std::errc::no_such_file_or_directory);
+  auto fd = owned(retry([&] { return ::open(search.path.c_str(), O_RDONLY | O_CLOEXEC); }));
+  if (!fd) return error(fd.error());
+  return FilePlace{.fd = std::move(*fd), .offset = search.offset};
 }
 
 }  // namespace pglite::os

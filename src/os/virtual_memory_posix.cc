@@ -8,23 +8,31 @@ namespace {
 
 constexpr int kPrivate = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
-std::byte* map_anonymous(size_t size, int protection) {
+Result<std::byte*> map_anonymous(size_t size, int protection) {
   void* start = mmap(nullptr, size, protection, kPrivate, -1, 0);
-  return start == MAP_FAILED ? nullptr : static_cast<std::byte*>(start);
+  if (start == MAP_FAILED) return last_error();
+  return static_cast<std::byte*>(start);
 }
 
-bool map_file(void* start, size_t size, int fd, uint64_t offset, int flags) {
-  return mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
-              static_cast<off_t>(offset)) != MAP_FAILED;
+Result<void> map_over(void* start, size_t size, int flags, int fd, uint64_t offset) {
+  if (mmap(start, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
+           static_cast<off_t>(offset)) == MAP_FAILED) {
+    return last_error();
+  }
+  return {};
+}
+
+Result<void> protect(void* start, size_t size, int protection) {
+  return done(retry([&] { return mprotect(start, size, protection); }));
 }
 
 }  // namespace
 
-std::byte* reserve_address_space(size_t size) {
+Result<std::byte*> reserve_address_space(size_t size) {
   return map_anonymous(size, PROT_NONE);
 }
 
-std::byte* allocate_pages(size_t size) {
+Result<std::byte*> allocate_pages(size_t size) {
   return map_anonymous(size, PROT_READ | PROT_WRITE);
 }
 
@@ -32,28 +40,26 @@ void unmap(void* start, size_t size) {
   munmap(start, size);
 }
 
-bool make_accessible(void* start, size_t size) {
-  return size == 0 || mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
+Result<void> make_accessible(void* start, size_t size) {
+  return size == 0 ? Result<void>() : protect(start, size, PROT_READ | PROT_WRITE);
 }
 
-bool make_inaccessible(void* start, size_t size) {
-  return mprotect(start, size, PROT_NONE) == 0;
+Result<void> make_inaccessible(void* start, size_t size) {
+  return protect(start, size, PROT_NONE);
 }
 
-bool map_zero_pages(void* start, size_t size) {
-  if (mmap(start, size, PROT_READ | PROT_WRITE, kPrivate | MAP_FIXED, -1, 0) == MAP_FAILED) {
-    return false;
-  }
-  forbid_huge_pages(start, size);
-  return true;
+Result<void> map_zero_pages(void* start, size_t size) {
+  auto mapped = map_over(start, size, kPrivate, -1, 0);
+  if (mapped) forbid_huge_pages(start, size);
+  return mapped;
 }
 
-bool map_file_copy(void* start, size_t size, int fd, uint64_t offset) {
-  return map_file(start, size, fd, offset, MAP_PRIVATE | MAP_NORESERVE);
+Result<void> map_file_copy(void* start, size_t size, int fd, uint64_t offset) {
+  return map_over(start, size, MAP_PRIVATE | MAP_NORESERVE, fd, offset);
 }
 
-bool map_file_shared(void* start, size_t size, int fd, uint64_t offset) {
-  return map_file(start, size, fd, offset, MAP_SHARED);
+Result<void> map_file_shared(void* start, size_t size, int fd, uint64_t offset) {
+  return map_over(start, size, MAP_SHARED, fd, offset);
 }
 
 }  // namespace pglite::os

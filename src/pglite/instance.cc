@@ -642,14 +642,14 @@ Status PostgresInstance::take_snapshot(std::shared_ptr<const Snapshot>* out) {
   capture.origin = snapshot_.get();
   status = postgres::start_times(*backend_, &capture.start_times);
   if (!status.ok()) return status;
-  os::UniqueFd fd;
-  if (const std::errc error = os::make_anonymous_file("pglite-port-snapshot", &fd);
-      error != std::errc()) {
-    return Status::io_error("no memory for a snapshot: " + std::make_error_code(error).message());
+  auto file = os::make_anonymous_file("pglite-port-snapshot");
+  if (!file) {
+    return Status::io_error("no memory for a snapshot: " +
+                            std::make_error_code(file.error()).message());
   }
-  status = SnapshotFile::capture(*backend_, *tree_.memory, capture, fd.get());
+  status = SnapshotFile::capture(*backend_, *tree_.memory, capture, file->get());
   std::shared_ptr<const SnapshotFile> snapshot;
-  if (status.ok()) status = SnapshotFile::open(std::move(fd), "(in memory)", &snapshot);
+  if (status.ok()) status = SnapshotFile::open(std::move(*file), "(in memory)", &snapshot);
   if (status.ok()) {
     last_snapshot_ = snapshot;
     *out = std::move(snapshot);

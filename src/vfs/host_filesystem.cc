@@ -360,14 +360,14 @@ Result<Statistics> HostFileSystem::statistics(std::string_view path) {
 
 Result<void> HostFileSystem::sync_all() {
   if (durability_ == SyncPolicy::kIgnore) return {};
-  std::errc failure = os::sync_filesystem(beneath_.directory());
-  if (failure == std::errc::bad_file_descriptor) {  // opened as a path only
+  const auto synced = os::sync_filesystem(beneath_.directory());
+  if (!synced && synced.error() == std::errc::bad_file_descriptor) {  // opened as a path only
     const auto directory = owned(retry(
         [&] { return ::openat(beneath_.directory(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (!directory) return error(directory.error());
-    failure = os::sync_filesystem(directory->get());
+    return os::sync_filesystem(directory->get());
   }
-  return failure == std::errc() ? Result<void>() : error(failure);
+  return synced;
 }
 
 }  // namespace pglite::vfs

@@ -47,8 +47,9 @@ void PageStore::List::remove(Block* block) {
 PageStore::Block* PageStore::map_block() {
   static_assert(sizeof(Block) <= kPageSize);
   // Twice as much, of which the part that is aligned stays.
-  std::byte* bytes = os::allocate_pages(2 * kBlockSize);
-  if (bytes == nullptr) return nullptr;
+  const auto allocated = os::allocate_pages(2 * kBlockSize);
+  if (!allocated) return nullptr;
+  std::byte* const bytes = *allocated;
   const size_t beyond = reinterpret_cast<uintptr_t>(bytes) % kBlockSize;
   const size_t before = beyond == 0 ? 0 : kBlockSize - beyond;
   if (before != 0) os::unmap(bytes, before);

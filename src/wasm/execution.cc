@@ -116,11 +116,11 @@ struct TrapSignals {
 
 Execution::Execution() {
   TrapSignals::install();
-  std::byte* const stack = os::allocate_pages(kStackSize + kGuardSize);
-  if (stack == nullptr) throw std::bad_alloc();
-  stack_ = {stack, kStackSize + kGuardSize};
-  if (!os::make_inaccessible(stack, kGuardSize)) {
-    os::unmap(stack, stack_.size());
+  const auto stack = os::allocate_pages(kStackSize + kGuardSize);
+  if (!stack) throw std::bad_alloc();
+  stack_ = {*stack, kStackSize + kGuardSize};
+  if (!os::make_inaccessible(*stack, kGuardSize)) {
+    os::unmap(*stack, stack_.size());
     throw std::bad_alloc();
   }
 }

@@ -35,8 +35,9 @@ LinearMemory::~LinearMemory() {
 
 bool LinearMemory::allocate(wasm_rt_memory_t* place, uint64_t min_pages, uint64_t max_pages) {
   if (reservation_ != nullptr) return false;
-  std::byte* const start = os::reserve_address_space(kWhole);
-  if (start == nullptr) return false;
+  const auto reserved = os::reserve_address_space(kWhole);
+  if (!reserved) return false;
+  std::byte* const start = *reserved;
   const uint64_t size = min_pages * WASM_DEFAULT_PAGE_SIZE;
   if (!os::make_accessible(start, kInFront + size)) {
     os::unmap(start, kWhole);
@@ -67,7 +68,7 @@ bool LinearMemory::may_map(uint64_t address, uint64_t size, uint64_t offset) con
 
 bool LinearMemory::map_file(uint64_t address, uint64_t size, int fd, uint64_t offset) {
   return may_map(address, size, offset) &&
-         os::map_file_copy(place_->data + address, size, fd, offset);
+         os::map_file_copy(place_->data + address, size, fd, offset).has_value();
 }
 
 bool LinearMemory::map_shared(uint64_t address, uint64_t size, int fd, uint64_t offset) {
@@ -196,11 +197,11 @@ void wasm_rt_free_memory(wasm_rt_memory_t* /*memory*/) {}
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t* table, uint32_t elements,
                                     uint32_t max_elements) {
-  std::byte* data = pglite::os::allocate_pages(pglite::wasm::kTableSize);
-  if (data == nullptr || elements > pglite::wasm::kMaxTableElements) {
+  const auto data = pglite::os::allocate_pages(pglite::wasm::kTableSize);
+  if (!data || elements > pglite::wasm::kMaxTableElements) {
     Execution::current()->trap("no memory for the function table");
   }
-  table->data = reinterpret_cast<wasm_rt_funcref_t*>(data);
+  table->data = reinterpret_cast<wasm_rt_funcref_t*>(*data);
   table->size = elements;
   table->max_size = max_elements;
 }

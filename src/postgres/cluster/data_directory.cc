@@ -81,13 +81,13 @@ Status DataDirectory::lock() {
   constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   lock_ = os::UniqueFd(::open(path_.c_str(), kDirectory));
   if (!lock_) return failed("cannot be opened", errno);
-  const std::errc failure = os::lock_directory(lock_.get());
-  if (failure == std::errc::operation_would_block) {
+  const auto locked = os::lock_directory(lock_.get());
+  if (!locked && locked.error() == std::errc::operation_would_block) {
     const int owner = os::directory_lock_owner(lock_.get());
     return Status::in_use("data directory \"" + path_ + "\" is in use by " +
                           (owner > 0 ? "process " + std::to_string(owner) : "another process"));
   }
-  if (failure != std::errc()) return failed("cannot be locked", static_cast<int>(failure));
+  if (!locked) return failed("cannot be locked", static_cast<int>(locked.error()));
   if (faccessat(lock_.get(), ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
     return failed("is not writable", errno);
   }

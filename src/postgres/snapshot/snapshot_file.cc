@@ -66,15 +66,15 @@ Status SnapshotFile::open_linked(std::span<const std::byte> bytes,
                                  std::shared_ptr<const SnapshotFile>* out) {
   std::shared_ptr<SnapshotFile> snapshot(new SnapshotFile);
   snapshot->bytes_ = bytes;
-  os::FilePlace place = os::find_loaded_file(bytes.data());
+  auto place = os::find_loaded_file(bytes.data());
   // A program that was replaced on disk while it runs is not the file it was: compare the header.
   SnapshotHeader header{};
-  if (place.fd &&
-      pread(place.fd.get(), &header, sizeof header, static_cast<off_t>(place.offset)) ==
+  if (place &&
+      pread(place->fd.get(), &header, sizeof header, static_cast<off_t>(place->offset)) ==
           static_cast<ssize_t>(sizeof header) &&
       std::memcmp(&header, bytes.data(), sizeof header) == 0) {
-    snapshot->fd_ = std::move(place.fd);
-    snapshot->fd_offset_ = place.offset;
+    snapshot->fd_ = std::move(place->fd);
+    snapshot->fd_offset_ = place->offset;
   }
   Status status = read_snapshot(bytes, "built-in", SnapshotOrigin::kProgram, &snapshot->contents_);
   if (status.ok()) *out = std::move(snapshot);
