@@ -4,6 +4,7 @@
 
 #include "postgres/guest/postgres_process.h"
 #include "postgres/programs/command_line.h"
+#include "postgres/programs/symbols.h"
 #include "wasm/module_registry.h"
 
 namespace pglite::postgres {
@@ -65,19 +66,19 @@ Status Initdb::run() {
   wasm::Outcome outcome;
   process_->run([&] {
     outcome = process_->call([&] {
-      set_callback(*process_, "pgl_set_system_fn",
+      set_callback(*process_, symbols::kSetSystem.name,
                    {wasm_func_type_i_i, reinterpret_cast<wasm_rt_function_ptr_t>(system), this});
-      set_callback(*process_, "pgl_set_popen_fn",
+      set_callback(*process_, symbols::kSetPopen.name,
                    {wasm_func_type_ii_i, reinterpret_cast<wasm_rt_function_ptr_t>(popen), this});
-      set_callback(*process_, "pgl_set_pclose_fn",
+      set_callback(*process_, symbols::kSetPclose.name,
                    {wasm_func_type_i_i, reinterpret_cast<wasm_rt_function_ptr_t>(pclose), this});
     });
     if (!outcome.returned()) return;
     outcome = process_->call_main(arguments);
     // What exit() would do after main: atexit functions (initdb removes what it made when it
     // failed), then the streams.
-    const auto at_exit = process_->function<void()>("__funcs_on_exit");
-    const auto flush = process_->function<uint32_t(uint32_t)>("fflush");
+    const auto at_exit = find_symbol(*process_, symbols::kRunExitFunctions);
+    const auto flush = find_symbol(*process_, symbols::kFlushStream);
     process_->call([&] { at_exit(); });
     process_->call([&] { flush(0); });
   });
@@ -99,8 +100,8 @@ Status Initdb::try_postgres(const std::string& command, int* exit_status) {
   if (!status.ok()) return status;
   wasm::Outcome outcome;
   postgres->run([&] {
-    const auto reopen = postgres->function<uint32_t(uint32_t, uint32_t, uint32_t)>("pgl_freopen");
-    const auto flush = postgres->function<uint32_t(uint32_t)>("fflush");
+    const auto reopen = find_symbol(*postgres, symbols::kReopenStream);
+    const auto flush = find_symbol(*postgres, symbols::kFlushStream);
     outcome = postgres->call([&] {
       reopen(postgres->push_string(kToPostgres), postgres->push_string("r"), 0);
       reopen(postgres->push_string(kFromPostgres), postgres->push_string("w"), 1);
@@ -149,7 +150,7 @@ uint32_t Initdb::popen(void* context, uint32_t command, uint32_t mode) {
 
 uint32_t Initdb::pclose(void* context, uint32_t stream) {
   auto& self = *static_cast<Initdb*>(context);
-  self.process_->function<uint32_t(uint32_t)>("fclose")(stream);
+  find_symbol(*self.process_, symbols::kCloseStream)(stream);
   if (!self.pending_command_.empty()) {
     const std::string command = std::move(self.pending_command_);
     self.pending_command_.clear();

@@ -14,6 +14,7 @@
 
 #include "emscripten/import_result.h"
 #include "postgres/guest/postgres_process.h"
+#include "postgres/programs/symbols.h"
 #include "vfs/devices.h"
 #include "vfs/memory_filesystem.h"
 #include "wasm/module_registry.h"
@@ -155,7 +156,7 @@ void PgDump::work() {
       return emscripten::Callback{wasm_func_type_ii_i,
                                   reinterpret_cast<wasm_rt_function_ptr_t>(function), this};
     };
-    const auto set_callbacks = process_->function<void(uint32_t, uint32_t)>("pgl_set_rw_cbs");
+    const auto set_callbacks = find_symbol(*process_, symbols::kSetSocket);
     const uint32_t read = process_->add_callback("receive", callback(receive));
     set_callbacks(read, process_->add_callback("send", callback(send)));
   });
@@ -163,8 +164,8 @@ void PgDump::work() {
   outcome_ = process_->call_main(config_.arguments);
   if (outcome_.kind != wasm::Outcome::Kind::kExited) return;
   // What exit() would do after main.
-  const auto at_exit = process_->function<void()>("__funcs_on_exit");
-  const auto flush = process_->function<uint32_t(uint32_t)>("fflush");
+  const auto at_exit = find_symbol(*process_, symbols::kRunExitFunctions);
+  const auto flush = find_symbol(*process_, symbols::kFlushStream);
   process_->call([&] { at_exit(); });
   process_->call([&] { flush(0); });
 }
