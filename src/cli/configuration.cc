@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kNameLimit = 63;  // NAMEDATALEN - 1, in bytes
 
-// Everything as text; what was not given keeps its default.
+// All values as text. One that was not given keeps its default.
 struct Texts {
   std::string wasm;
   std::string data_dir = "memory://";
@@ -78,7 +78,7 @@ Status check_name(const CLI::App& app, const char* option, const std::string& na
 std::string default_module(const std::string& program_directory) {
   const std::string path = program_directory + "/../priv/pglite/pglite.wasm";
   struct stat status{};
-  // One that is there and cannot be read is an error, which opening it will report.
+  // If it is there but cannot be read, opening it will report the error.
   return ::stat(path.c_str(), &status) == 0 ? path : std::string();
 }
 
@@ -333,8 +333,8 @@ Commands add_commands(CLI::App& app, Texts& texts, Configuration& configuration)
   return commands;
 }
 
-// Has CLI11 read the words. Returns whether there is something to convert: otherwise `*result` says
-// it all, with a text or a failure.
+// Has CLI11 read the words. Returns whether there is something to convert; otherwise `*result` has
+// a text or a failure.
 bool read_words(CLI::App& app, int argc, const char* const* argv, const Version& version,
                 CommandLine* result) {
   try {

@@ -28,15 +28,15 @@ struct Configuration {
   RepairRequest repair;
 };
 
-// What the command line came to: a configuration, or (--help, --version) a text for stdout, or
-// something wrong.
+// The outcome of the command line: a configuration, or (--help, --version) a text for stdout, or a
+// failure.
 struct CommandLine {
   Configuration configuration;
   std::optional<std::string> text;
   Status status;  // kInvalidArgument: one line that says what is wrong and what is accepted
 };
 
-// `program_directory` is where the executable lies: the default module is looked up from there.
+// `program_directory` contains the executable: the default module is looked up from there.
 CommandLine parse_command_line(int argc, const char* const* argv, const Version& version,
                                const std::string& program_directory);
 

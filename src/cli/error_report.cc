@@ -40,8 +40,8 @@ bool find_place(std::string_view query, std::string_view position, Place* place)
   return true;
 }
 
-// "LINE n: text" with a caret below; a long line is cut around it (libpq/fe-protocol3.c,
-// reportErrorPosition, whose numbers these are).
+// "LINE n: text" with a caret below; a long line is cut around it. The numbers are those of
+// reportErrorPosition (libpq/fe-protocol3.c).
 std::string excerpt(const Place& place, uint64_t line_number) {
   constexpr size_t kDisplaySize = 60;
   constexpr size_t kMinRightCut = 10;

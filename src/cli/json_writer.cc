@@ -37,7 +37,8 @@ class JsonWriter : public ResultWriter {
     out_.write(line_);
   }
 
-  // Also after an error: what was written stays valid JSON, the exit code tells.
+  // This is done after an error too: the output stays valid JSON, and the exit code tells of the
+  // error.
   void end(bool) override { out_.write(first_ ? "]\n" : "\n]\n"); }
   void command(std::string_view, bool) override {}
 

@@ -22,7 +22,7 @@ void occupy_standard_descriptors() {
 
 int main(int argc, char** argv) {
   occupy_standard_descriptors();
-  // A file that grows over RLIMIT_FSIZE is an error for PostgreSQL, not our death.
+  // A file that grows over RLIMIT_FSIZE must be an error for PostgreSQL, and not end this process.
   signal(SIGXFSZ, SIG_IGN);
   pglite::cli::Host host;
   host.open = pglite::Instance::open;

@@ -14,11 +14,11 @@ namespace pglite::cli {
 namespace {
 
 void print(int fd, const std::string& text) {
-  // The exit code is all that could tell of a failure here, and it has better things to say.
+  // Only the exit code could tell of a failure here, and it has more important things to tell.
   Output(fd, "stderr").write(text);
 }
 
-// The engine will judge the module; this only gives the common mistake a plain message.
+// The engine will judge the module. This only gives a plain message for the common mistake.
 Status check_readable(const std::string& path) {
   if (path.empty()) return {};
   const auto file = os::open_regular_file(path);
@@ -38,7 +38,7 @@ Status open_instance(const Host& host, const Configuration& configuration,
   return host.open(options, out);
 }
 
-// What is done with an instance whose session went well, before it is closed.
+// Saves the snapshot of an instance whose session went well, before it is closed.
 Status keep_snapshot(const std::string& path, Instance& instance) {
   if (path.empty()) return {};
   std::shared_ptr<const Snapshot> snapshot;
@@ -47,7 +47,7 @@ Status keep_snapshot(const std::string& path, Instance& instance) {
 }
 
 int run_port(const Host& host, const Configuration& configuration) {
-  // First of all: a signal while the engine starts must end in a clean shutdown as well.
+  // This comes first: a signal while the engine starts must end in a clean shutdown as well.
   os::ShutdownSignals signals;
   port::PortOptions options;
   options.in = host.in;
@@ -80,7 +80,7 @@ int close_instance(const Host& host, Instance& instance, int exit_code) {
   return exit_code;
 }
 
-// A reader that goes away is a failed write then, and not the end of the process.
+// While this exists, a write to a reader that has gone fails and does not end the process.
 class IgnoreBrokenPipes {
  public:
   IgnoreBrokenPipes() {
@@ -97,8 +97,8 @@ class IgnoreBrokenPipes {
 };
 
 int run_sql_command(const Host& host, const Configuration& configuration) {
-  // The instance is still to be closed when the reader has gone. The interrupt signals kill, as
-  // they do a psql that waits for a query.
+  // The instance must still be closed when the reader has gone. SIGINT and SIGTERM end this
+  // process, as they end a psql that waits for a query.
   const IgnoreBrokenPipes ignore;
   std::unique_ptr<Instance> instance;
   int exit_code = 0;
@@ -153,7 +153,7 @@ int run_backup_command(const Host& host, const Configuration& configuration) {
 
 int run_repair(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
-  // A reader of the report that goes away does not end the work.
+  // The work goes on when the reader of the report has gone.
   const Status status =
       host.reset_wal(configuration.engine, configuration.repair,
                      [&](std::string_view line) { print(host.out, std::string(line) + "\n"); });

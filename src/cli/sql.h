@@ -13,7 +13,7 @@
 namespace pglite::cli {
 
 struct SqlRequest {
-  // Each is one simple Query, whatever it holds.
+  // Each is sent as one simple Query, whatever it holds.
   std::vector<std::string> commands;
   // A script; "-" or nothing (without commands either): standard input.
   std::string file;

@@ -123,7 +123,8 @@ bool StatementReader::scan_line() {
   return false;
 }
 
-// One token, or the beginning of one that has a state of its own. True: the statement ends here.
+// Reads a token, or the beginning of one that has a state of its own. True: the statement ends
+// here.
 bool StatementReader::scan_normal() {
   const char c = line_[position_];
   if (is_space(c)) {
@@ -167,7 +168,7 @@ bool StatementReader::scan_normal() {
   } else if (begins_word(c)) {
     scan_word();
   } else if (is_digit(c)) {
-    // With what is glued to it, so that 1e'..' has no escape string in it.
+    // Letters right behind a number belong to it, so that 1e'..' has no escape string in it.
     while (position_ < line_.size() &&
            (is_digit(line_[position_]) || begins_word(line_[position_])))
       ++position_;
@@ -195,8 +196,8 @@ void StatementReader::scan_word() {
 }
 
 // In CREATE [OR REPLACE] {FUNCTION | PROCEDURE}, BEGIN opens a body of statements and CASE an
-// expression, both closed by END. The words of interest are told by position, so that a column
-// named "begin" elsewhere does no harm.
+// expression, both closed by END. The first words are recognised by their position, so that a
+// column named "begin" elsewhere does no harm.
 void StatementReader::note_word(std::string_view word) {
   for (std::string_view known : {"create", "function", "procedure", "or", "replace"}) {
     if (static_cast<size_t>(word_count_) == first_words_.size() && first_words_.size() < 4 &&

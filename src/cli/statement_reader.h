@@ -27,17 +27,17 @@ class StatementReader {
     kEnd,        // of the script; look at the source's status()
     kBackslash,  // a psql command: `text` is it, `first_line` where it stands
   };
-  // The next statement that consists of more than white space and comments. One that the script's
-  // end leaves open is handed out as it is: PostgreSQL will say what is missing.
+  // The next statement that consists of more than white space and comments. If the script ends
+  // within a statement, that is handed out as it is: PostgreSQL will say what is missing.
   Result next(Statement* statement);
   // After kBackslash: whether a statement had begun before the command.
   [[nodiscard]] bool in_statement() const { return has_token_; }
 
-  // standard_conforming_strings: whether a backslash in '...' is an ordinary character. From here
-  // on; the server reports changes.
+  // Sets standard_conforming_strings from here on: whether a backslash in '...' is an ordinary
+  // character. The server reports changes.
   void set_standard_strings(bool on) { standard_strings_ = on; }
 
-  // The next whole line behind the one the last statement ended in: data of a COPY.
+  // The next whole line behind the line in which the last statement ended: data of a COPY.
   bool data_line(std::string* line);
   // The number of the line that was read last, from 1.
   [[nodiscard]] uint64_t line_number() const { return line_number_; }

@@ -7,9 +7,9 @@
 
 namespace pglite::os {
 
-// An empty file, open for reading and writing, that can be mapped and that goes when its last
-// descriptor and its last mapping do. The system shows `name` to those who look at the process from
-// outside. Any thread may call it. Errors: not_enough_memory, too_many_files_open,
+// Makes an empty file, open for reading and writing. It can be mapped, and it is gone when its last
+// descriptor and its last mapping are. The system shows `name` to those who look at the process
+// from outside. Any thread may call it. Errors: not_enough_memory, too_many_files_open,
 // too_many_files_open_in_system.
 Result<UniqueFd> make_anonymous_file(const char* name);
 

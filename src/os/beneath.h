@@ -1,12 +1,13 @@
-// Opening files beneath a directory that no path leads out of.
+// Opens files beneath a directory. No path leads out of it.
 //
 // A path is resolved beneath the descriptor of the directory, whatever the directory's name is by
 // now. Absolute symbolic links, and ".." or relative links that climb above the directory, are an
-// escape: permission_denied. That holds against a link that is swapped in while a path is resolved.
-// Bind mounts are followed. Paths may begin with slashes, which mean the directory itself.
+// escape: permission_denied. This holds even where somebody swaps a link in while a path is
+// resolved. Bind mounts are followed. Paths may begin with slashes, which mean the directory
+// itself.
 //
-// The system resolves paths where it can do so beneath a directory; a walk of our own does it
-// elsewhere. Either keeps the promise.
+// Where the system can resolve paths beneath a directory, it does; elsewhere a walk of our own
+// does. Both keep the promise.
 //
 // No state but a descriptor: usable after fork, and from any thread.
 #ifndef PGLITE_OS_BENEATH_H_
@@ -44,8 +45,8 @@ class Beneath {
 
   // As open(2) with these flags and this mode for a file that is made; the descriptor is closed on
   // exec. A last symbolic link is followed unless O_NOFOLLOW. filename_too_long, invalid_argument
-  // (a NUL in the path), resource_unavailable_try_again (somebody keeps exchanging what is on the
-  // way).
+  // (a NUL in the path), resource_unavailable_try_again (somebody keeps replacing a component of
+  // the path).
   [[nodiscard]] Result<UniqueFd> open(std::string_view path, int flags, uint32_t mode) const;
 
   // These do not open what the path names, which may be a FIFO or a device, and need no permission
@@ -58,7 +59,8 @@ class Beneath {
   [[nodiscard]] Result<void> set_times(std::string_view path, const std::array<timespec, 2>& times,
                                        bool follow) const;
 
-  // The directory that the last component of a path is in, for the calls that take one and a name.
+  // The directory that contains the last component of a path, for the calls that take a directory
+  // and a name.
   struct Parent {
     UniqueFd opened;  // empty where the parent is the directory itself
     int fd;
@@ -68,7 +70,7 @@ class Beneath {
   [[nodiscard]] Result<Parent> parent(std::string_view path, std::errc at_root) const;
 
  private:
-  // What `path` names, without opening it: for the calls that ask and change.
+  // A descriptor for what `path` names. It only serves to ask for and change attributes.
   [[nodiscard]] Result<UniqueFd> locate(std::string_view path, bool follow) const;
 
   UniqueFd directory_;

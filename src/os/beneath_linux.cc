@@ -1,5 +1,6 @@
 // openat2(2) with RESOLVE_BENEATH resolves paths; where a kernel or a filter for system calls has
-// no openat2, the walk does. An O_PATH descriptor stands for what is not to be opened.
+// no openat2, the walk does. Where an object must not be opened, an O_PATH descriptor stands for
+// it.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>

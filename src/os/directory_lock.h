@@ -1,4 +1,4 @@
-// A lock on a directory that lasts as long as the process that took it, at most.
+// A lock on a directory. It lasts at most as long as the process that took it.
 #ifndef PGLITE_OS_DIRECTORY_LOCK_H_
 #define PGLITE_OS_DIRECTORY_LOCK_H_
 

@@ -1,4 +1,4 @@
-// Who holds a lock, from /proc/locks.
+// Finds the holder of a lock in /proc/locks.
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 

@@ -1,4 +1,4 @@
-// flock(2), which the kernel drops with the process.
+// The lock is that of flock(2), which the kernel drops when the process ends.
 #include <sys/file.h>
 
 #include "os/directory_lock.h"

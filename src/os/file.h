@@ -25,13 +25,13 @@ struct OpenFailure {
 // opening a FIFO does, and opens no device.
 tl::expected<UniqueFd, OpenFailure> open_regular_file(const std::string& path);
 
-// All that is to be read from `fd`, from where it stands to its end.
+// Reads `fd` from its position to its end.
 Result<std::string> read_all(int fd);
 
-// Writes all of `bytes` where `fd` stands. After an error, a part of them may be written.
+// Writes all of `bytes` at the position of `fd`. After an error, a part of them may be written.
 Result<void> write_all(int fd, std::span<const std::byte> bytes);
 
-// Writes what the system keeps of the file or directory to disk: all of it, or for sync_data what
+// Writes to disk what the system keeps of the file or directory: all of it, or for sync_data what
 // is needed to read the data back. After an error, what was written before may never reach the
 // disk: a second sync that succeeds proves nothing.
 Result<void> sync(int fd);
@@ -41,8 +41,8 @@ Result<void> sync_data(int fd);
 // them cannot run out of space. operation_not_supported where the file system cannot promise that.
 Result<void> allocate(int fd, uint64_t offset, uint64_t length);
 
-// The target of the symbolic link `name` in the opened directory `directory`. invalid_argument: it
-// is something else.
+// The target of the symbolic link `name` in the opened directory `directory`. invalid_argument:
+// `name` is something else.
 Result<std::string> read_symbolic_link(int directory, const char* name);
 
 }  // namespace pglite::os

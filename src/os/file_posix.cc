@@ -31,7 +31,7 @@ tl::expected<UniqueFd, OpenFailure> open_regular_file(const std::string& path) {
     return tl::unexpected(OpenFailure{.code = code, .reason = message_of(code)});
   };
   struct stat status{};
-  // Looked at before it is opened, as opening some devices does something.
+  // The file is looked at before it is opened, because opening some devices has an effect.
   if (::stat(path.c_str(), &status) != 0) return failure(static_cast<std::errc>(errno));
   std::string reason = why_not_regular(status);
   UniqueFd fd;
@@ -40,7 +40,7 @@ tl::expected<UniqueFd, OpenFailure> open_regular_file(const std::string& path) {
         retry([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
     if (!opened) return failure(opened.error());
     fd = std::move(*opened);
-    // And after it, as it may have been exchanged.
+    // It is looked at again, because it may have been replaced.
     if (::fstat(fd.get(), &status) != 0) return failure(static_cast<std::errc>(errno));
     reason = why_not_regular(status);
   }

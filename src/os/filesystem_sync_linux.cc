@@ -15,9 +15,9 @@
 namespace pglite::os {
 namespace {
 
-// Whether syncfs is what fsync of every file is: it reaches the disk, and failures of earlier
-// writes are reported (since Linux 5.8). Network and user-space file systems leave out either, and
-// an overlay does not report the failures of the file system below it.
+// Whether syncfs does what fsync of every file does: it reaches the disk, and failures of earlier
+// writes are reported (since Linux 5.8). Network and user-space file systems lack the one or the
+// other, and an overlay does not report the failures of the file system below it.
 bool is_as_good_as_fsync(int descriptor) {
   constexpr long kFileSystems[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
                                    F2FS_SUPER_MAGIC, TMPFS_MAGIC};

@@ -4,10 +4,10 @@
 //   if (file) written = os::write_all(file->fd(), bytes);
 //   if (written) done = file->commit();
 //
-// Until commit() the file has no name where the system has that, and a temporary one beside the
-// final one elsewhere: the name, ".new-" and digits. A writer that is killed may leave that one;
-// the next one for the same name removes it. A lock on the file tells it from one that is still
-// being written.
+// Where the system has files without a name, the file has none until commit(). Elsewhere it has a
+// temporary name beside the final one: the final name, ".new-" and digits. A writer that is killed
+// may leave its temporary file; the next writer of the same name removes it. A file that is still
+// being written is locked, so nobody removes it.
 #ifndef PGLITE_OS_NEW_FILE_H_
 #define PGLITE_OS_NEW_FILE_H_
 
@@ -20,9 +20,9 @@ namespace pglite::os {
 
 class NewFile {
  public:
-  // Begins a file that will be `path`, readable and writable for its owner only. What is there
-  // stays until commit(). Errors: open(2)'s, of a file to be made and of its directory, which must
-  // be readable; is_a_directory: `path` is one.
+  // Begins a file that will be `path`, readable and writable for its owner only. A file that is
+  // there stays until commit(). Errors are those of open(2) for the new file and for its directory,
+  // which must be readable. is_a_directory: `path` is a directory.
   static Result<NewFile> create(const std::string& path);
 
   // Without commit(), nothing is left of the file.
@@ -35,9 +35,9 @@ class NewFile {
   // Empty and open for reading and writing. Owned by this.
   [[nodiscard]] int fd() const { return fd_.get(); }
 
-  // Writes the file to disk, gives it its name, in place of what has the name, and writes the
-  // directory to disk. To be called once. An error means that the caller must not count on the
-  // file: it is not there, or, where only the directory could not be written, it is but may be gone
+  // Writes the file to disk, gives it its name, in place of a file that has the name, and writes
+  // the directory to disk. Call it once. After an error, the caller must not count on the file: it
+  // is not there, or, where only the directory could not be written, it is there but may be gone
   // after a power cut.
   Result<void> commit();
 
@@ -50,9 +50,9 @@ class NewFile {
   void remove_leftovers() const;
   void forget() noexcept;
 
-  UniqueFd directory_;     // that the file will be in
-  std::string name_;       // in it
-  std::string temporary_;  // the name that it has now; empty: none, or its own
+  UniqueFd directory_;     // the file will be in it
+  std::string name_;       // in the directory
+  std::string temporary_;  // the file has this name; empty: it has none, or its final one
   UniqueFd fd_;
 };
 

@@ -79,7 +79,7 @@ Result<NewFile> NewFile::create(const std::string& path) {
   file.remove_leftovers();
   if (auto unnamed = open_unnamed_file(file.directory_.get(), kForOwner)) {
     file.fd_ = std::move(*unnamed);
-    // For the moment in commit() in which it has a temporary name.
+    // commit() gives it a temporary name for a moment; the lock protects it then.
     (void)::flock(file.fd_.get(), LOCK_EX | LOCK_NB);
   } else if (auto named = file.open_with_name(); !named) {
     return error(named.error());
@@ -107,7 +107,7 @@ Result<void> NewFile::open_with_name() {
   return error(std::errc::file_exists);
 }
 
-// What writers of this file that were killed left.
+// Removes what killed writers of this file left.
 void NewFile::remove_leftovers() const {
   for (const std::string& name : numbered_names(directory_.get(), name_ + std::string(kNew))) {
     const UniqueFd fd(::openat(directory_.get(), name.c_str(),
@@ -135,7 +135,7 @@ Result<void> NewFile::commit() {
   if (!renamed) return renamed;
   temporary_.clear();
   auto synced = sync(directory_.get());
-  // Said by file systems where directories are not synced at all.
+  // File systems that sync no directories at all say so.
   if (!synced && synced.error() == std::errc::invalid_argument) return {};
   return synced;
 }

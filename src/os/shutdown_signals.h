@@ -1,9 +1,9 @@
 // SIGTERM and SIGINT as something to poll for, and no SIGPIPE.
 //
 // The signals interrupt nothing: a request is finished, and a signal that comes just before the
-// program starts to wait is not lost. Make it before the engine is opened, so that a signal during
-// start-up also ends in a clean shutdown. The signal mask and dispositions belong to the process:
-// at most one object at a time, made in a program without threads.
+// program starts to wait is not lost. Make the object before the engine is opened, so that a signal
+// during start-up also ends in a clean shutdown. The signal mask and dispositions belong to the
+// process: at most one object at a time, made in a program without threads.
 #ifndef PGLITE_OS_SHUTDOWN_SIGNALS_H_
 #define PGLITE_OS_SHUTDOWN_SIGNALS_H_
 
@@ -30,8 +30,8 @@ class ShutdownSignals {
   // Takes a signal that has come: its number. nullopt: there is none. Does not wait.
   std::optional<int> take();
 
-  // In a child, between fork and exec, which would inherit the mask and an ignored SIGPIPE: puts
-  // back what the constructor found, the whole mask. Async-signal-safe.
+  // For a child between fork and exec: the new program would inherit the mask and the ignored
+  // SIGPIPE. Puts back what the constructor found, the whole mask. Async-signal-safe.
   void restore() const;
 
  private:

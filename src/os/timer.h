@@ -1,21 +1,21 @@
-// Something done in this thread at a point in time, or at an interval, whatever the thread does
-// then: it computes, or waits in a call of the system. No other thread is involved.
+// Calls a function in this thread at a point in time, or at an interval, whether the thread
+// computes then or waits in a call of the system. No other thread is involved.
 //
 // A timer sends SIGURG to the thread that armed it; the handler calls the timer's function. One
 // signal serves all timers of the process, because the process has only one disposition for it.
 // SIGURG is the right one:
 //   - It is ignored by default. One that comes late harms nobody, and neither does one that an
 //     exec finds pending.
-//   - Whoever handles it must expect one at any time. Go's runtime preempts its goroutines with it
-//     for these two reasons. SIGALRM and the real-time signals end a process that handles them no
-//     more, and SIGALRM belongs to whoever calls alarm().
+//   - A program that handles it must expect one at any time. Go's runtime preempts its goroutines
+//     with it for these two reasons. SIGALRM and the real-time signals end a process that no longer
+//     handles them, and SIGALRM belongs to the callers of alarm().
 //
 // The handler is the process's, and others may want the signal:
 //   - It is installed with the first timer. When the last one goes, the disposition that was there
 //     before comes back, unless somebody has installed a handler meanwhile.
 //   - The handler that was there before is called for each SIGURG, in its own form and with its
-//     own mask. It is called for ours too: the system merges a signal that somebody sends to a
-//     thread with one of ours that is pending there, and Go's runtime would wait for the one that
+//     own mask. It is called for our signals too: the system merges a signal that somebody sends to
+//     a thread with one of ours that is pending there, and Go's runtime would wait for the one that
 //     is gone.
 //   - Calls of the system go on after it (SA_RESTART), unless a timer wants them to return.
 //   - It runs on the alternate signal stack: the stack of the thread may be nearly used up.
@@ -52,10 +52,10 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Has the function called in the calling thread, `first` from now (at once where that is not
-  // positive) and then each `interval`; zero: once. Replaces what was armed before. The system's
-  // timer is made by the first call in a thread and kept: the others cost three short system calls.
-  // False where the system has no timer left.
+  // Has the function called in the calling thread after `first` (at once where that is not
+  // positive), and then at each `interval`; where that is zero, only once. Replaces what was armed
+  // before. The system's timer is made by the first call in a thread and kept: the others cost
+  // three short system calls. False where the system has no timer left.
   bool arm(std::chrono::nanoseconds first, std::chrono::nanoseconds interval = {});
   // No function runs after it has returned. The system's timer is kept.
   void disarm();
@@ -65,10 +65,10 @@ class Timer {
   // Whether there are calls to come.
   [[nodiscard]] bool armed() const;
 
-  // For a timer that stays armed while the thread does what it is not meant for. rest() puts the
-  // thread's mask back; the timer runs on. attend() makes an armed timer act in the calling thread,
-  // whichever it was armed in, and whether that still exists. Both cost nothing when the timer is
-  // not armed.
+  // For a timer that stays armed while the thread does something that the timer is not meant for.
+  // rest() puts the thread's mask back; the timer runs on. attend() makes an armed timer act in the
+  // calling thread, whichever thread it was armed in, and whether or not that thread still exists.
+  // Both cost nothing when the timer is not armed.
   void attend();
   void rest();
 

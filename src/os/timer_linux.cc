@@ -28,11 +28,11 @@ using std::chrono::nanoseconds;
 
 constexpr int kSignal = SIGURG;
 
-// What a thread remembers. Its serial number is never another thread's, as its id may be once it
-// has ended. A forked child has its parent's.
+// What a thread remembers. No other thread ever has its serial number; its id may be given to
+// another one when it has ended. A forked child has its parent's number.
 struct ThisThread {
   uint64_t serial = 0;
-  int timers = 0;  // that need the signal unblocked
+  int timers = 0;  // how many need the signal unblocked
   bool was_blocked = false;
 };
 
@@ -65,8 +65,8 @@ timespec to_timespec(nanoseconds time) {
   return result;
 }
 
-// Guards what belongs to the process. A child that was forked while another thread of its parent
-// held it takes it over; what it guards can be used at any moment of a change.
+// Guards the data of the process. A child takes the lock over if it was forked while another thread
+// of its parent held it: the data can be used at any moment of a change.
 class Lock {
  public:
   Lock() {
@@ -91,8 +91,8 @@ class Lock {
 
 // A timer of the system, or a place for one. It is never freed.
 struct Timer::Slot {
-  // A signal says which slot and which generation it is of. It may call the function only while it
-  // has put the slot from armed to busy, so whoever changes the state knows that nothing runs.
+  // A signal names its slot and generation. It calls the function only after it has put the slot
+  // from armed to busy, so a thread that changes the state knows that nothing runs.
   enum Phase : uint64_t { kIdle, kArmed, kBusy, kPhases };
   std::atomic<uint64_t> state = 0;  // generation * kPhases + phase
   // Written when nothing runs; read when busy.
@@ -100,8 +100,8 @@ struct Timer::Slot {
   void* context = nullptr;
   bool once = true;
 
-  // Another copy of this code in the process has slots of its own, and gets our signals passed on;
-  // the system's timer is nobody else's.
+  // Another copy of this code in the process has slots of its own, and our signals are passed on to
+  // it. The number of the system's timer tells whose a signal is.
   std::atomic<int> system_id = 0;
   timer_t timer{};
   uint64_t thread = 0;  // serial number
@@ -119,7 +119,7 @@ struct Timer::Slot {
     uint64_t before = state.load(std::memory_order_relaxed);
     for (int attempts = 0;; ++attempts) {
       if (before % kPhases == kBusy) {
-        // In another thread, which may be waiting for this one's processor.
+        // The function runs in another thread, which may be waiting for this thread's processor.
         constexpr timespec kMoment{.tv_sec = 0, .tv_nsec = 20'000};
         if (attempts > 10) nanosleep(&kMoment, nullptr);
         before = state.load(std::memory_order_relaxed);
@@ -163,9 +163,9 @@ struct Timer::Slots {
   static const Found* remember(const struct sigaction& action);
   inline static Found* found_ = nullptr;
 
-  // Somebody who installs a handler over ours may call ours at the end. Were the same one then
-  // installed over theirs, the two would call each other for ever. So ours are several, which
-  // differ in what they pass a signal on to; the first is used again and again unless that happens.
+  // A handler that somebody installs over ours may call ours at the end. If ours were then
+  // installed over theirs, the two would call each other for ever. So we have several handlers,
+  // which differ in where they pass a signal on to; only the first is used unless that happens.
   static constexpr size_t kLayers = 8;
   inline static std::array<std::atomic<const Found*>, kLayers> before_{};
   using Handler = void (*)(int, siginfo_t*, void*);
@@ -181,7 +181,7 @@ struct Timer::Slots {
   static void install(bool on_top);
   static void leave();
 
-  inline static size_t layers_ = 0;  // that may be under somebody else's, or on top
+  inline static size_t layers_ = 0;  // how many may be under somebody else's, or on top
   inline static uint32_t timers_ = 0;
   inline static uint32_t interrupting_ = 0;  // of them, those with Calls::kReturn
 };
@@ -242,13 +242,13 @@ const Timer::Slots::Found* Timer::Slots::remember(const struct sigaction& action
   return found;
 }
 
-// Puts a handler of ours there, with the flags that are right now.
+// Installs a handler of ours, with the flags that are right at present.
 void Timer::Slots::install(bool on_top) {
   struct sigaction top{};
   sigaction(kSignal, nullptr, &top);
   size_t layer = layer_of(top);
   if (layer == kLayers) {
-    // With no layer left, those who came between each time keep it.
+    // With no layer left, the handler that somebody has installed over ours stays on top.
     if (!on_top || layers_ == kLayers) return;
     layer = layers_;
     const Found* found = remember(top);
@@ -278,7 +278,7 @@ void Timer::Slots::install(bool on_top) {
   }
 }
 
-// Gives back what was found, unless somebody else's handler is there.
+// Puts back the disposition that was found, unless somebody else's handler is there.
 void Timer::Slots::leave() {
   struct sigaction top{};
   sigaction(kSignal, nullptr, &top);
@@ -355,7 +355,7 @@ void Timer::start(nanoseconds first) {
   time.it_interval = to_timespec(slot_->interval);
   slot_->once = slot_->interval == nanoseconds::zero();
   slot_->due = now() + first;
-  unblock();  // before it is armed: a signal that was pending is of the time before
+  unblock();  // before it is armed: a signal that was pending is an old one
   slot_->set(Slot::kArmed);
   timer_settime(slot_->timer, 0, &time, nullptr);
 }

@@ -1,6 +1,6 @@
-// What beneath.h promises is kept by construction: each component is opened by its bare name, never
-// through a link, in a directory that was itself reached so, and ".." is a step back on our own
-// stack.
+// The walk keeps the promise of beneath.h by construction. It opens each component by its bare
+// name, never through a link, in a directory that it reached in the same way; ".." is a step back
+// on its own stack.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -90,7 +90,7 @@ class Walk {
       if (!may_be_link(fd.error())) return error(fd.error());
       auto found = look_at(name);
       if (!found) return error(found.error());
-      if (S_ISDIR(found->mode)) continue;  // by now
+      if (S_ISDIR(found->mode)) continue;  // it has become one
       if (!S_ISLNK(found->mode)) return error(std::errc::not_a_directory);
       target = std::move(found->target);
       return {};

@@ -27,7 +27,7 @@ class Answer {
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] bool too_large() const { return too_large_; }
 
-  // Drops what there is for these bytes, which the limit does not concern.
+  // Puts these bytes in the place of the answer; the limit does not apply to them.
   void replace(std::string_view bytes);
 
   // The frame: length and content, for the caller to use up. Valid until the next call of append()

@@ -50,7 +50,8 @@ std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
       }
     }
     if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return Event::kOutputClosed;
-    // When it can wait for input, input goes first; when there always is some, the deadline does.
+    // A call that waits for input puts input first. One that does not puts the deadline first,
+    // because there may always be input.
     if (fds[0].revents != 0 && block) return std::nullopt;
     if (until && *until <= TimePoint::clock::now()) return Event::kDeadline;
     if (!block) return std::nullopt;
@@ -79,7 +80,7 @@ Channel::Event Channel::read(std::span<char> room, size_t* count) {
     }
     if (got == 0) return Event::kEnd;
     if (errno == EAGAIN) {
-      // Or a descriptor that we share was emptied by somebody else.
+      // Or somebody else, who shares the descriptor, has emptied it.
       non_blocking_ = true;
     } else if (errno != EINTR) {
       *count = static_cast<size_t>(errno);

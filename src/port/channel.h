@@ -1,12 +1,12 @@
-// The port's two descriptors. Blocking or not, pipes, sockets, terminals or files.
+// The port's two descriptors. They may block or not, and may be pipes, sockets, terminals or files.
 //
-// While requests follow each other, waiting for the next one is one blocking read, the cheapest way
-// to wait, which notices nothing else. A ticker makes it return, to look at everything else:
-// signals, a vanished reader, the deadline. A tick that comes between the look and the read is lost
-// and the next one is not, so all of it is noticed within an interval. When nothing came for an
-// interval the ticker stops, and waiting is a poll for all of them, which costs nothing until one
-// of them happens. The descriptors' flags stay untouched, because they are shared with whoever
-// started us.
+// While requests follow each other, waiting for the next one is one blocking read. It is the
+// cheapest way to wait, but notices nothing else. A ticker makes the read return, to look at
+// everything else: signals, a vanished reader, the deadline. A tick that comes between the look and
+// the read is lost, but the next one is not, so everything is noticed within an interval. When
+// nothing came for an interval the ticker stops, and waiting is a poll for all of them, which costs
+// nothing until one of them happens. The descriptors' flags stay untouched, because they are shared
+// with the program that started us.
 #ifndef PGLITE_PORT_CHANNEL_H_
 #define PGLITE_PORT_CHANNEL_H_
 
@@ -28,7 +28,7 @@ namespace pglite::port {
 class Channel {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
-  // When read() is to return at the latest; asked whenever that may have changed and matters.
+  // When read() must return at the latest. It is called whenever that may have changed and matters.
   using Deadline = std::function<std::optional<TimePoint>()>;
   static constexpr std::chrono::milliseconds kTickInterval{10};
 
@@ -48,8 +48,8 @@ class Channel {
   // input all the time, and at once when there has been none for a while.
   Event read(std::span<char> room, size_t* count);
 
-  // Called every kTickInterval while the ticker runs: from a request on, also while it is run,
-  // until none comes for an interval. In a signal handler.
+  // Sets what is called, in a signal handler, every kTickInterval while the ticker runs: from a
+  // request on, also while that is run, until none comes for an interval.
   void on_tick(void (*function)(void* context), void* context) {
     on_tick_ = function;
     tick_context_ = context;
@@ -60,7 +60,7 @@ class Channel {
   }
   // Whether there is input, or its end. Async-signal-safe.
   [[nodiscard]] bool readable() const;
-  // Reads what is there, where readable(): its size, or as read(2). Async-signal-safe.
+  // Reads what is there, if readable(). Returns what read(2) does. Async-signal-safe.
   [[nodiscard]] ssize_t read_at_hand(std::span<char> room) const;
 
   // Writes everything, waiting for the reader as long as it takes. Consumes `parts`.
@@ -87,7 +87,7 @@ class Channel {
   std::atomic<bool> ticked_ = false;
   bool ticking_ = false;
   bool read_since_tick_ = false;
-  bool non_blocking_ = false;  // `in` was seen to be: a read does not wait
+  bool non_blocking_ = false;  // `in` has been found to be: a read does not wait
   os::Timer ticker_{os::Timer::Calls::kReturn, tick, this};
 };
 

@@ -10,7 +10,7 @@
 namespace pglite::port {
 namespace {
 
-// Of each message; the beginning tells what it is.
+// So many bytes of each message are shown; its beginning tells what it is.
 constexpr size_t kDumpLimit = 512;
 
 std::string one_line(std::string_view text) {

@@ -39,12 +39,13 @@ class Conversation {
   bool fill(size_t wanted);
   [[nodiscard]] bool at_end() const { return at_end_; }
 
-  // Has the instance judge and run a request: whole packets of any kind. What they answer is added
-  // to the answer. If the request is refused or fails, an ERROR frame takes the place of the answer
+  // Has the instance judge and run a request: whole packets of any kind. Their answers are added to
+  // the answer. If the request is refused or fails, an ERROR frame takes the place of the answer
   // and is sent.
   bool run(std::string_view request);
-  // Where in the input the next frame or message begins, behind the request that runs next: what
-  // comes there meanwhile is read, and a CancelRequest in it interrupts the request.
+  // `next` is where the next frame or message begins in the input, behind the request that runs
+  // next. What comes there while that runs is read, and a CancelRequest in it interrupts the
+  // request.
   void watch_for_cancel(Framing framing, size_t next) {
     watched_ = framing;
     next_ = next;
@@ -75,10 +76,10 @@ class Conversation {
 
  private:
   void receive(std::string_view bytes);
-  // What Instance::idle says goes out at once, in a frame nobody asked for: it is the session's
-  // end.
+  // Calls Instance::idle. An answer goes out at once, in a frame that nobody asked for: it ends the
+  // session.
   bool idle();
-  // After a failure that is not ok(): what there is to say is sent. Returns whether to go on.
+  // Sends what there is to say about a `status` that is not ok(). Returns whether to go on.
   bool refuse(const Status& status);
   // In the ticker's signal handler.
   void tick();

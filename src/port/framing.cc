@@ -5,10 +5,10 @@
 //            0 0 L L c c    a startup packet: c is 3.x (00 03 ..) or a request code (04 d2 ..)
 //   line     printable
 //
-// Lengths that matter in practice have a leading 0 byte, which text never has. What is ambiguous in
-// principle is a first frame or message of more than 150 MB whose length bytes all happen to be
-// printable; that is read as text. So `SELECT` and `Begin`, which start with type letters, are
-// text, and only bytes that are not text are held against the two binary framings.
+// Lengths that matter in practice have a leading 0 byte, which text never has. Only a first frame
+// or message of more than 150 MB is ambiguous, if its length bytes all happen to be printable; it
+// is read as text. So `SELECT` and `Begin`, which start with type letters, are text, and only bytes
+// that are not text are held against the two binary framings.
 #include "port/framing.h"
 
 #include "wire/byte_order.h"
@@ -54,7 +54,7 @@ Detection detect_binary(std::string_view bytes) {
   if (bytes.size() < kDecisive) return Detection::kNeedMore;
   const char fifth = bytes[4];
   if (first != 0) {
-    // A length that is beyond any limit is packet4's to refuse, which says what is wrong.
+    // packet4 refuses a length that is beyond any limit, and says what is wrong.
     return fifth == 0 || wire::is_frontend_type(fifth) ? Detection::kPacket4 : Detection::kUnknown;
   }
   if (fifth == kRequestByte) return Detection::kRaw;

@@ -1,4 +1,5 @@
-// How requests are cut out of the port's input (docs/protocol.md), and how `auto` tells.
+// How requests are cut out of the port's input (docs/protocol.md), and how `auto` finds out the
+// framing.
 #ifndef PGLITE_PORT_FRAMING_H_
 #define PGLITE_PORT_FRAMING_H_
 

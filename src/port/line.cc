@@ -21,7 +21,7 @@ bool handle_line(Conversation& conversation, std::string_view line, uint64_t num
                                    std::to_string(wire::kLargeMessageLimit - 5) + " bytes");
   }
   if (!conversation.run(wire::query(line))) return false;
-  // There is no way to give it data, and without an answer it would wait forever.
+  // Nobody can give the COPY its data, and without an answer it would wait forever.
   while (!conversation.refused() && conversation.in_copy()) {
     if (!conversation.run(wire::copy_fail("COPY FROM STDIN is not possible in line framing"))) {
       return false;

@@ -33,9 +33,9 @@ struct PortOptions {
 };
 
 // Answers until the end of input, a signal, a closed output or a failure, then closes `instance`.
-// Returns the program's exit code: 0; 65 where the input cannot be made sense of from some byte on;
-// 70 where the engine is gone; 74 where a descriptor fails. A process that may write to a closed
-// pipe must ignore SIGPIPE (os::ShutdownSignals does).
+// Returns the program's exit code: 0; 65 where the input makes no sense from some byte on; 70 where
+// the engine is gone; 74 where a descriptor fails. A process that may write to a closed pipe must
+// ignore SIGPIPE (os::ShutdownSignals does).
 //
 // Once a shutdown is asked for, requests that were read as a whole are still run and answered, and
 // writing an answer still waits for its reader.

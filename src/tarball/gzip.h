@@ -28,7 +28,7 @@ class GzipWriter {
   std::unique_ptr<z_stream_s> stream_;
 };
 
-// Gives what the source holds: unpacked where it begins as gzip does, else as it is.
+// Reads a source, and unpacks it if it begins as gzip does.
 class GunzipReader {
  public:
   explicit GunzipReader(ByteSource source);
@@ -37,7 +37,7 @@ class GunzipReader {
   GunzipReader& operator=(const GunzipReader&) = delete;
 
   // As ByteSource. kIncompatible: the gzip stream is truncated, its checksum is wrong, or something
-  // follows it. That is noticed by whoever reads to the end.
+  // follows it. Only a caller that reads to the end is told.
   Status read(char* buffer, size_t size, size_t* count);
 
  private:

@@ -36,7 +36,7 @@ Status truncated(const std::string& where) {
   return Status::incompatible("the archive is truncated: it ends " + where);
 }
 
-// As a terminal may show it.
+// The name as a terminal may show it.
 std::string quoted(std::string_view name) {
   std::string out = "\"";
   for (const char c : name) out += c >= 0 && c < ' ' ? '?' : c;
@@ -184,7 +184,7 @@ Status TarReader::skip_content() {
   return {};
 }
 
-// Behind the first block of zeros: another one, and zeros only.
+// Behind the first block of zeros there must be another one, and nothing but zeros.
 Status TarReader::read_end() {
   std::array<char, 1 << 16> buffer{};
   for (bool first = true;; first = false) {

@@ -3,9 +3,9 @@
 //
 // PGlite writes and reads it with the npm package tinytar, which has no extended headers, takes no
 // notice of the prefix field, and names every entry from the data directory on with a slash in
-// front ("/PG_VERSION"). TarWriter writes just that. TarReader takes it, and what `tar` makes of
-// `-C DIR .` ("./PG_VERSION") with short names; everything else it refuses, so that nobody has to
-// wonder what an odd archive might do.
+// front ("/PG_VERSION"). TarWriter writes just that. TarReader takes that, and what `tar -C DIR .`
+// writes for short names ("./PG_VERSION"). It refuses everything else, so that nobody has to wonder
+// what an odd archive might do.
 #ifndef PGLITE_TARBALL_TAR_H_
 #define PGLITE_TARBALL_TAR_H_
 

@@ -59,7 +59,7 @@ class DescriptorTable {
     if (OpenFile* file = find(descriptor)) return file;
     return error(std::errc::bad_file_descriptor);
   }
-  // The same, as a share in it.
+  // The same, as a shared pointer.
   [[nodiscard]] Result<std::shared_ptr<OpenFile>> share(int descriptor) const;
 
   [[nodiscard]] Result<bool> close_on_exec(int descriptor) const;

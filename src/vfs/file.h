@@ -1,7 +1,7 @@
 // An open file, directory or device of a guest file system, and what can fail about it.
 //
 // Errors are host errno values (std::errc); the Emscripten floor turns them into the guest's.
-// Nothing here knows about guests, descriptors numbers or paths.
+// Nothing here knows about guests, descriptor numbers or paths.
 #ifndef PGLITE_VFS_FILE_H_
 #define PGLITE_VFS_FILE_H_
 
@@ -42,12 +42,13 @@ struct DirectoryEntry {
   uint32_t mode = 0;  // type bits only
 };
 
-// One opened object: a file, a directory, a device, or an end of a pipe (emscripten/pipe.h). Closed
-// by its destructor, which reports nothing: who wants to know calls sync() before. A file that was
-// unlinked while open stays readable and writable. Offsets and sizes are bytes.
+// One opened object: a file, a directory, a device, or an end of a pipe (emscripten/pipe.h). The
+// destructor closes it and reports nothing: a caller that wants to know calls sync() before. A file
+// that was unlinked while open stays readable and writable. Offsets and sizes are bytes.
 //
-// Threads: as the file system it comes from (filesystem.h): one at a time. Any method may fail with
-// EIO on the host. Interruptions by signals are not failures: the host is asked again.
+// One thread at a time may use a file and the file system it comes from (filesystem.h). Any method
+// may fail with EIO on the host. Interruptions by signals are not failures: the host is asked
+// again.
 class File {
  public:
   virtual ~File() = default;

@@ -6,8 +6,8 @@
 //
 // Failures are values of std::errc, named here by their errno. There are three file systems:
 // MemoryFileSystem (memory), HostFileSystem (host), and MountTable, which asks the one that a path
-// lies in and adds EBUSY and EXDEV. Tests and PostgreSQL's recovery put others in front of them,
-// which must not fail in other ways where nothing is said of it. Nothing throws.
+// lies in and adds EBUSY and EXDEV. Tests and PostgreSQL's recovery put others in front of them;
+// unless a comment says so, these must not fail in other ways. Nothing throws.
 //
 // Every method that takes a path may fail with
 //   ENOENT        a component does not exist, or the path is empty
@@ -18,12 +18,12 @@
 //   EACCES        a link leads out of the directory, or this process lacks the permission
 //   EINVAL        the path has a NUL
 //   EAGAIN        a component was exchanged again and again meanwhile
-//   ENOMEM, EMFILE, ENFILE, EIO, ESTALE and what else the host's file system says
-// Memory has no other failures than those at each method; it runs out of memory with ENOSPC. What
-// makes or changes something may fail on the host with ENOSPC, EDQUOT and EROFS.
+//   ENOMEM, EMFILE, ENFILE, EIO, ESTALE and whatever else the host's file system says
+// Memory has no other failures than those at each method; it runs out of memory with ENOSPC. On the
+// host, a method that makes or changes something may fail with ENOSPC, EDQUOT and EROFS.
 //
-// Threads: one at a time, for a file system and all that it opened together. On the host other
-// processes may change the same files at the same time; each call is then as atomic as the host's.
+// One thread at a time may use a file system and all that it opened. On the host other processes
+// may change the same files at the same time; each call is then as atomic as the host's.
 #ifndef PGLITE_VFS_FILESYSTEM_H_
 #define PGLITE_VFS_FILESYSTEM_H_
 
@@ -63,13 +63,15 @@ class FileSystem {
   // Opens a file, device or directory; creates a file with `permissions`, from which the caller has
   // removed the umask. The host drops set-user-ID, set-group-ID and sticky bits, here and below.
   // ENOENT: it is not there and not to be created. EEXIST: it is there, though `create` and
-  // `exclusive` are set; a symbolic link is "there" whatever it leads to. EISDIR: a directory, and
-  // `write`, `create` or `truncate` is set. ENOTDIR: none, and `directory` is set. EINVAL: `create`
-  // and `directory` together. ELOOP: a symbolic link, and `no_follow` is set. On the host also
-  // EACCES for what is neither file nor directory, and ENXIO for a FIFO without a reader.
+  // `exclusive` are set; a symbolic link is "there" whatever it leads to. EISDIR: it is a
+  // directory, and `write`, `create` or `truncate` is set. ENOTDIR: it is none, and `directory` is
+  // set. EINVAL: `create` and `directory` together. ELOOP: it is a symbolic link, and `no_follow`
+  // is set. On the host also EACCES for what is neither file nor directory, and ENXIO for a FIFO
+  // without a reader.
   virtual Result<std::unique_ptr<File>> open(std::string_view path, OpenFlags flags,
                                              uint32_t permissions) = 0;
-  // What `path` is; of a symbolic link itself, unless `follow` is set. No failures but the common.
+  // What `path` is. Unless `follow` is set, a symbolic link is described itself. Only the common
+  // failures.
   virtual Result<Metadata> metadata(std::string_view path, bool follow) = 0;
   // EEXIST: something has that name. EMLINK (host): too many directories in one.
   virtual Result<void> make_directory(std::string_view path, uint32_t permissions) = 0;
@@ -79,21 +81,21 @@ class FileSystem {
   // ENOTDIR: it is no directory. ENOTEMPTY: there is something in it. EBUSY: it is the root, or
   // something is mounted there.
   virtual Result<void> remove_directory(std::string_view path) = 0;
-  // POSIX rename: `to` is replaced in one step, so that it is at each moment the old or the new.
-  // Two names of one file: success, and both stay. EISDIR: `to` is a directory, `from` is none.
-  // ENOTDIR: the reverse. ENOTEMPTY: `to` is a directory with something in it. EINVAL: a directory
-  // was to move into itself. EBUSY: the root, or something is mounted there or below. EXDEV: they
-  // lie in different file systems.
+  // POSIX rename: `to` is replaced in one step, so that at each moment it is the old file or the
+  // new one. Two names of one file: success, and both stay. EISDIR: `to` is a directory, `from` is
+  // none. ENOTDIR: the reverse. ENOTEMPTY: `to` is a directory with something in it. EINVAL: a
+  // directory was to move into itself. EBUSY: the root, or something is mounted there or below.
+  // EXDEV: they lie in different file systems.
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
-  // A link at `path` that says `target`, which need not exist. EEXIST: something has that name.
-  // ENOENT: `target` is empty. ENAMETOOLONG: it is longer than a path may be. EPERM (host):
-  // `target` is absolute, and could never be followed.
+  // Makes a link at `path` with the target `target`, which need not exist. EEXIST: something has
+  // that name. ENOENT: `target` is empty. ENAMETOOLONG: it is longer than a path may be. EPERM
+  // (host): `target` is absolute, and could never be followed.
   virtual Result<void> make_symbolic_link(std::string_view target, std::string_view path) = 0;
-  // What a link says. EINVAL: `path` is no symbolic link.
+  // The target of a link. EINVAL: `path` is no symbolic link.
   virtual Result<std::string> read_symbolic_link(std::string_view path) = 0;
-  // A further name of a file. `from` itself, if it is a symbolic link. EEXIST: something is called
-  // `to`. EPERM: `from` is a directory, or (host) its file system has no such links. EXDEV: they
-  // lie in different file systems. EMLINK (host): too many names.
+  // Gives a file a further name. If `from` is a symbolic link, the link gets it. EEXIST: something
+  // is called `to`. EPERM: `from` is a directory, or (host) its file system has no such links.
+  // EXDEV: they lie in different file systems. EMLINK (host): too many names.
   virtual Result<void> make_hard_link(std::string_view from, std::string_view to) = 0;
   // EOPNOTSUPP: a symbolic link and not `follow`: it has no permissions. EPERM (host): the file is
   // another user's.
@@ -106,13 +108,13 @@ class FileSystem {
   // device. EFBIG: more than the file system can have. ENOSPC (memory): no memory for a part of a
   // page. EACCES (host): neither file nor directory.
   virtual Result<void> truncate(std::string_view path, uint64_t size) = 0;
-  // Of the file system that `path`, which must exist, lies in. No failures but the common.
+  // About the file system that contains `path`, which must exist. Only the common failures.
   virtual Result<Statistics> statistics(std::string_view path) = 0;
-  // Makes durable what File::sync() of every file and directory in it would have: all that was
-  // written, made, renamed and removed before the call, by whomever. Success without a call where
-  // nothing is durable (memory) or asked to be (SyncPolicy::kIgnore). EOPNOTSUPP: it may be
-  // durable, but no single call promises it here: sync each file and directory (make_durable in
-  // tree.h). EIO, ENOSPC, EDQUOT: something is not on disk; calling again does not bring it there.
+  // Makes durable what File::sync() of every file and directory in it would: all that anybody
+  // wrote, made, renamed and removed before the call. Success without a call where nothing is
+  // durable (memory) or asked to be (SyncPolicy::kIgnore). EOPNOTSUPP: it may be durable, but no
+  // single call promises it here: sync each file and directory (make_durable in tree.h). EIO,
+  // ENOSPC, EDQUOT: something is not on disk; calling again does not bring it there.
   virtual Result<void> sync_all() = 0;
 };
 

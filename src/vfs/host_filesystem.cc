@@ -17,8 +17,8 @@ namespace pglite::vfs {
 
 namespace {
 
-// A guest gets no set-user-ID, set-group-ID or sticky bits: the files are ours, and what runs as
-// us, or as root, is not for it to make.
+// A guest gets no set-user-ID, set-group-ID or sticky bits: the files are ours, and it must not
+// make programs that run as us or as root.
 constexpr uint32_t kPermissions = 0777;
 constexpr uint64_t kMaximumOffset = std::numeric_limits<int64_t>::max();
 
@@ -283,8 +283,8 @@ Result<void> HostFileSystem::rename(std::string_view from, std::string_view to) 
 }
 
 Result<void> HostFileSystem::make_symbolic_link(std::string_view target, std::string_view path) {
-  // It could be made and never be followed: PostgreSQL would have a tablespace that can neither be
-  // used nor dropped.
+  // Such a link could be made and never be followed: PostgreSQL would have a tablespace that can
+  // neither be used nor dropped.
   if (target.starts_with('/')) return error(std::errc::operation_not_permitted);
   return guarded([&]() -> Result<void> {
     if (has_nul(target)) return error(std::errc::invalid_argument);

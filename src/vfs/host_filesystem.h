@@ -1,8 +1,8 @@
 // One directory of the host as a guest file system: persistent databases.
 //
 // Confinement: the directory is opened once, and every guest path is resolved beneath that
-// descriptor (os/beneath.h). What leads out of it is EACCES. Bind mounts inside the directory are
-// followed: the host's administrator put them there.
+// descriptor (os/beneath.h). A path that leads out of it fails with EACCES. Bind mounts inside the
+// directory are followed: the host's administrator put them there.
 //
 // Only files and directories are opened: EACCES for a FIFO or a device, without waiting for its
 // other end. A guest makes no absolute links (EPERM), which it could not follow.
@@ -38,8 +38,8 @@ class HostFileSystem : public FileSystem {
   static Result<std::unique_ptr<HostFileSystem>> open(const std::string& host_path,
                                                       SyncPolicy durability = SyncPolicy::kSync,
                                                       Resolver resolver = Resolver::kAutomatic);
-  // The directory that was opened as `directory`, whatever its path is by now. ENOTDIR. Failed
-  // writes that sync_all() reports are those since it was opened.
+  // The directory that was opened as `directory`, whatever its path is by now. ENOTDIR: it is none.
+  // sync_all() reports the writes that have failed since it was opened.
   static Result<std::unique_ptr<HostFileSystem>> open(os::UniqueFd directory,
                                                       SyncPolicy durability = SyncPolicy::kSync,
                                                       Resolver resolver = Resolver::kAutomatic);

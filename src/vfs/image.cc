@@ -65,7 +65,7 @@ struct NodeRecord {
   uint32_t mode;
   int64_t modification_seconds;
   uint32_t modification_nanoseconds;
-  uint32_t hard_link;   // kNoLink, or the lower index of the record this is another name of
+  uint32_t hard_link;   // kNoLink, or the index of an earlier record: this is another name of it
   uint64_t size;        // of a file
   uint32_t data_begin;  // file: its first reference; link: its target in the names
   uint32_t data_count;  // file: references; link: bytes
@@ -73,7 +73,7 @@ struct NodeRecord {
 static_assert(sizeof(NodeRecord) == 48);
 
 // Each step maps different words to different states, and different states to different states:
-// damage to one word always shows. Other damage shows but for 1 in 2^64.
+// damage to one word always shows. Of other damage, 1 in 2^64 does not show.
 uint64_t checksum(std::span<const std::byte> bytes, uint64_t state) {
   constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
   const size_t size = bytes.size();
@@ -99,11 +99,11 @@ uint64_t index_checksum(Header header, std::span<const std::byte> after_header) 
 
 // ---- writing ----
 
-// Byte strings that are kept once each.
+// Byte strings, each of them kept once.
 class Pool {
  public:
-  // The position of `bytes` in data(), which it is appended to unless it is there; a multiple of
-  // `alignment`.
+  // The position of `bytes` in data(), a multiple of `alignment`. They are appended unless they are
+  // there.
   size_t add(std::span<const std::byte> bytes, size_t alignment) {
     const uint64_t hash = checksum(bytes, bytes.size());
     const auto [begin, end] = places_.equal_range(hash);
@@ -348,7 +348,7 @@ class Reader {
   }
 
   [[nodiscard]] bool valid() const {
-    // Of what came last in each directory: entries are in order, so that no name comes twice.
+    // The last name in each directory so far: entries are in order, so that no name comes twice.
     std::vector<std::string_view> last_names(node_count());
     for (uint32_t i = 0; i < node_count(); ++i) {
       const NodeRecord record = node(i);
@@ -444,7 +444,7 @@ Result<void> load(const Reader& image, MemoryFileSystem& filesystem, std::string
     nodes[i] = enter(filesystem, *nodes[record.parent], image, record, linked);
     if (!nodes[i]) return error(std::errc::file_exists);
   }
-  // Times last: every entry made above changed its directory's.
+  // Times come last: every entry that was made above changed those of its directory.
   for (uint32_t i = 0; i < image.node_count(); ++i) {
     const NodeRecord record = image.node(i);
     nodes[i]->mode = record.mode;

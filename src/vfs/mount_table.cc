@@ -139,7 +139,7 @@ Result<void> MountTable::sync_all() {
   Result<void> result;
   for (const Mount& mount : mounts_) {
     const auto synced = mount.filesystem->sync_all();
-    // One that does not promise it must not hide that another has failed.
+    // A file system that does not promise it must not hide the failure of another.
     const bool says_more = result || result.error() == std::errc::operation_not_supported;
     if (!synced && says_more) result = error(synced.error());
   }

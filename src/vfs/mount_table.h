@@ -21,9 +21,9 @@ class MountTable : public FileSystem {
  public:
   explicit MountTable(std::shared_ptr<FileSystem> root);
 
-  // Mounts `filesystem` at `path`. The directory is made, with its parents, in what is mounted
-  // there so far, so that it is listed in its parent. EBUSY when `path` is a mount point already
-  // (or "/"), ENOTDIR when it is there and no directory.
+  // Mounts `filesystem` at `path`. The directory and its parents are made in the file system that
+  // has `path` so far, so that it is listed in its parent. EBUSY when `path` is a mount point
+  // already (or "/"), ENOTDIR when it is there and no directory.
   Result<void> mount(std::string_view path, std::shared_ptr<FileSystem> filesystem);
 
   Result<std::unique_ptr<File>> open(std::string_view path, OpenFlags flags,
@@ -41,7 +41,7 @@ class MountTable : public FileSystem {
                          std::optional<timespec> modification, bool follow) override;
   Result<void> truncate(std::string_view path, uint64_t size) override;
   Result<Statistics> statistics(std::string_view path) override;
-  // Of all of them; the first failure, where there are several.
+  // Syncs all of them. Returns the first failure.
   Result<void> sync_all() override;
 
  private:

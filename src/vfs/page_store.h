@@ -1,6 +1,6 @@
-// Memory for the pages of file contents that goes back to the system when it is free. From the heap
-// it would not: PostgreSQL writes a table and the log of it in turn and then removes one of them,
-// and what is free between used pages stays with the process.
+// Memory for the pages of file contents. It goes back to the system when it is free. Memory of the
+// heap would not: PostgreSQL writes a table and its log in turn and then removes one of them, and
+// free memory between used pages stays with the process.
 #ifndef PGLITE_VFS_PAGE_STORE_H_
 #define PGLITE_VFS_PAGE_STORE_H_
 

@@ -1,4 +1,4 @@
-// What is done to whole directories and trees of a file system.
+// Work on whole directories and trees of a file system.
 #ifndef PGLITE_VFS_TREE_H_
 #define PGLITE_VFS_TREE_H_
 
@@ -22,7 +22,7 @@ Result<void> make_durable(FileSystem& files, std::string_view path);
 // there. A failure leaves the rest.
 Result<void> remove_tree(FileSystem& files, std::string_view path);
 
-// `name` in the directory `path`.
+// The path of `name` in the directory `path`.
 std::string child_path(std::string_view path, std::string_view name);
 
 }  // namespace pglite::vfs

@@ -5,7 +5,7 @@
 namespace pglite::wire {
 namespace {
 
-// A cursor over a body that remembers whether it ever ran out of it.
+// A cursor over a body. It remembers whether it ever ran past the end.
 class Body {
  public:
   explicit Body(std::string_view bytes) : rest_(bytes) {}

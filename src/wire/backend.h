@@ -1,9 +1,9 @@
 // Reads what PostgreSQL sends (manual, "Message Formats").
 //
-// Two readers. BackendScanner only follows the boundaries and notes the few things the port must
-// know; it never keeps a body, so it costs next to nothing on a large answer. BackendReader hands
-// out whole messages, for clients (the `sql` command, tests); the parse_* functions then take a
-// message apart into views of it.
+// There are two readers. BackendScanner only follows the boundaries and notes the few things the
+// port must know; it never keeps a body, so it costs next to nothing on a large answer.
+// BackendReader hands out whole messages, for clients (the `sql` command, tests); the parse_*
+// functions then take a message apart into views of it.
 #ifndef PGLITE_WIRE_BACKEND_H_
 #define PGLITE_WIRE_BACKEND_H_
 

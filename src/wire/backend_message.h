@@ -31,7 +31,7 @@ std::string parameter_status(std::string_view name, std::string_view value);
 std::string negotiate_protocol_version(uint16_t minor,
                                        std::span<const std::string_view> unknown_options);
 
-// `tag` is such as "SELECT 1".
+// `tag` is, for example, "SELECT 1".
 std::string command_complete(std::string_view tag);
 // 'I' idle, 'T' in a transaction, 'E' in a failed one.
 std::string ready_for_query(char transaction_status);

@@ -73,7 +73,8 @@ bool is_frontend_type(char type) {
   return type != 0 && std::string_view("QPBEDCSHFdcfpX").find(type) != std::string_view::npos;
 }
 
-// As SocketBackend (tcop/postgres.c) and CopyGetData (commands/copyfromparse.c) have it.
+// The limits are those of SocketBackend (tcop/postgres.c) and CopyGetData
+// (commands/copyfromparse.c).
 uint32_t length_limit(char type) {
   switch (type) {
     case 'Q':

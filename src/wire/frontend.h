@@ -2,7 +2,7 @@
 //
 // A message is a type byte, an int32 length that counts itself but not the type, and a body. The
 // packets that open a connection (startup, SSLRequest, GSSENCRequest, CancelRequest) have no type
-// byte; their lengths are so small that the first byte is always 0, which no type is.
+// byte; their lengths are so small that the first byte is always 0, and no type is 0.
 //
 // Only boundaries are judged here. What a body says is PostgreSQL's business: it answers a
 // malformed one with an ErrorResponse of its own. A wrong length is different: PostgreSQL gives the
@@ -21,7 +21,8 @@
 namespace pglite::wire {
 
 // PostgreSQL's own limits on the length field: PQ_LARGE_MESSAGE_LIMIT and PQ_SMALL_MESSAGE_LIMIT
-// (libpq/libpq.h). kStartupPacketLimit (wire/startup_packet.h) is that of packets without a type.
+// (libpq/libpq.h). kStartupPacketLimit (wire/startup_packet.h) is the limit for packets without a
+// type.
 inline constexpr uint32_t kLargeMessageLimit = 0x3ffffffe;
 inline constexpr uint32_t kSmallMessageLimit = 10000;
 
@@ -58,11 +59,11 @@ bool is_frontend_type(char type);
 // The largest length field PostgreSQL accepts for a message of this (known) type.
 uint32_t length_limit(char type);
 
-// Looks at the packet at the start of `buffer`. `offset` is where in the stream (or frame) that is;
-// it only serves the error message.
+// Looks at the packet at the start of `buffer`. `offset` is the position of `buffer` in the stream
+// (or frame), for the error message only.
 Split split_packet(std::string_view buffer, uint64_t offset);
 
-// What is wrong where split_packet(rest, offset) gave `split` instead of a packet, and no more
+// Says what is wrong when split_packet(rest, offset) gave `split` instead of a packet and no more
 // bytes will come.
 std::string describe_failure(std::string_view rest, size_t offset, const Split& split);
 

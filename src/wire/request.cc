@@ -55,7 +55,7 @@ std::string Request::parse(std::string_view bytes) {
         break;
     }
   });
-  // PostgreSQL gives a connection up that sends a password nobody asked for.
+  // PostgreSQL gives up a connection that sends a password nobody asked for.
   if (error.empty() && has_password) {
     error = "message 'p' (a password) was not asked for and is refused";
   }

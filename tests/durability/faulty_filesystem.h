@@ -1,4 +1,5 @@
-// A file system that fails: one operation once, or from one on all of a kind until it is mended.
+// A file system that fails: one operation once, or all of a kind from a moment on until it is
+// mended.
 #ifndef PGLITE_TESTS_DURABILITY_FAULTY_FILESYSTEM_H_
 #define PGLITE_TESTS_DURABILITY_FAULTY_FILESYSTEM_H_
 
@@ -17,8 +18,8 @@ enum class Fault {
   kInterrupted,
   kTooManyFiles,
   kShortWrite,
-  kWriteError,  // EIO for what changes something
-  kFullDisk,    // ENOSPC for what needs more space; what is there can be overwritten
+  kWriteError,  // EIO for calls that change something
+  kFullDisk,    // ENOSPC for calls that need more space; existing bytes can be overwritten
   kReadOnly,
   kTooManyFilesInSystem,
 };

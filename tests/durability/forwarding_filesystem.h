@@ -1,5 +1,5 @@
-// A file system, and an opened file, that hand every call on: what the layers of these tests build
-// upon.
+// A file system, and an opened file, that hand every call on. The layers of these tests build upon
+// them.
 #ifndef PGLITE_TESTS_DURABILITY_FORWARDING_FILESYSTEM_H_
 #define PGLITE_TESTS_DURABILITY_FORWARDING_FILESYSTEM_H_
 

@@ -1,7 +1,6 @@
 // A file system that remembers what was done to it, and what of that a power cut may leave.
 //
-// The model, which is weaker than any file system we know of, so that what survives it survives
-// them:
+// The model is weaker than any file system we know of, so that what survives it survives them:
 //
 // - What is written to a file or truncated is safe once that file was synced (sync and sync_data
 //   alike: fdatasync(2) writes what is needed to read the data back, its size included). Until then
@@ -106,8 +105,8 @@ struct Choice {
   [[nodiscard]] std::string describe() const;
 };
 
-// Does to `filesystem`, which is as the recorded one was in the beginning, inode numbers included,
-// what is left of the first `cut` operations of `log` after a power cut.
+// Applies to `filesystem` what a power cut leaves of the first `cut` operations of `log`.
+// `filesystem` is as the recorded one was in the beginning, inode numbers included.
 void replay(const Log& log, size_t cut, const Choice& choice, vfs::MemoryFileSystem& filesystem);
 
 // A well mixed 64-bit number for each input (SplitMix64).

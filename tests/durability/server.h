@@ -20,8 +20,8 @@ void remove_lock_file(vfs::FileSystem& data);
 
 class Server {
  public:
-  // Boots as an instance with Durability::kFull does. Destroying it is the process's death: nothing
-  // is shut down.
+  // Boots as an instance with Durability::kFull does. Destroying it is like killing the process:
+  // nothing is shut down.
   Status start(std::shared_ptr<vfs::FileSystem> data, const std::string& database = "postgres",
                bool fsync = true);
 

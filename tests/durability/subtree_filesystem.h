@@ -1,4 +1,5 @@
-// A directory of a file system as one of its own, as HostFileSystem is of the host's.
+// Makes a directory of a file system a file system of its own, as HostFileSystem does with one of
+// the host.
 #ifndef PGLITE_TESTS_DURABILITY_SUBTREE_FILESYSTEM_H_
 #define PGLITE_TESTS_DURABILITY_SUBTREE_FILESYSTEM_H_
 

@@ -1,4 +1,4 @@
-// Makes the system calls of this process fail: for death tests, as there is no way back.
+// Makes the system calls of this process fail: for death tests, because it cannot be undone.
 #ifndef PGLITE_TESTS_UNIT_OS_FAILING_CALL_H_
 #define PGLITE_TESTS_UNIT_OS_FAILING_CALL_H_
 

@@ -110,7 +110,7 @@ inline std::unique_ptr<Instance> open_instance(const Options& options = {}) {
 inline Options in_directory(const std::filesystem::path& path) {
   Options options;
   options.data_dir = path.string();
-  // Tests of what is written, not of the disk.
+  // The tests look at what is written, not at the disk.
   options.durability = Durability::kRelaxed;
   return options;
 }
