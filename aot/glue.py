@@ -12,7 +12,8 @@ stand alone (initdb, pg_dump). Writes into DIR:
   forward.c     functions that side modules import from `env`: forwarded to the main module's
                 export, or, where no module has it, to guest_missing_function; also those of MISSING
   got.c         the cells of GOT.mem and GOT.func
-  registry.c    one guest_module descriptor a module
+  registry.c    one guest_module descriptor a module; its exports, and what symbols.py has found,
+                under their names
 
 """
 
@@ -185,8 +186,19 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
             out.append(f"static void {verb}_globals_{name}(void* instance, {const}uint32_t* values) "
                        f"{{\n  w2c_{name}* self = {self_};\n  (void)self;\n  (void)values;\n"
                        f"{lines}}}\n")
+        found = m["symbols"]
+        for e in found["functions"]:
+            params, results = e["signature"].replace("v", "").split("_")
+            out.append(f"{c_result(results)} {e['c_name']}(w2c_{name}*{parameters(params)});\n")
+        for e in found["data"]:
+            out.append(f"static uint32_t* address_{name}_{e['name']}(void* instance) {{\n"
+                       f"  static const uint32_t address = {e['address']}u;\n"
+                       f"  (void)instance;\n  return (uint32_t*)&address;\n}}\n")
         out.append(f"static const guest_export exports_{name}[] = {{\n")
         exports = [e for e in m["exports"] if e["kind"] in ("func", "global")]
+        exports += [{"kind": "func", **e} for e in found["functions"]]
+        exports += [{"kind": "global", "name": e["name"],
+                     "c_name": f"address_{name}_{e['name']}"} for e in found["data"]]
         for e in sorted(exports, key=lambda e: e["name"].encode()):
             if e["kind"] == "func":
                 out.append(f'  {{"{e["name"]}", (wasm_rt_function_ptr_t){e["c_name"]}, '

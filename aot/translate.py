@@ -12,9 +12,9 @@ What is changed in wasm2c's output:
   modules share one identifier a signature (wasm_func_type_SIGNATURE, defined by glue.py).
 - A large memory.fill goes to the host (guest_large_fill), which can clear memory by dropping pages:
   PostgreSQL clears its 128 MB of shared buffers at start.
-- Some exported functions of the main module get a host function in front of them or in their
-  place (HOOKS): the clock, waiting, which Emscripten does by spinning, and the point where
-  PostgreSQL looks for interrupts. So does its CRC-32C, for which processors have an instruction.
+- Some functions of the main module get a host function in front of them or in their place (HOOKS):
+  the clock, waiting, which Emscripten does by spinning, and the point where PostgreSQL looks for
+  interrupts. So does its CRC-32C, for which processors have an instruction.
 - A table entry is the function itself, not a wrapper that jumps to it.
 - The main module's instance lies right in front of its linear memory, and its function table in
   front of that (fuse_instance_and_memory): the pointer that every function gets is then the base
@@ -35,6 +35,7 @@ import struct
 import subprocess
 import sys
 
+import symbols
 import wasm
 
 # What PGlite's modules need and no more. Tail calls in particular must stay off: the translator
@@ -102,7 +103,8 @@ def send_large_fills_to_host(files: list[pathlib.Path]) -> None:
     # A module that never fills memory has no such function.
 
 
-# Export -> the statement that is put at the start of its C function; `return` makes it the whole.
+# Function, exported or one of symbols.py -> the statement that is put at the start of its C function;
+# `return` makes it the whole.
 HOOKS = {
     # Emscripten's has the milliseconds of Date.now().
     "gettimeofday": "{ u64 now = guest_wall_clock();"
@@ -117,20 +119,73 @@ HOOKS = {
 }
 
 
-def add_hooks(name: str, files: list[pathlib.Path], hooks: dict[str, str]) -> None:
-    missing = set(hooks)
+def add_hooks(module_name: str, files: list[pathlib.Path], functions: dict[str, str]) -> None:
+    """`functions`: C function -> the statement."""
+    missing = dict(functions)
     for file in files:
         text = file.read_text()
-        for export in list(missing):
-            # wasm2c gives the body of an exported function the suffix _0.
-            head = re.search(rf"^\w+ w2c_{name}_{export}_0\(w2c_{name}\* instance.*\) \{{\n", text,
-                             re.M)
-            if head:
-                text = f"{text[:head.end()]}  {hooks[export]}\n{text[head.end():]}"
+        for function in list(missing):
+            start = body_of(text, module_name, function)
+            if start is not None:
+                text = f"{text[:start]}  {missing.pop(function)}\n{text[start:]}"
                 file.write_text(text)
-                missing.remove(export)
     if missing:
-        sys.exit(f"translate.py: {name} has no function {', '.join(sorted(missing))}")
+        sys.exit(f"translate.py: {module_name} has no function {', '.join(sorted(missing))}")
+
+
+def body_of(text: str, module_name: str, function: str) -> int | None:
+    """Where the body of the C function begins, if it is defined there."""
+    # Declarations do not name the instance.
+    at = text.find(f" {function}(w2c_{module_name}* instance")
+    end = text.find("\n", at) + 1
+    return end if at >= 0 and text.endswith(") {\n", 0, end) else None
+
+
+class CNames:
+    """What wasm2c calls the functions of a module."""
+
+    def __init__(self, name: str, header: str, finder: symbols.Finder):
+        self.name, self.finder = name, finder
+        exports = export_names(header)
+        # The body of an exported function has the suffix _0, and the first of its names.
+        self.exported: dict[int, str] = {}
+        for entry in finder.module.exports:
+            if entry.kind == "func":
+                self.exported.setdefault(entry.index, f"{exports[entry.name]}_0")
+
+    def of(self, index: int) -> str:
+        return self.exported.get(index) or f"w2c_{self.name}_f{index}"
+
+    def named(self, function: str) -> str:
+        return self.of(self.finder.function(function))
+
+
+def export_names(header: str) -> dict[str, str]:
+    return dict(re.findall(r"/\* export: '([^']*)' \*/\n[^(]*?\b(w2c_\w+)\(", header))
+
+
+def edit_functions(module_name: str, files: list[pathlib.Path],
+                   edits: dict[str, list[tuple[re.Pattern, str]]]) -> None:
+    """Makes each of a function's substitutions exactly once. `edits`: C function -> them."""
+    missing = set(edits)
+    for file in files:
+        text = file.read_text()
+        for function in list(missing):
+            start = body_of(text, module_name, function)
+            if start is None:
+                continue
+            end = text.index("\n}\n", start)
+            body = text[start:end]
+            for pattern, replacement in edits[function]:
+                body, count = pattern.subn(replacement, body)
+                if count != 1:
+                    sys.exit(f"translate.py: {function} has {count} places like"
+                             f" {pattern.pattern!r}, not one")
+            text = text[:start] + body + text[end:]
+            missing.remove(function)
+            file.write_text(text)
+    if missing:
+        sys.exit(f"translate.py: {module_name} has no function {', '.join(sorted(missing))}")
 
 
 def add_bare_instantiation(directory: pathlib.Path, name: str, files: list[pathlib.Path]) -> None:
@@ -328,7 +383,7 @@ def mutable_globals(header: str) -> list[str]:
 
 def describe(name: str, module: wasm.Module, header: str, hashes: dict[str, str]) -> dict:
     c_names = {}
-    exports = dict(re.findall(r"/\* export: '([^']*)' \*/\n[^(]*?\b(w2c_\w+)\(", header))
+    exports = export_names(header)
     functions = re.findall(r"/\* import: '([^']*)' '([^']*)' \*/\n[\w* ]*?\b(w2c_\w+)\(", header)
     fields = re.findall(r"/\* import: '([^']*)' '([^']*)' \*/\n\s*[\w]+ \*(w2c_\w+);", header)
     for source, field, c_name in functions + fields:
@@ -395,14 +450,19 @@ def main() -> None:
     send_large_fills_to_host(files)
     unwrap_table_entries(files)
     add_bare_instantiation(directory, name, files)
+    found = {"functions": [], "data": []}
     if arguments.main:
-        add_hooks(name, files, HOOKS)
+        finder = symbols.find(module)
+        names = CNames(name, (directory / f"{name}.h").read_text(), finder)
+        found = symbols.describe(finder, names.of)
+        add_hooks(name, files, {names.named(f): statement for f, statement in HOOKS.items()})
         use_processor_for_crc32c(name, files, module)
         thread_interpreters_of(name, files)
         fuse_instance_and_memory(directory, name, files)
     header = (directory / f"{name}.h").read_text()
     manifest = describe(name, module, header, hashes)
     manifest["fused"] = arguments.main
+    manifest["symbols"] = found
     (directory / f"{name}.json").write_text(json.dumps(manifest, indent=1))
 
 

@@ -1,5 +1,5 @@
 """Reads what the pipeline needs to know of a WebAssembly binary: types, imports, exports, the
-active element segments and the dylink.0 section of Emscripten's dynamic linking.
+active element segments, data, code and the dylink.0 section of Emscripten's dynamic linking.
 
 Format: WebAssembly core specification 2.0, section 5 (binary format); dylink.0: the tool
 conventions' DynamicLinking.md.
@@ -94,7 +94,11 @@ class Module:
         self.functions: list[FuncType] = []  # imported ones first
         self.exports: list[Export] = []
         self.elements: dict[int, int] = {}  # function index -> offset from the segment's base
+        self.element_functions: list[int] = []  # by that offset
+        self.element_base: int | None = None  # None: the value of a global
+        self.globals: list[int | None] = []  # what i32.const initialises them to; imported ones first
         self.data: list[tuple[int, bytes]] = []  # address and content of what goes to a fixed address
+        self.code: list[bytes] = []  # the bodies of the functions that are not imported
         self.imported_memory: tuple[int, int | None] | None = None
         self.dylink = {"memory_size": 0, "memory_align": 0, "table_size": 0, "table_align": 0,
                        "needed": []}
@@ -111,6 +115,8 @@ class Module:
                 self._imports(content)
             elif section == 3:
                 self.functions += [self.types[content.leb()] for _ in range(content.leb())]
+            elif section == 6:
+                self._globals(content)
             elif section == 7:
                 for _ in range(content.leb()):
                     name = content.name()
@@ -118,6 +124,8 @@ class Module:
                     self.exports.append(Export(name, kind, content.leb()))
             elif section == 9:
                 self._elements(content)
+            elif section == 10:
+                self.code = [content.bytes(content.leb()) for _ in range(content.leb())]
             elif section == 11:
                 self._data(content)
 
@@ -151,9 +159,25 @@ class Module:
             elif kind == "global":
                 r.byte()
                 r.byte()
+                self.globals.append(None)
             else:
                 raise WasmError(f"import of kind {kind} is not supported")
             self.imports.append(entry)
+
+    def _globals(self, r: Reader) -> None:
+        for _ in range(r.leb()):
+            r.byte()
+            r.byte()
+            opcode = r.byte()
+            if opcode == 0x41:  # i32.const
+                self.globals.append(r.signed_leb())
+            elif opcode == 0x23:  # global.get
+                r.leb()
+                self.globals.append(None)
+            else:
+                raise WasmError(f"global opcode {opcode:#x} is not supported")
+            if r.byte() != 0x0B:
+                raise WasmError("a global with a simple value is supported")
 
     def _elements(self, r: Reader) -> None:
         for _ in range(r.leb()):
@@ -162,16 +186,17 @@ class Module:
                 raise WasmError(f"element segment of kind {flags} is not supported")
             opcode = r.byte()
             if opcode == 0x41:  # i32.const
-                r.signed_leb()
+                self.element_base = r.signed_leb()
             elif opcode == 0x23:  # global.get
                 r.leb()
             else:
                 raise WasmError(f"element offset opcode {opcode:#x} is not supported")
             if r.byte() != 0x0B or self.elements:
                 raise WasmError("one element segment with a simple offset is supported")
-            for offset in range(r.leb()):
+            self.element_functions = [r.leb() for _ in range(r.leb())]
+            for offset, function in enumerate(self.element_functions):
                 # The first entry wins: it is the function's address for the guest itself.
-                self.elements.setdefault(r.leb(), offset)
+                self.elements.setdefault(function, offset)
 
     def _data(self, r: Reader) -> None:
         for _ in range(r.leb()):

@@ -1,0 +1,363 @@
+"""Finds functions and variables of the main module that it does not export.
+
+Each has a rule: what its code says, calls and stores, who calls it, where it stands in a table. A
+rule must give exactly one function or address, or the build fails; nothing here is an index or an
+address. What the module exports is found by its export, and its type is compared all the same.
+
+The compiler inlines what it likes: `says` names the strings of inlined functions too, and what has
+no function of its own is not in the list.
+"""
+
+import collections.abc
+import dataclasses
+import functools
+import sys
+
+import wasm
+from disassembler import Call, Disassembler, Load, Loaded, Result, Store
+
+FunctionRule = collections.abc.Callable[["Finder"], set[int]]  # gives functions
+DataRule = collections.abc.Callable[["Finder"], set[int]]  # gives addresses
+
+
+@dataclasses.dataclass(frozen=True)
+class Symbol:
+    """What meets all rules and, if it is a function, has the signature."""
+    name: str
+    signature: str | None  # as FuncType's; None: data
+    rules: tuple
+
+
+class Finder:
+    def __init__(self, module: wasm.Module, symbols: list[Symbol]):
+        self.module = module
+        self.disassembler = Disassembler(module)
+        self.symbols = {s.name: s for s in symbols}
+        self.exports = {(e.kind, e.name): e.index for e in module.exports}
+        self.imports = {i.name: index for index, i in enumerate(
+            i for i in module.imports if i.kind == "func")}
+        self.memory = bytearray(max((a + len(data) for a, data in module.data), default=0))
+        for address, data in module.data:
+            self.memory[address:address + len(data)] = data
+
+    @functools.cache
+    def function(self, name: str) -> int:
+        symbol = self.symbols.get(name)
+        if ("func", name) in self.exports:
+            found = {self.exports["func", name]}
+        elif symbol is None:
+            if name not in self.imports:
+                sys.exit(f"symbols.py: {name} is neither exported nor imported nor looked for")
+            return self.imports[name]
+        else:
+            found = self._intersection(symbol)
+        if symbol is not None:
+            typed = {f for f in found if self.module.functions[f].signature == symbol.signature}
+            if found and not typed:
+                others = sorted({self.module.functions[f].signature for f in found})
+                sys.exit(f"symbols.py: {name} is {' or '.join(others)}, not {symbol.signature}")
+            found = typed
+        return self._only(name, found, "functions")
+
+    @functools.cache
+    def address(self, name: str) -> int:
+        if ("global", name) in self.exports:
+            address = self.module.globals[self.exports["global", name]]
+            found = set() if address is None else {address}
+        elif name in self.symbols:
+            found = self._intersection(self.symbols[name])
+        else:
+            sys.exit(f"symbols.py: {name} is neither exported nor looked for")
+        return self._only(name, found, "addresses")
+
+    def _intersection(self, symbol: Symbol) -> set[int]:
+        return set.intersection(*(rule(self) for rule in symbol.rules))
+
+    @staticmethod
+    def _only(name: str, found: set[int], what: str) -> int:
+        if len(found) != 1:
+            sys.exit(f"symbols.py: {name}: {len(found)} {what} match, not one"
+                     f" {sorted(found) if found else ''}".rstrip())
+        return found.pop()
+
+    def code(self, name: str) -> list:
+        return self.disassembler.code(self.function(name))
+
+    def strings(self, text: str) -> set[int]:
+        """Where memory holds it up to its end. Linkers put a string into the tail of another."""
+        wanted = text.encode() + b"\0"
+        found, at = set(), self.memory.find(wanted)
+        while at >= 0:
+            found.add(at)
+            at = self.memory.find(wanted, at + 1)
+        return found
+
+    def word(self, address: int) -> int:
+        return int.from_bytes(self.memory[address:address + 4], "little")
+
+
+# --- Rules for functions ---
+
+
+def says(text: str) -> FunctionRule:
+    """Those that use the string: __func__ in an error report, a message, a name."""
+    return lambda f: set().union(*(f.disassembler.users(at) for at in f.strings(text)))
+
+
+def calls(name: str) -> FunctionRule:
+    return lambda f: f.disassembler.callers(f.function(name))
+
+
+def called_by(name: str) -> FunctionRule:
+    return lambda f: f.disassembler.callees(f.function(name))
+
+
+def storing(name: str) -> FunctionRule:
+    """Those that store the variable's value somewhere."""
+    return lambda f: {
+        user for user in f.disassembler.users(f.address(name))
+        if any(isinstance(s, Store) and s.value == Loaded(f.address(name))
+               for s in f.disassembler.code(user))}
+
+
+# child_process_kinds of postmaster/launch_backend.c, in the order of BackendType: the kind's name and
+# its main function. A third word says whether shared memory is attached.
+CHILD_PROCESS_KINDS = [
+    ("invalid", None), ("backend", "BackendMain"), ("dead-end backend", "BackendMain"),
+    ("autovacuum launcher", "AutoVacLauncherMain"), ("autovacuum worker", "AutoVacWorkerMain"),
+    ("bgworker", "BackgroundWorkerMain"), ("wal sender", None),
+    ("slot sync worker", "ReplSlotSyncWorkerMain"), ("standalone backend", None),
+    ("archiver", "PgArchiverMain"), ("bgwriter", "BackgroundWriterMain"),
+    ("checkpointer", "CheckpointerMain"), ("io_worker", "IoWorkerMain"),
+    ("startup", "StartupProcessMain"), ("wal_receiver", "WalReceiverMain"),
+    ("wal_summarizer", "WalSummarizerMain"), ("wal_writer", "WalWriterMain"),
+    ("syslogger", "SysLoggerMain")]
+CHILD_PROCESS_KIND_SIZE = 12
+
+
+def main_of_child(main: str) -> FunctionRule:
+    def rule(f: Finder) -> set[int]:
+        found = set()
+        rows = [(f.strings(name), expected) for name, expected in CHILD_PROCESS_KINDS]
+        for name in rows[0][0]:
+            at = f.memory.find(name.to_bytes(4, "little"))
+            while at >= 0:
+                places = range(at, at + len(rows) * CHILD_PROCESS_KIND_SIZE,
+                               CHILD_PROCESS_KIND_SIZE)
+                if all(f.word(place) in names and (f.word(place + 4) == 0) == (expected is None)
+                       for place, (names, expected) in zip(places, rows, strict=True)):
+                    found |= {f.disassembler.table.get(f.word(place + 4))
+                              for place, (_, expected) in zip(places, rows, strict=True)
+                              if expected == main}
+                at = f.memory.find(name.to_bytes(4, "little"), at + 1)
+        return found - {None}
+    return rule
+
+
+# --- Rules for data ---
+
+ANY = object()
+
+
+def loaded_by(name: str) -> DataRule:
+    return lambda f: {s.base + s.offset for s in f.code(name)
+                      if isinstance(s, Load) and isinstance(s.base, int)}
+
+
+def stored_by(name: str, value: object = ANY, size: int = 4) -> DataRule:
+    return lambda f: {s.base + s.offset for s in f.code(name)
+                      if isinstance(s, Store) and isinstance(s.base, int) and s.size == size
+                      and (value is ANY or s.value == value)}
+
+
+def result_in(name: str, callee: str, text: str | None = None) -> DataRule:
+    """Where the function stores what `callee` returned, called with the string first."""
+    return lambda f: {s.base + s.offset for s in f.code(name)
+                      if isinstance(s, Store) and isinstance(s.base, int)
+                      and isinstance(s.value, Result)
+                      and s.value.function == f.function(callee)
+                      and (text is None or s.value.arguments[0] in f.strings(text))}
+
+
+def argument(caller: str, callee: str, index: int = 0) -> DataRule:
+    """The variable whose value or address the function passes."""
+    def rule(f: Finder) -> set[int]:
+        values = [s.arguments[index] for s in f.code(caller)
+                  if isinstance(s, Call) and s.function == f.function(callee)]
+        return {v.address if isinstance(v, Loaded) else v for v in values
+                if isinstance(v, int | Loaded)}
+    return rule
+
+
+def made_from(name: str, result: str) -> DataRule:
+    """The variable from whose value alone the function makes that of `result`, by a call."""
+    return lambda f: {s.value.arguments[0].address for s in f.code(name)
+                      if isinstance(s, Store) and isinstance(s.base, int)
+                      and s.base + s.offset == f.address(result) and isinstance(s.value, Result)
+                      and len(s.value.arguments) == 1
+                      and isinstance(s.value.arguments[0], Loaded)}
+
+
+def read_through(name: str) -> DataRule:
+    """The pointers through which the function reads."""
+    return lambda f: {s.base.address for s in f.code(name)
+                      if isinstance(s, Load) and isinstance(s.base, Loaded)}
+
+
+def written_through(name: str) -> DataRule:
+    return lambda f: {s.base.address for s in f.code(name)
+                      if isinstance(s, Store) and isinstance(s.base, Loaded)}
+
+
+def refers_to_itself(name: str) -> DataRule:
+    """Where the function stores the place's own address: an empty list."""
+    return lambda f: {s.value for s in f.code(name)
+                      if isinstance(s, Store) and isinstance(s.base, int)
+                      and s.base + s.offset == s.value}
+
+
+def other_than(rule: DataRule, *names: str) -> DataRule:
+    return lambda f: rule(f) - {f.address(name) for name in names}
+
+
+def function(name: str, signature: str, *rules: FunctionRule) -> Symbol:
+    return Symbol(name, signature, rules)
+
+
+def data(name: str, *rules: DataRule) -> Symbol:
+    return Symbol(name, None, rules)
+
+
+SHARED = "CreateSharedMemoryAndSemaphores"  # with nearly all *ShmemInit functions inlined
+
+SYMBOLS = [
+    # Start of the first process.
+    function("set_max_safe_fds", "v_v", says("set_max_safe_fds")),
+    function(SHARED, "v_v", says(SHARED)),
+    function("InitProcessGlobals", "v_v", calls("pg_strong_random"), calls("GetCurrentTimestamp")),
+    function("InitStandaloneProcess", "i_v", says("InitStandaloneProcess")),
+    function("StartupXLOG", "v_v", says("StartupXLOG")),
+    function("ShutdownXLOG", "ii_v", says("ShutdownXLOG")),
+    # Start of each process.
+    function("InitProcess", "v_v", says("InitProcess"), says("you already exist")),
+    # With InitAuxiliaryProcess inlined.
+    function("AuxiliaryProcessMainCommon", "v_v", says("InitAuxiliaryProcess"),
+             says("you already exist"), calls("ProcSignalInit")),
+    function("BaseInit", "v_v", says("InitFileAccess"), called_by("AuxiliaryProcessMainCommon")),
+    # With PerformAuthentication and ClientAuthentication inlined.
+    function("InitPostgres", "iiiiii_v", says("InitPostgres")),
+    function("PostgresMain", "ii_v", says("PostgresMain")),
+    function("CreateCacheMemoryContext", "v_v"),
+    function("ProcArrayAdd", "i_v", says("ProcArrayAdd")),
+    function("ProcSignalInit", "ii_v", says("ProcSignalInit")),
+    function("RegisterPostmasterChildActive", "v_v", called_by("InitProcess"),
+             called_by("AuxiliaryProcessMainCommon"), calls("on_shmem_exit")),
+    function("load_hba", "v_i", says("load_hba")),
+    function("load_ident", "v_i", says("ident parser context"),
+             called_by("__main_argc_argv")),
+    *(function(main, "ii_v", main_of_child(main))
+      for main in dict.fromkeys(main for _, main in CHILD_PROCESS_KINDS if main)),
+    # Latches and waiting.
+    function("InitLatch", "i_v", storing("MyProcPid"), called_by("InitStandaloneProcess")),
+    function("OwnLatch", "i_v", says("OwnLatch")),
+    function("DisownLatch", "i_v", called_by("ProcKill"), called_by("AuxiliaryProcKill")),
+    function("SetLatch", "i_v", calls("kill"), calls("write"),
+             called_by("ProcessClientReadInterrupt")),
+    function("WaitEventSetWait", "iiiii_i", says("WaitEventSetWaitBlock"), called_by("WaitLatch")),
+    function("LWLockAcquire", "ii_i", says("LWLockAcquire")),
+    # Signals.
+    function("kill", "ii_i", called_by("SendProcSignal"), called_by("ProcKill")),
+    function("raise", "i_i", called_by("kill"), calls("__call_sighandler")),
+    function("getpid", "v_i"),
+    function("wrapper_handler", "i_v", calls("raise"), calls("pqsignal_be")),
+    function("pipe", "i_i", calls("__syscall_pipe2")),
+    function("SendProcSignal", "iii_i", says("SendProcSignal")),
+    function("SendPostmasterSignal", "i_v", called_by("RegisterDynamicBackgroundWorker"),
+             calls("kill")),
+    function("PostmasterIsAliveInternal", "v_i", says("PostmasterIsAliveInternal")),
+    function("ProcessCatchupInterrupt", "v_v", says("ProcessCatchupInterrupt")),
+    function("ProcessNotifyInterrupt", "i_v", says("ProcessIncomingNotify"),
+             called_by("PostgresMainLoopOnce")),
+    function("ProcessClientReadInterrupt", "i_v", calls("ProcessCatchupInterrupt"),
+             calls("ProcessNotifyInterrupt")),
+    # Checkpoints.
+    function("CreateCheckPoint", "i_i", says("CreateCheckPoint")),
+    function("RequestCheckpoint", "i_v", calls("CreateCheckPoint"),
+             called_by("standard_ProcessUtility")),
+    function("ForwardSyncRequest", "ii_i", says("ForwardSyncRequest")),
+    function("RegisterSyncRequest", "iii_i", calls("ForwardSyncRequest"), calls("WaitLatch")),
+    # End of a process.
+    function("proc_exit", "i_v", says("proc_exit")),
+    function("proc_exit_prepare", "i_v", says("proc_exit_prepare")),
+    function("shmem_exit", "i_v", says("shmem_exit")),
+    function("on_proc_exit", "ii_v", says("on_proc_exit")),
+    function("ProcKill", "ii_v", says("ProcKill")),
+    function("AuxiliaryProcKill", "ii_v", says("AuxiliaryProcKill")),
+    # The process.
+    data("MyProcPid"),
+    data("MyBackendType"),
+    data("MyProc"),
+    data("MyProcPort"),
+    data("MyLatch"),
+    data("IsUnderPostmaster"),
+    data("InterruptHoldoffCount"),
+    data("CritSectionCount"),
+    data("QueryCancelHoldoffCount",
+         other_than(stored_by("errfinish", 0), "InterruptHoldoffCount", "CritSectionCount",
+                    "whereToSendOutput"),
+         loaded_by("ProcessInterrupts")),
+    data("whereToSendOutput", stored_by("BackendMain", 2), stored_by("pgl_startPGlite", 2)),
+    data("IsPostmasterEnvironment",
+         other_than(stored_by("pgl_startPGlite", 1, size=1), "IsUnderPostmaster")),
+    data("MyProcNumber", stored_by("ProcKill", -1), stored_by("AuxiliaryProcKill", -1)),
+    data("MyPMChildSlot", other_than(loaded_by("RegisterPostmasterChildActive"), "PMSignalState")),
+    data("LocalLatchData", argument("InitStandaloneProcess", "InitLatch")),
+    data("PostmasterPid", argument("SendPostmasterSignal", "kill")),
+    data("my_wait_event_info", written_through("WaitEventSetWait")),
+    data("postmaster_alive_fds", argument("PostmasterIsAliveInternal", "read")),
+    data("MyClientSocket", made_from("BackendMain", "MyProcPort")),
+    data("ClientAuthInProgress", stored_by("BackendMain", 1, size=1),
+         stored_by("InitPostgres", 0, size=1)),
+    data("MyBgworkerEntry", result_in("BackgroundWorkerMain", "MemoryContextAlloc")),
+    data("BackgroundWorkerList", refers_to_itself("RegisterBackgroundWorker")),
+    data("on_proc_exit_index", stored_by("on_proc_exit"), stored_by("proc_exit_prepare")),
+    data("before_shmem_exit_index", stored_by("before_shmem_exit"), stored_by("shmem_exit")),
+    data("on_shmem_exit_index", stored_by("on_shmem_exit"), stored_by("shmem_exit")),
+    # Pointers into shared memory.
+    data("ShmemLock", argument("ShmemInitStruct", "s_lock")),
+    data("ShmemSegHdr", other_than(read_through("ShmemInitStruct"), "ShmemLock"),
+         stored_by(SHARED)),
+    *(data(name, result_in(SHARED, "ShmemInitStruct", text)) for name, text in (
+        ("ProcGlobal", "Proc Header"),
+        ("PMSignalState", "PMSignalState"),
+        ("CheckpointerShmem", "Checkpointer Data"),
+        ("BackgroundWorkerData", "Background Worker Data"))),
+]
+
+
+def find(module: wasm.Module) -> Finder:
+    """Finds all of SYMBOLS, or ends the build."""
+    finder = Finder(module, SYMBOLS)
+    for symbol in SYMBOLS:
+        if symbol.signature is None:
+            finder.address(symbol.name)
+        else:
+            finder.function(symbol.name)
+    return finder
+
+
+def describe(finder: Finder, c_name: collections.abc.Callable[[int], str]) -> dict:
+    """What the module does not export, for its manifest."""
+    module = finder.module
+    hidden = [s for s in finder.symbols.values()
+              if ("global" if s.signature is None else "func", s.name) not in finder.exports]
+    return {
+        "functions": [{
+            "name": s.name,
+            "c_name": c_name(finder.function(s.name)),
+            "signature": s.signature,
+            "element": module.elements.get(finder.function(s.name), -1),
+        } for s in hidden if s.signature is not None],
+        "data": [{"name": s.name, "address": finder.address(s.name)}
+                 for s in hidden if s.signature is None],
+    }
