@@ -15,6 +15,8 @@ What is changed in wasm2c's output:
 - Some functions of the main module get a host function in front of them or in their place (HOOKS):
   the clock, waiting, which Emscripten does by spinning, and the point where PostgreSQL looks for
   interrupts. So does its CRC-32C, for which processors have an instruction.
+- getpid() is the host's, where the compiler has put Emscripten's constant (GETPID), and a wait for
+  a semaphore, which is a loop that only looks at a flag, lets the host run first.
 - A table entry is the function itself, not a wrapper that jumps to it.
 - The main module's instance lies right in front of its linear memory, and its function table in
   front of that (fuse_instance_and_memory): the pointer that every function gets is then the base
@@ -174,7 +176,7 @@ def edit_functions(module_name: str, files: list[pathlib.Path],
             start = body_of(text, module_name, function)
             if start is None:
                 continue
-            end = text.index("\n}\n", start)
+            end = text.index("\n}\n", start) + 1
             body = text[start:end]
             for pattern, replacement in edits[function]:
                 body, count = pattern.subn(replacement, body)
@@ -186,6 +188,46 @@ def edit_functions(module_name: str, files: list[pathlib.Path],
             file.write_text(text)
     if missing:
         sys.exit(f"translate.py: {module_name} has no function {', '.join(sorted(missing))}")
+
+
+ENVIRONMENT = "instance->w2c_env_instance"
+
+# The functions into which getpid() was inlined: a comparison of a process's number with Emscripten's
+# constant. (In main it is compared with what a lock file says, which need not be right.)
+GETPID = ["proc_exit", "wrapper_handler", "ProcKill", "AuxiliaryProcKill", "kill"]
+GETPID_COMPARED = re.compile(r"= 42u;(\n *(var_i\d+) = \2 [!=]= var_i\d+;)")
+# getpid() itself, and main, which sets MyProcPid.
+GETPID_RESULT = re.compile(r"= 42u;(\n *FUNC_EPILOGUE;)")
+GETPID_STORED = r"(= {address}u;\n *var_i\d+ )= 42u;(\n *i32_store)"
+
+
+def ask_host_for_pid(name: str, files: list[pathlib.Path], names: CNames) -> None:
+    call = f"= guest_getpid({ENVIRONMENT});"
+    edits = {names.named(function): [(GETPID_COMPARED, rf"{call}\1")] for function in GETPID}
+    edits[names.named("getpid")] = [(GETPID_RESULT, rf"{call}\1")]
+    stored = re.compile(GETPID_STORED.format(address=names.finder.address("MyProcPid")))
+    edits[names.named("__main_argc_argv")] = [(stored, rf"\1{call}\2")]
+    edit_functions(name, files, edits)
+
+
+# LWLockAcquire, LWLockDequeueSelf, LWLockAcquireOrWait and LWLockWaitForVar, which are inlined, and
+# the members of a group that commits or leaves the array of processes together.
+SEMAPHORE_WAITS = 6
+
+
+def wait_in_host(name: str, files: list[pathlib.Path], names: CNames) -> None:
+    waits = names.finder.disassembler.waits()
+    found = sum(map(len, waits.values()))
+    if found != SEMAPHORE_WAITS:
+        sys.exit(f"translate.py: {name} waits for semaphores at {found} places, not at"
+                 f" {SEMAPHORE_WAITS}: {', '.join(map(names.of, waits))}")
+    edits = {}
+    for function, offsets in waits.items():
+        edits[names.of(function)] = [
+            (re.compile(r"^( *)((var_i\d+) = i32_load8_u_default32\(.*\(u64\)\((var_i\d+)\) \+ "
+                        rf"{offset}u\);\n *if \(\3\) \{{goto var_L\d+;\}}\n)", re.M),
+             rf"\1guest_wait_byte({ENVIRONMENT}, \4 + {offset}u);\n\1\2") for offset in offsets]
+    edit_functions(name, files, edits)
 
 
 def add_bare_instantiation(directory: pathlib.Path, name: str, files: list[pathlib.Path]) -> None:
@@ -456,6 +498,8 @@ def main() -> None:
         names = CNames(name, (directory / f"{name}.h").read_text(), finder)
         found = symbols.describe(finder, names.of)
         add_hooks(name, files, {names.named(f): statement for f, statement in HOOKS.items()})
+        ask_host_for_pid(name, files, names)
+        wait_in_host(name, files, names)
         use_processor_for_crc32c(name, files, module)
         thread_interpreters_of(name, files)
         fuse_instance_and_memory(directory, name, files)

@@ -111,6 +111,12 @@ uint32_t guest_nanosleep(struct w2c_env* env, uint32_t request, uint32_t remaini
 uint32_t guest_wait_latch(struct w2c_env* env, uint32_t latch, uint32_t events, uint32_t timeout);
 void guest_before_interrupts(struct w2c_env* env);
 
+/* What translate.py puts into functions of the main module so that its processes know each other. */
+uint32_t guest_getpid(struct w2c_env* env);
+/* In front of each look at a byte that a loop without end around a semaphore waits for (Emscripten's
+ * semaphores do nothing): returns when the byte at `address` may be zero. */
+void guest_wait_byte(struct w2c_env* env, uint32_t address);
+
 /* Called in place of a function that no module defines (PGlite's main module does not carry what
  * some of its own conversion libraries import). Does not return. */
 WASM_RT_NO_RETURN void guest_missing_function(struct w2c_env* env, const char* name);

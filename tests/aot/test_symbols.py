@@ -53,19 +53,24 @@ END, DROP, ADD, IF, ELSE, LOOP, BR_IF_0 = (
     b"\x0b", b"\x1a", b"\x6a", b"\x04\x40", b"\x05", b"\x03\x40", b"\x0d\x00")
 
 
+def is_data(export: str) -> bool:
+    return export in ("DATA", "OTHER", "MyProcPid")
+
+
 def module(tmp_path: pathlib.Path, *functions: tuple[int, bytes], exports=(), memory=(),
            elements=(), imports=()) -> wasm.Module:
-    """Functions are (type, code); they have a local of their own behind the parameters."""
+    """Functions are (type, code); they have a local of their own behind the parameters. Exports are
+    names with a function, or, of data, with an address."""
     bodies = [vector([leb(1) + I32]) + code + END for _, code in functions]
     return module_of(
         tmp_path, TYPES,
         section(2, vector([name("env") + name(n) + b"\x00" + leb(t) for n, t in imports])),
         section(3, vector([leb(t) for t, _ in functions])),
-        section(6, vector([I32 + b"\x00" + const(a) + END for n, a in exports if n.isupper()])),
+        section(6, vector([I32 + b"\x00" + const(a) + END for n, a in exports if is_data(n)])),
         section(7, vector(
             [name(n) + b"\x03" + leb(i) for i, (n, _) in enumerate(
-                e for e in exports if e[0].isupper())] +
-            [name(n) + b"\x00" + leb(f) for n, f in exports if not n.isupper()])),
+                e for e in exports if is_data(e[0]))] +
+            [name(n) + b"\x00" + leb(f) for n, f in exports if not is_data(n)])),
         section(9, vector([leb(0) + const(1) + END + vector([leb(f) for f in elements])])),
         section(10, vector([leb(len(body)) + body for body in bodies])),
         section(11, vector([leb(0) + const(a) + END + leb(len(d)) + d for a, d in memory])))
@@ -405,6 +410,69 @@ def test_a_functions_name_in_c_is_its_first_exports(tmp_path):
     header = "".join(f"/* export: '{e}' */\nvoid w2c_m_{e}(w2c_m*);\n" for e in "ab")
     names = translate.CNames("m", header, finder(m))
     assert (names.of(0), names.of(1), names.named("b")) == ("w2c_m_a_0", "w2c_m_f1", "w2c_m_a_0")
+
+
+COMPARED = """\
+  var_i0 = i32_load_default32(memory, 0, 0, (u64)(var_i0));
+  var_i1 = 42u;
+  var_i0 = var_i0 == var_i1;
+  if (var_i0) {
+"""
+LOOKED_AT = """\
+  var_L14:
+    var_i0 = var_l6;
+    var_i0 = i32_load8_u_default32(memory, 0, 0, (u64)(var_i0) + 74u);
+    if (var_i0) {goto var_L14;}
+"""
+
+
+def c_function(c_name: str, body: str) -> str:
+    return f"u32 {c_name}(w2c_m* instance, u32 var_p0) {{\n{body}}}\n\n"
+
+
+@pytest.fixture
+def processes(tmp_path, monkeypatch):
+    """A module whose functions ask for their process's number, and its C."""
+    asking = [*translate.GETPID, "getpid", "__main_argc_argv"]
+    m = module(tmp_path, *((V_V, WAIT) for _ in asking), exports=[
+        ("MyProcPid", 700), *((n, i) for i, n in enumerate(asking))])
+    header = "".join(f"/* export: '{n}' */\nvoid w2c_m_{n}(w2c_m*);\n" for n in asking)
+    bodies = dict.fromkeys(translate.GETPID, COMPARED + LOOKED_AT)
+    bodies["getpid"] = "  var_i0 = 42u;\n  FUNC_EPILOGUE;\n" + LOOKED_AT
+    bodies["__main_argc_argv"] = (
+        "  var_i0 = 700u;\n  var_i1 = 42u;\n  i32_store_default32(memory, 0, 0, (u64)(var_i0), var_i1);\n"
+        "  var_i0 = 704u;\n  var_i1 = 42u;\n  i32_store_default32(memory, 0, 0, (u64)(var_i0), var_i1);\n"
+        + LOOKED_AT)
+    file = tmp_path / "m.c"
+    file.write_text("".join(c_function(f"w2c_m_{n}_0", bodies[n]) for n in asking))
+    monkeypatch.setattr(translate, "SEMAPHORE_WAITS", len(asking))
+    return file, translate.CNames("m", header, finder(m))
+
+
+def test_the_host_says_which_process_it_is(processes):
+    file, names = processes
+    translate.ask_host_for_pid("m", [file], names)
+    text = file.read_text()
+    assert text.count("= guest_getpid(instance->w2c_env_instance);") == len(translate.GETPID) + 2
+    assert text.count("42u") == 1  # not what has nothing to do with it
+    with pytest.raises(SystemExit, match="has 0 places"):
+        translate.ask_host_for_pid("m", [file], names)
+
+
+def test_the_host_waits_for_semaphores(processes):
+    file, names = processes
+    translate.wait_in_host("m", [file], names)
+    text = file.read_text()
+    assert text.count("  var_i0 = var_l6;\n"
+                      "    guest_wait_byte(instance->w2c_env_instance, var_i0 + 74u);\n"
+                      "    var_i0 = i32_load8_u") == translate.SEMAPHORE_WAITS
+
+
+def test_another_number_of_semaphore_waits_fails(processes, monkeypatch):
+    file, names = processes
+    monkeypatch.setattr(translate, "SEMAPHORE_WAITS", 6)
+    with pytest.raises(SystemExit, match="m waits for semaphores at 7 places, not at 6: w2c_m_"):
+        translate.wait_in_host("m", [file], names)
 
 
 # --- glue.py ---
