@@ -120,8 +120,8 @@ def storing(name: str) -> FunctionRule:
                for s in f.disassembler.code(user))}
 
 
-# child_process_kinds of postmaster/launch_backend.c, in the order of BackendType: the kind's name and
-# its main function. A third word says whether shared memory is attached.
+# child_process_kinds of postmaster/launch_backend.c, in the order of BackendType: the kind's name
+# and its main function. A third word says whether shared memory is attached.
 CHILD_PROCESS_KINDS = [
     ("invalid", None), ("backend", "BackendMain"), ("dead-end backend", "BackendMain"),
     ("autovacuum launcher", "AutoVacLauncherMain"), ("autovacuum worker", "AutoVacWorkerMain"),
@@ -150,6 +150,19 @@ def main_of_child(main: str) -> FunctionRule:
                               for place, (_, expected) in zip(places, rows, strict=True)
                               if expected == main}
                 at = f.memory.find(name.to_bytes(4, "little"), at + 1)
+        return found - {None}
+    return rule
+
+
+def builtin(name: str) -> FunctionRule:
+    """What fmgr_builtins has under the name, in front of which stand its oid and three bytes."""
+    def rule(f: Finder) -> set[int]:
+        found = set()
+        for text in f.strings(name):
+            at = f.memory.find(text.to_bytes(4, "little"))
+            while at >= 0:
+                found.add(f.disassembler.table.get(f.word(at + 4)))
+                at = f.memory.find(text.to_bytes(4, "little"), at + 1)
         return found - {None}
     return rule
 
@@ -257,6 +270,7 @@ SYMBOLS = [
              called_by("__main_argc_argv")),
     *(function(main, "ii_v", main_of_child(main))
       for main in dict.fromkeys(main for _, main in CHILD_PROCESS_KINDS if main)),
+    function("pg_postmaster_start_time", "i_i", builtin("pg_postmaster_start_time")),
     # Latches and waiting.
     function("InitLatch", "i_v", storing("MyProcPid"), called_by("InitStandaloneProcess")),
     function("OwnLatch", "i_v", says("OwnLatch")),
@@ -311,6 +325,9 @@ SYMBOLS = [
          other_than(stored_by("pgl_startPGlite", 1, size=1), "IsUnderPostmaster")),
     data("MyProcNumber", stored_by("ProcKill", -1), stored_by("AuxiliaryProcKill", -1)),
     data("MyPMChildSlot", other_than(loaded_by("RegisterPostmasterChildActive"), "PMSignalState")),
+    # PostgresMain's own, which PGlite has made a variable of the file.
+    data("send_ready_for_query", stored_by("PostgresSendReadyForQueryIfNecessary", 0, size=1)),
+    data("PgStartTime", loaded_by("pg_postmaster_start_time")),
     data("LocalLatchData", argument("InitStandaloneProcess", "InitLatch")),
     data("PostmasterPid", argument("SendPostmasterSignal", "kill")),
     data("my_wait_event_info", written_through("WaitEventSetWait")),

@@ -105,8 +105,8 @@ def send_large_fills_to_host(files: list[pathlib.Path]) -> None:
     # A module that never fills memory has no such function.
 
 
-# Function, exported or one of symbols.py -> the statement that is put at the start of its C function;
-# `return` makes it the whole.
+# Function, exported or one of symbols.py -> the statement that is put at the start of its C
+# function; `return` makes it the whole.
 HOOKS = {
     # Emscripten's has the milliseconds of Date.now().
     "gettimeofday": "{ u64 now = guest_wall_clock();"
@@ -118,6 +118,18 @@ HOOKS = {
     # at once, and the wait loop around it spins.)
     "WaitLatch": "{ var_p2 = guest_wait_latch(instance->w2c_env_instance, var_p0, var_p1, var_p2); }",
     "ProcessInterrupts": "{ guest_before_interrupts(instance->w2c_env_instance); }",
+    # One process of many.
+    "kill": "{ return guest_kill(instance->w2c_env_instance, var_p0, var_p1); }",
+    "WaitEventSetWait": "{ u32 found = guest_wait_event_set(instance->w2c_env_instance, var_p0,"
+                        " var_p1, var_p2, var_p3, var_p4);"
+                        " if (found != UINT32_MAX) return found; }",
+    # PGlite's makes the checkpoint itself, whoever calls it.
+    "RequestCheckpoint": "{ if (guest_request_checkpoint(instance->w2c_env_instance, var_p0))"
+                         " return; }",
+    "set_max_safe_fds": "{ if (guest_park(instance->w2c_env_instance)) return; }",
+    # The host is the postmaster: it lives as long as its guests, and counts them itself.
+    "PostmasterIsAliveInternal": "{ return 1; }",
+    "RegisterPostmasterChildActive": "{ return; }",
 }
 
 
@@ -192,9 +204,9 @@ def edit_functions(module_name: str, files: list[pathlib.Path],
 
 ENVIRONMENT = "instance->w2c_env_instance"
 
-# The functions into which getpid() was inlined: a comparison of a process's number with Emscripten's
-# constant. (In main it is compared with what a lock file says, which need not be right.)
-GETPID = ["proc_exit", "wrapper_handler", "ProcKill", "AuxiliaryProcKill", "kill"]
+# The functions into which getpid() was inlined: a comparison of a process's number with
+# Emscripten's constant. (main compares it with a lock file's too, which need not be right.)
+GETPID = ["proc_exit", "wrapper_handler", "ProcKill", "AuxiliaryProcKill"]
 GETPID_COMPARED = re.compile(r"= 42u;(\n *(var_i\d+) = \2 [!=]= var_i\d+;)")
 # getpid() itself, and main, which sets MyProcPid.
 GETPID_RESULT = re.compile(r"= 42u;(\n *FUNC_EPILOGUE;)")

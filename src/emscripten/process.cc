@@ -263,8 +263,7 @@ bool Process::deliver_signals() {
 void Process::wait(WaitFor what) {
   execution_.need_host_stack();
   if (const auto timer = next_timer()) what.due = std::min(what.due, *timer);
-  Waiter& waiter = config_.waiter != nullptr ? *config_.waiter : sleeping_;
-  waiter.wait(*this, what);
+  kernel().wait(*this, what);
 }
 
 uint32_t Process::grow_table(const wasm_rt_funcref_t& entry, uint32_t count, TableGrowth growth) {

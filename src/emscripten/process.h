@@ -20,9 +20,9 @@
 #include <utility>
 #include <vector>
 
+#include "emscripten/kernel.h"
 #include "emscripten/process_state.h"
 #include "emscripten/signal_set.h"
-#include "emscripten/waiter.h"
 #include "os/timer.h"
 #include "vfs/descriptor_table.h"
 #include "vfs/filesystem.h"
@@ -96,8 +96,14 @@ struct ProcessConfig {
   // Called when the guest calls a function that no module defines, on the guest stack. If it
   // returns, the guest traps.
   std::function<void(Process&, const char* name)> on_missing_function;
-  // How the guest waits; null: it sleeps (SleepingWaiter). Must outlive the process.
-  Waiter* waiter = nullptr;
+  // The system that the process lives in; null: it is alone (SleepingKernel). Must outlive the
+  // process.
+  Kernel* kernel = nullptr;
+  // For PostgreSQL as one of many processes; null: it does as PGlite has it. Must outlive the
+  // process.
+  ProgramHooks* hooks = nullptr;
+  // What getpid() says. Emscripten's only process is 42.
+  int32_t pid = 42;
   // Diagnostics about the guest that are nobody's output (an abort's message), one line each.
   std::function<void(std::string_view)> log;
 };
@@ -232,7 +238,21 @@ class Process {
   // time.
   bool deliver_signals();
 
-  // On the guest stack: lets the waiter wait. `what.due` is when the guest's own wait ends; the
+  [[nodiscard]] int32_t pid() const { return config_.pid; }
+  Kernel& kernel() { return config_.kernel != nullptr ? *config_.kernel : sleeping_; }
+  [[nodiscard]] ProgramHooks* hooks() { return config_.hooks; }
+
+  // Ranges of linear memory that the guest has mapped with MAP_SHARED, in whole pages of
+  // LinearMemory::kMapAlignment, since it was made. What was in the file was copied there.
+  [[nodiscard]] const std::vector<wasm::SharedRegion>& shared_maps() const { return shared_maps_; }
+  void add_shared_map(const wasm::SharedRegion& map) { shared_maps_.push_back(map); }
+
+  // Set: main() ends in set_max_safe_fds(), by exit(kExitParked). Shared memory is made there, and
+  // no process uses it yet. Ending it clears the flag.
+  bool parks = false;
+  static constexpr int kExitParked = 98;
+
+  // On the guest stack: lets the kernel wait. `what.due` is when the guest's own wait ends; the
   // timers are looked at here. The caller then delivers the signals and looks for itself.
   void wait(WaitFor what);
 
@@ -320,7 +340,8 @@ class Process {
   w2c_env env_{};
   uint32_t* interrupt_flag_ = nullptr;
   bool may_suspend_ = true;
-  SleepingWaiter sleeping_;
+  SleepingKernel sleeping_;
+  std::vector<wasm::SharedRegion> shared_maps_;
   bool instantiated_ = false;
   vfs::DescriptorTable descriptors_;
 

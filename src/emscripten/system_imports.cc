@@ -234,8 +234,9 @@ uint32_t w2c_env_emscripten_resize_heap(w2c_env* env, uint32_t size) {
   return 0;
 }
 
-uint32_t w2c_env_0x5Fmmap_js(w2c_env* env, uint32_t length, uint32_t, uint32_t, uint32_t fd,
+uint32_t w2c_env_0x5Fmmap_js(w2c_env* env, uint32_t length, uint32_t, uint32_t flags, uint32_t fd,
                              uint64_t offset, uint32_t allocated_out, uint32_t address_out) {
+  constexpr uint32_t kMapShared = 1;
   // Anonymous maps never get here: this is a file, read into memory of the guest's own.
   return syscall_result([&]() -> Result<uint32_t> {
     Process& process = Process::of(env);
@@ -243,9 +244,14 @@ uint32_t w2c_env_0x5Fmmap_js(w2c_env* env, uint32_t length, uint32_t, uint32_t, 
     (void)open;
     const auto allocate =
         process.function<uint32_t(uint32_t, uint32_t)>("emscripten_builtin_memalign");
-    const uint32_t address = allocate(WASM_DEFAULT_PAGE_SIZE, length);
+    // What is shared may become a shared region: it gets whole pages to itself.
+    constexpr uint32_t kPage = wasm::LinearMemory::kMapAlignment;
+    if (length > UINT32_MAX - kPage) return error(std::errc::not_enough_memory);
+    const uint32_t whole = (length + kPage - 1) / kPage * kPage;
+    const uint32_t address = allocate(WASM_DEFAULT_PAGE_SIZE, whole);
     if (address == 0) return error(std::errc::not_enough_memory);
-    PGLITE_TRY(target, process.memory().bytes(address, length));
+    if (flags & kMapShared) process.add_shared_map({.begin = address, .end = address + whole});
+    PGLITE_TRY(target, process.memory().bytes(address, whole));
     PGLITE_TRY(size, process.descriptors().pread(static_cast<int>(fd), target,
                                                  static_cast<int64_t>(offset)));
     std::memset(target.data() + size, 0, target.size() - size);
@@ -349,7 +355,65 @@ uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration)
 }
 
 void guest_before_interrupts(w2c_env* env) {
-  Process::of(env).deliver_signals();
+  Process& process = Process::of(env);
+  process.kernel().look_up(process);
+  process.deliver_signals();
+}
+
+// --- Many processes ---
+
+uint32_t guest_getpid(w2c_env* env) {
+  return static_cast<uint32_t>(Process::of(env).pid());
+}
+
+uint32_t guest_kill(w2c_env* env, uint32_t pid, uint32_t signal) {
+  Process& process = Process::of(env);
+  process.execution().need_host_stack();
+  const auto receiver = static_cast<int32_t>(pid);
+  if (signal > SignalSet::kHighest) {
+    set_guest_errno(process, std::errc::invalid_argument);
+    return UINT32_MAX;
+  }
+  // A process group has one process, its leader.
+  if (receiver == process.pid() || receiver == -process.pid()) {
+    if (signal != 0) {
+      // Its handler has run when kill() returns.
+      process.signals.add(static_cast<int>(signal));
+      process.deliver_signals();
+    }
+    return 0;
+  }
+  if (process.kernel().kill(process, receiver, static_cast<int>(signal))) return 0;
+  set_guest_errno(process, std::errc::no_such_process);
+  return UINT32_MAX;
+}
+
+void guest_wait_byte(w2c_env* env, uint32_t address) {
+  Process& process = Process::of(env);
+  process.wait({.what = WaitFor::What::kByte, .byte = {address}});
+}
+
+uint32_t guest_wait_event_set(w2c_env* env, uint32_t set, uint32_t timeout, uint32_t occurred,
+                              uint32_t count, uint32_t activity) {
+  Process& process = Process::of(env);
+  if (process.hooks() == nullptr) return UINT32_MAX;
+  process.execution().need_host_stack();
+  return process.hooks()->wait_event_set(process, set, static_cast<int32_t>(timeout), occurred,
+                                         count, activity);
+}
+
+uint32_t guest_request_checkpoint(w2c_env* env, uint32_t flags) {
+  Process& process = Process::of(env);
+  if (process.hooks() == nullptr) return 0;
+  process.execution().need_host_stack();
+  return process.hooks()->request_checkpoint(process, flags) ? 1 : 0;
+}
+
+uint32_t guest_park(w2c_env* env) {
+  Process& process = Process::of(env);
+  if (!process.parks) return 0;
+  process.parks = false;
+  process.execution().exit(Process::kExitParked);
 }
 
 uint64_t guest_wall_clock() {
@@ -390,6 +454,8 @@ uint32_t guest_nanosleep(w2c_env* env, uint32_t request, uint32_t remaining) {
 uint32_t guest_wait_latch(w2c_env* env, uint32_t latch, uint32_t events, uint32_t timeout) {
   constexpr uint32_t kLatchSet = 1, kTimeout = 8;  // WL_LATCH_SET, WL_TIMEOUT
   Process& process = Process::of(env);
+  // It ends in WaitEventSetWait, which asks the hooks.
+  if (process.hooks() != nullptr) return timeout;
   const auto is_set = [&] {  // struct Latch begins with is_set
     if (!(events & kLatchSet) || latch == 0) return false;
     return process.memory().load(GuestPtr<uint32_t>{latch}).value_or(1) != 0;

@@ -45,7 +45,7 @@ class LinearMemory;
 // Why a guest gave control back before its task was done: what has to happen before it goes on.
 enum class Suspension {
   kInput,  // the client has to send something: COPY FROM STDIN, or an answer that pg_dump expects
-  kWait,   // a latch, a point in time, a descriptor (emscripten::Waiter)
+  kWait,   // a latch, a point in time, a descriptor (emscripten::Kernel)
   kYield,  // nothing; others shall have their turn
 };
 

@@ -7,7 +7,7 @@
 //
 // A turn that asks for input when the request is used up is in COPY FROM STDIN. It is suspended
 // there, on its own stack, and goes on with the next request. A turn that waits for something else
-// is suspended where the waiter does so, and goes on by resume().
+// is suspended where the kernel does so, and goes on by resume().
 #include "postgres/guest/backend.h"
 
 #include <algorithm>
@@ -52,7 +52,7 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
   if (!status.ok()) return status;
   status = make_postgres_process(config.filesystem,
                                  postgres_environment(config.username, config.database), config.log,
-                                 &backend->process_, config.waiter);
+                                 &backend->process_, config.kernel);
   if (status.ok()) status = backend->boot(config);
   if (status.ok()) *out = std::move(backend);
   return status;
@@ -65,7 +65,7 @@ Status Backend::restore(const BackendConfig& config, std::string_view state,
   emscripten::RestoreError error;
   emscripten::ProcessConfig process = postgres_process_config(
       config.filesystem, postgres_environment(config.username, config.database), config.log);
-  process.waiter = config.waiter;
+  process.kernel = config.kernel;
   backend->process_ = emscripten::Process::restore(
       std::move(process), state, pages,
       [&](std::string_view name) { return backend->callback(name); }, &error);

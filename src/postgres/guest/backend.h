@@ -32,7 +32,7 @@ struct BackendConfig {
   // messages of failures; may be null. Must outlive the backend.
   const std::string* last_fatal = nullptr;
   // How PostgreSQL waits (emscripten::ProcessConfig); null: it sleeps. Must outlive the backend.
-  emscripten::Waiter* waiter = nullptr;
+  emscripten::Kernel* kernel = nullptr;
 };
 
 // The part of a line of the server log that says why the server ends: a FATAL or PANIC message, or
@@ -53,14 +53,14 @@ class Backend {
   Status save(std::string* state);
   emscripten::Process& process() { return *process_; }
 
-  // As Instance::exec_protocol. `request` must be whole messages. Where the waiter suspends, exec
+  // As Instance::exec_protocol. `request` must be whole messages. Where the kernel suspends, exec
   // returns (ok) in the middle of the request: suspension() says so, `request` and `sink` must live
   // on, and resume() goes on with it. kInvalidArgument: another request is in the middle.
   Status exec(std::string_view request, const ResponseSink& sink);
   // Goes on with a request that is suspended for another reason than kInput; results as exec().
   // kInvalidArgument: there is none.
   Status resume();
-  // As exec(), for requests of the host's own: they are not suspended. The waiter holds up the
+  // As exec(), for requests of the host's own: they are not suspended. The kernel holds up the
   // thread, and for COPY FROM STDIN the input is at its end.
   Status exec_to_end(std::string_view request, const ResponseSink& sink);
 

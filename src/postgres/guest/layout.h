@@ -59,7 +59,47 @@ struct Layout {
   uint32_t foreign_key_valid = 4;  // valid: one byte
 
   // struct Latch, storage/latch.h. src/emscripten waits on it.
-  uint32_t latch_is_set = 0;  // is_set
+  uint32_t latch_is_set = 0;          // is_set
+  uint32_t latch_maybe_sleeping = 4;  // maybe_sleeping
+
+  // struct WaitEventSet, storage/ipc/waiteventset.c, and struct WaitEvent, storage/waiteventset.h.
+  uint32_t wait_set_count = 4;            // nevents
+  uint32_t wait_set_events = 12;          // events, a pointer
+  uint32_t wait_set_latch = 16;           // latch, a pointer
+  uint32_t wait_set_latch_position = 20;  // latch_pos
+  uint32_t wait_event_size = 16;
+  uint32_t wait_event_events = 4;      // events
+  uint32_t wait_event_fd = 8;          // fd
+  uint32_t wait_event_user_data = 12;  // user_data
+  // WL_..., storage/waiteventset.h.
+  uint32_t wait_latch_set = 1 << 0;
+  uint32_t wait_socket_readable = 1 << 1;
+  uint32_t wait_socket_writable = 1 << 2;
+  uint32_t wait_socket_closed = 1 << 7;
+
+  // struct CheckpointerShmemStruct, postmaster/checkpointer.c.
+  uint32_t checkpointer_started = 8;       // ckpt_started
+  uint32_t checkpointer_done = 12;         // ckpt_done
+  uint32_t checkpointer_failed = 16;       // ckpt_failed
+  uint32_t checkpointer_flags = 20;        // ckpt_flags
+  uint32_t checkpointer_start_cv = 24;     // start_cv
+  uint32_t checkpointer_done_cv = 36;      // done_cv
+  uint32_t checkpoint_wait = 0x0020;       // CHECKPOINT_WAIT, access/xlog.h
+  uint32_t checkpoint_requested = 0x0040;  // CHECKPOINT_REQUESTED
+  // WAIT_EVENT_CHECKPOINT_DONE and _START: their places among the events of PG_WAIT_IPC.
+  uint32_t wait_event_checkpoint_done = 0x0800000C;
+  uint32_t wait_event_checkpoint_start = 0x0800000D;
+
+  // struct PGShmemHeader, storage/pg_shmem.h.
+  uint32_t shared_memory_size = 8;  // totalsize
+
+  // struct ClientSocket, libpq/libpq-be.h; its sockaddr_storage begins with the family.
+  uint32_t client_socket_size = 136;
+  uint32_t client_socket_family = 4;    // raddr.addr.ss_family
+  uint32_t client_socket_length = 132;  // raddr.salen
+  // struct BackendStartupData, tcop/backend_startup.h; it begins with the CAC_state.
+  uint32_t startup_data_size = 24;
+  uint32_t startup_data_times = 8;  // socket_created, fork_started
 
   uint32_t bootstrap_superuser = 10;  // BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat
   uint32_t autovacuum_worker = 4;     // B_AUTOVAC_WORKER, miscadmin.h
@@ -96,6 +136,7 @@ namespace symbols {
 
 // Emscripten's and the C library's.
 inline constexpr FunctionSymbol<uint32_t(uint32_t)> kStackAlloc{"_emscripten_stack_alloc"};
+inline constexpr FunctionSymbol<uint32_t()> kErrnoLocation{"__errno_location"};
 
 // Functions of PostgreSQL.
 inline constexpr FunctionSymbol<uint32_t(uint32_t name, uint32_t create_placeholders,
@@ -120,6 +161,7 @@ inline constexpr FunctionSymbol<uint32_t(uint32_t level, uint32_t domain)> kErrS
 inline constexpr FunctionSymbol<uint32_t(uint32_t sqlstate)> kErrCode{"errcode"};
 inline constexpr FunctionSymbol<uint32_t(uint32_t format, uint32_t arguments)> kErrMessage{
     "errmsg_internal"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t format, uint32_t arguments)> kErrHint{"errhint"};
 inline constexpr FunctionSymbol<void(uint32_t file, uint32_t line, uint32_t function)> kErrFinish{
     "errfinish"};
 inline constexpr FunctionSymbol<uint32_t(uint32_t sqlstate)> kUnpackSqlState{"unpack_sql_state"};
@@ -143,15 +185,49 @@ inline constexpr FunctionSymbol<uint32_t()> kGetMyProcPort{"pgl_getMyProcPort"};
 inline constexpr FunctionSymbol<void()> kSendConnectionData{"pgl_sendConnData"};
 inline constexpr FunctionSymbol<void()> kRunAtExit{"pgl_run_atexit_funcs"};
 
+// Of the server and its processes. aot/symbols.py has found those that PGlite does not export.
+inline constexpr FunctionSymbol<void()> kSetMaxSafeFds{"set_max_safe_fds"};
+// What child_process_kinds (postmaster/launch_backend.c) has.
+using ProcessMain = FunctionSymbol<void(uint32_t startup_data, uint32_t size)>;
+inline constexpr ProcessMain kBackendMain{"BackendMain"};
+inline constexpr ProcessMain kAutovacuumLauncherMain{"AutoVacLauncherMain"};
+inline constexpr ProcessMain kAutovacuumWorkerMain{"AutoVacWorkerMain"};
+inline constexpr ProcessMain kBackgroundWorkerMain{"BackgroundWorkerMain"};
+inline constexpr ProcessMain kCheckpointerMain{"CheckpointerMain"};
+inline constexpr ProcessMain kStartupProcessMain{"StartupProcessMain"};
+inline constexpr ProcessMain kWalWriterMain{"WalWriterMain"};
+inline constexpr FunctionSymbol<void()> kInitProcessGlobals{"InitProcessGlobals"};
+inline constexpr FunctionSymbol<void(uint32_t latch)> kInitLatch{"InitLatch"};
+inline constexpr FunctionSymbol<uint32_t()> kLoadHba{"load_hba"};
+inline constexpr FunctionSymbol<void(uint32_t variable)> kPrepareToSleep{
+    "ConditionVariablePrepareToSleep"};
+inline constexpr FunctionSymbol<void(uint32_t variable, uint32_t wait_event)> kSleepOn{
+    "ConditionVariableSleep"};
+inline constexpr FunctionSymbol<uint32_t()> kCancelSleep{"ConditionVariableCancelSleep"};
+
 // Data of PostgreSQL.
-inline constexpr const char* kTransamVariables = "TransamVariables";      // a pointer
-inline constexpr const char* kTopMemoryContext = "TopMemoryContext";      // a pointer
-inline constexpr const char* kCacheMemoryContext = "CacheMemoryContext";  // a pointer
-inline constexpr const char* kMyProcPid = "MyProcPid";                    // int
-inline constexpr const char* kMyBackendType = "MyBackendType";            // an enum
-inline constexpr const char* kMyLatch = "MyLatch";                        // a pointer
-inline constexpr const char* kQueryCancelPending = "QueryCancelPending";  // sig_atomic_t
-inline constexpr const char* kRandomState = "pg_global_prng_state";       // pg_prng_state
+inline constexpr const char* kTransamVariables = "TransamVariables";                // a pointer
+inline constexpr const char* kTopMemoryContext = "TopMemoryContext";                // a pointer
+inline constexpr const char* kCacheMemoryContext = "CacheMemoryContext";            // a pointer
+inline constexpr const char* kMyProcPid = "MyProcPid";                              // int
+inline constexpr const char* kMyBackendType = "MyBackendType";                      // an enum
+inline constexpr const char* kMyLatch = "MyLatch";                                  // a pointer
+inline constexpr const char* kQueryCancelPending = "QueryCancelPending";            // sig_atomic_t
+inline constexpr const char* kRandomState = "pg_global_prng_state";                 // pg_prng_state
+inline constexpr const char* kInterruptHoldoffCount = "InterruptHoldoffCount";      // uint32
+inline constexpr const char* kCritSectionCount = "CritSectionCount";                // uint32
+inline constexpr const char* kIsUnderPostmaster = "IsUnderPostmaster";              // bool
+inline constexpr const char* kIsPostmasterEnvironment = "IsPostmasterEnvironment";  // bool
+inline constexpr const char* kMyClientSocket = "MyClientSocket";                    // a pointer
+inline constexpr const char* kWaitEventInfo = "my_wait_event_info";                 // a pointer
+inline constexpr const char* kSharedMemory = "ShmemSegHdr";                         // a pointer
+inline constexpr const char* kPostmasterSignals = "PMSignalState";                  // a pointer
+inline constexpr const char* kCheckpointerShared = "CheckpointerShmem";             // a pointer
+inline constexpr const char* kReadyForQueryIsDue = "send_ready_for_query";          // bool
+inline constexpr const char* kPgStartTime = "PgStartTime";                          // TimestampTz
+// How many functions run at the end: int each.
+inline constexpr const char* kExitCounts[] = {"on_proc_exit_index", "before_shmem_exit_index",
+                                              "on_shmem_exit_index"};
 
 }  // namespace symbols
 
@@ -161,6 +237,40 @@ inline constexpr int kExitLongJump = 100;  // an error was thrown to the top lev
 inline constexpr int kExitFatal = 1;       // after a FATAL error and an orderly shutdown
 
 inline constexpr int kCancelSignal = 2;  // SIGINT: StatementCancelHandler
+
+// Numbers of the guest's C library.
+inline constexpr int kSignalInterrupt = 2;
+inline constexpr int kSignalUser1 = 10;
+inline constexpr int kSignalUser2 = 12;
+inline constexpr int kSignalTerminate = 15;
+inline constexpr int kSignalUrgent = 23;
+
+// BackendType, miscadmin.h.
+enum class BackendType : uint32_t {
+  kBackend = 1,
+  kAutovacuumLauncher = 3,
+  kAutovacuumWorker = 4,
+  kBackgroundWorker = 5,
+  kWalSender = 6,
+  kCheckpointer = 11,
+  kStartup = 13,
+  kWalWriter = 16,
+};
+
+// PMSignalReason, storage/pmsignal.h: places in an array of int.
+enum class PostmasterSignal : uint32_t {
+  kRecoveryStarted,
+  kRecoveryConsistent,
+  kBeginHotStandby,
+  kRotateLogfile,
+  kStartAutovacuumLauncher,
+  kStartAutovacuumWorker,
+  kBackgroundWorkerChange,
+  kStartWalReceiver,
+  kAdvanceStateMachine,
+  kWalIsShutDown,
+  kCount,
+};
 
 // The queue of invalidations, as pg_shmem_allocations calls it; the tables of ri_triggers.c.
 inline constexpr const char* kInvalidationQueue = "shmInvalBuffer";

@@ -153,11 +153,11 @@ emscripten::Callback postgres_callback(std::string_view setter, std::unique_ptr<
 Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
                              std::vector<std::string> environment,
                              std::function<void(std::string_view)> log,
-                             std::unique_ptr<Process>* out, emscripten::Waiter* waiter) {
+                             std::unique_ptr<Process>* out, emscripten::Kernel* kernel) {
   std::string error;
   emscripten::ProcessConfig config =
       postgres_process_config(std::move(filesystem), std::move(environment), std::move(log));
-  config.waiter = waiter;
+  config.kernel = kernel;
   Status status = descriptor_limit(&config.descriptor_limit);
   if (!status.ok()) return status;
   *out = Process::create(std::move(config), &error);
@@ -175,6 +175,24 @@ Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
     return Status::engine_gone("PostgreSQL cannot be started: " + describe(outcome));
   }
   return {};
+}
+
+void raise_error(Process& process, uint32_t sqlstate, const char* message, const char* hint) {
+  const auto errstart = find_symbol(process, symbols::kErrStart);
+  const auto errcode = find_symbol(process, symbols::kErrCode);
+  const auto errmsg = find_symbol(process, symbols::kErrMessage);
+  const auto errhint = find_symbol(process, symbols::kErrHint);
+  const auto errfinish = find_symbol(process, symbols::kErrFinish);
+  if (!errstart || !errcode || !errmsg || !errhint || !errfinish) return;
+  const uint32_t text = process.push_string(message);
+  const uint32_t hint_text = hint == nullptr ? 0 : process.push_string(hint);
+  const uint32_t file = process.push_string("postgres_process.cc");
+  const uint32_t function = process.push_string("raise_error");
+  errstart(kLayout.error_level, 0);
+  errcode(sqlstate);
+  errmsg(text, 0);
+  if (hint_text != 0) errhint(hint_text, 0);
+  errfinish(file, 0, function);
 }
 
 std::string describe(const wasm::Outcome& outcome) {

@@ -23,7 +23,7 @@ Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
                              std::vector<std::string> environment,
                              std::function<void(std::string_view)> log,
                              std::unique_ptr<emscripten::Process>* out,
-                             emscripten::Waiter* waiter = nullptr);
+                             emscripten::Kernel* kernel = nullptr);
 
 // How a guest that did not return as it should have ended, for a message.
 std::string describe(const wasm::Outcome& outcome);
@@ -42,6 +42,17 @@ emscripten::Callback postgres_callback(std::string_view setter,
 emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSystem> filesystem,
                                                   std::vector<std::string> environment,
                                                   std::function<void(std::string_view)> log);
+
+// On the guest stack: reports an error as PostgreSQL's ereport(ERROR) does, and so does not return,
+// unless the guest is none of ours. `hint` may be null. The texts are constants.
+void raise_error(emscripten::Process& process, uint32_t sqlstate, const char* message,
+                 const char* hint);
+// PostgreSQL's MAKE_SQLSTATE (utils/elog.h).
+constexpr uint32_t make_sqlstate(const char (&code)[6]) {
+  uint32_t state = 0;
+  for (int i = 0; i < 5; ++i) state |= static_cast<uint32_t>((code[i] - '0') & 0x3F) << (6 * i);
+  return state;
+}
 
 // Opens `path` with the guest's own fopen: a FILE* in the guest, 0 where it fails. On the guest
 // stack.

@@ -55,7 +55,7 @@ class ProcessTest : public testing::Test {
     config.environment = {"A=1", "LONGER=value"};
     config.filesystem = filesystem;
     config.is_never_replaced = [](std::string_view path) { return path == "/tmp/kept"; };
-    config.waiter = waiter_of_process;
+    config.kernel = kernel_of_process;
     config.log = [this](std::string_view line) { log.emplace_back(line); };
     std::string error;
     auto made = Process::create(std::move(config), &error);
@@ -160,7 +160,7 @@ class ProcessTest : public testing::Test {
 
   std::shared_ptr<vfs::MemoryFileSystem> filesystem;
   std::vector<std::string> log;
-  Waiter* waiter_of_process = nullptr;  // to be set before SetUp()
+  Kernel* kernel_of_process = nullptr;  // to be set before SetUp()
   std::unique_ptr<Process> process;
   uint32_t scratch = 0;
 };

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "emscripten/signal_set.h"
-#include "emscripten/waiter.h"
+#include "emscripten/kernel.h"
 #include "process_test_util.h"
 
 extern "C" {
@@ -148,7 +148,7 @@ TEST_F(SignalsTest, ASignalMakesTheGuestLookUp) {
 // --- Waiting ---
 
 // Suspends the guest; the test is the host that resumes it.
-class ScriptedWaiter final : public Waiter {
+class ScriptedKernel final : public Kernel {
  public:
   void wait(Process& process, const WaitFor& what) override {
     asked.push_back(what);
@@ -162,7 +162,7 @@ class ScriptedWaiter final : public Waiter {
 class WaitingTest : public ProcessTest {
  protected:
   void SetUp() override {
-    waiter_of_process = &waiter;
+    kernel_of_process = &kernel;
     ProcessTest::SetUp();
   }
   // Begins `f`, a call of the guest that waits.
@@ -177,7 +177,7 @@ class WaitingTest : public ProcessTest {
     return scratch + 600;
   }
 
-  ScriptedWaiter waiter;
+  ScriptedKernel kernel;
 
  private:
   std::function<void()> task_;
@@ -189,16 +189,16 @@ TEST_F(WaitingTest, ASleepIsSuspendedUntilItIsDue) {
   uint32_t result = 1;
   ASSERT_FALSE(begin([&] { result = guest_nanosleep(env(), duration(0.05), 0); }));
   EXPECT_EQ(process->execution().suspension(), wasm::Suspension::kWait);
-  ASSERT_EQ(waiter.asked.size(), 1U);
-  EXPECT_EQ(waiter.asked[0].what, WaitFor::What::kTime);
-  EXPECT_GE(waiter.asked[0].due, start + 50);
-  EXPECT_LE(waiter.asked[0].due, monotonic_milliseconds() + 50);
-  if (monotonic_milliseconds() < waiter.asked[0].due) {
+  ASSERT_EQ(kernel.asked.size(), 1U);
+  EXPECT_EQ(kernel.asked[0].what, WaitFor::What::kTime);
+  EXPECT_GE(kernel.asked[0].due, start + 50);
+  EXPECT_LE(kernel.asked[0].due, monotonic_milliseconds() + 50);
+  if (monotonic_milliseconds() < kernel.asked[0].due) {
     // Too early: it waits on.
     const bool ended = process->execution().resume();
-    EXPECT_EQ(ended, monotonic_milliseconds() >= waiter.asked[0].due && result == 0);
+    EXPECT_EQ(ended, monotonic_milliseconds() >= kernel.asked[0].due && result == 0);
     if (ended) return;
-    EXPECT_EQ(waiter.asked.back().due, waiter.asked[0].due);
+    EXPECT_EQ(kernel.asked.back().due, kernel.asked[0].due);
   }
   std::this_thread::sleep_for(std::chrono::milliseconds(51));
   EXPECT_TRUE(process->execution().resume());
@@ -220,10 +220,10 @@ TEST_F(WaitingTest, ALatchIsNamed) {
   uint32_t left = 0;
   ASSERT_FALSE(
       begin([&] { left = guest_wait_latch(env(), scratch + 700, kLatchAndTimeout, 5000); }));
-  ASSERT_EQ(waiter.asked.size(), 1U);
-  EXPECT_EQ(waiter.asked[0].what, WaitFor::What::kLatch);
-  EXPECT_EQ(waiter.asked[0].latch.address, scratch + 700);
-  EXPECT_NEAR(waiter.asked[0].due, monotonic_milliseconds() + 5000, 2000);
+  ASSERT_EQ(kernel.asked.size(), 1U);
+  EXPECT_EQ(kernel.asked[0].what, WaitFor::What::kLatch);
+  EXPECT_EQ(kernel.asked[0].latch.address, scratch + 700);
+  EXPECT_NEAR(kernel.asked[0].due, monotonic_milliseconds() + 5000, 2000);
   EXPECT_FALSE(process->execution().resume());
   put(uint32_t{1}, 700);
   EXPECT_TRUE(process->execution().resume());
@@ -234,7 +234,7 @@ TEST_F(WaitingTest, AnEndlessWaitHasNoEnd) {
   constexpr uint32_t kLatch = 1;
   put(uint32_t{0}, 700);
   ASSERT_FALSE(begin([&] { guest_wait_latch(env(), scratch + 700, kLatch, UINT32_MAX); }));
-  EXPECT_EQ(waiter.asked[0].due, WaitFor::kNoEnd);
+  EXPECT_EQ(kernel.asked[0].due, WaitFor::kNoEnd);
   put(uint32_t{1}, 700);
   EXPECT_TRUE(process->execution().resume());
 }
@@ -243,7 +243,7 @@ TEST_F(WaitingTest, ATimerIsWaitedForToo) {
   process->timers[0] = monotonic_milliseconds() + 1000;
   const double timer = *process->timers[0];
   ASSERT_FALSE(begin([&] { guest_nanosleep(env(), duration(1e6), 0); }));
-  EXPECT_EQ(waiter.asked[0].due, timer);
+  EXPECT_EQ(kernel.asked[0].due, timer);
   process->timers[0].reset();
   process->execution().abandon();
 }
@@ -254,7 +254,7 @@ TEST_F(WaitingTest, PollWaitsForFiles) {
   put(uint32_t{1}, 404);  // events = POLLIN
   uint32_t ready = 0;
   ASSERT_FALSE(begin([&] { ready = w2c_env_0x5F_syscall_poll(env(), scratch + 400, 1, 60'000); }));
-  EXPECT_EQ(waiter.asked[0].what, WaitFor::What::kFiles);
+  EXPECT_EQ(kernel.asked[0].what, WaitFor::What::kFiles);
   write(get<uint32_t>(304), "x");
   EXPECT_TRUE(process->execution().resume());
   EXPECT_EQ(ready, 1U);
@@ -264,20 +264,20 @@ TEST_F(WaitingTest, WhatRunsToItsEndIsNotSuspended) {
   uint32_t result = 1;
   on_guest_stack([&] { result = guest_nanosleep(env(), duration(0.002), 0); });
   EXPECT_EQ(result, 0U);
-  EXPECT_FALSE(waiter.asked.empty());
-  EXPECT_FALSE(waiter.may_suspend);
+  EXPECT_FALSE(kernel.asked.empty());
+  EXPECT_FALSE(kernel.may_suspend);
 }
 
-TEST(SleepingWaiter, SleepsUntilItIsDueButNotLong) {
-  SleepingWaiter waiter;
+TEST(SleepingKernel, SleepsUntilItIsDueButNotLong) {
+  SleepingKernel kernel;
   // It does not look at the process.
   alignas(Process) std::array<std::byte, sizeof(Process)> none{};
   auto& process = *reinterpret_cast<Process*>(none.data());
   double start = monotonic_milliseconds();
-  waiter.wait(process, {.what = WaitFor::What::kTime, .due = start + 5});
+  kernel.wait(process, {.what = WaitFor::What::kTime, .due = start + 5});
   EXPECT_GE(monotonic_milliseconds(), start + 4.9);
   start = monotonic_milliseconds();
-  waiter.wait(process, {.due = WaitFor::kNoEnd});
+  kernel.wait(process, {.due = WaitFor::kNoEnd});
   EXPECT_GE(monotonic_milliseconds(), start + 19.9);
   EXPECT_LT(monotonic_milliseconds(), start + 1000);
 }

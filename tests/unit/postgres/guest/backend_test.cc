@@ -1,4 +1,4 @@
-// The backend with a waiter that suspends it, as a host has that runs many on one thread.
+// The backend with a kernel that suspends it, as a host has that runs many on one thread.
 #include "postgres/guest/backend.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 namespace pglite::postgres {
 namespace {
 
-class SuspendingWaiter final : public emscripten::Waiter {
+class SuspendingKernel final : public emscripten::Kernel {
  public:
   void wait(emscripten::Process& process, const emscripten::WaitFor& what) override {
     due = what.due;
@@ -34,7 +34,7 @@ struct Session {
     EXPECT_TRUE(vfs::load_image(data_directory_image(), *tree.memory, kDataDirectory));
     BackendConfig config;
     config.filesystem = tree.root;
-    config.waiter = &waiter;
+    config.kernel = &kernel;
     const Status status = Backend::start(config, &backend);
     EXPECT_TRUE(status.ok()) << status.message();
   }
@@ -47,7 +47,7 @@ struct Session {
   // As a host would: waits until the guest wants to look again, and lets it.
   void finish() {
     while (backend->suspension() == wasm::Suspension::kWait) {
-      const double left = waiter.due - emscripten::monotonic_milliseconds();
+      const double left = kernel.due - emscripten::monotonic_milliseconds();
       if (left > 0) std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(left));
       const Status status = backend->resume();
       ASSERT_TRUE(status.ok()) << status.message();
@@ -55,7 +55,7 @@ struct Session {
   }
 
   GuestTree tree;
-  SuspendingWaiter waiter;
+  SuspendingKernel kernel;
   std::unique_ptr<Backend> backend;
   std::string request;
   std::string answer;
@@ -125,7 +125,7 @@ TEST(BackendWaiting, TheHostsOwnRequestsAreNotSuspended) {
   SqlResult result;
   EXPECT_TRUE(run_sql(*session.backend, "SELECT pg_sleep(0.01), 'x'", &result).ok());
   EXPECT_EQ(result.rows.size(), 1U);
-  EXPECT_GT(session.waiter.waits, 0);
+  EXPECT_GT(session.kernel.waits, 0);
 }
 
 // Nobody could send the data: PostgreSQL must not be left suspended in the middle of it.

@@ -1,4 +1,4 @@
-#include "emscripten/waiter.h"
+#include "emscripten/kernel.h"
 
 #include <algorithm>
 #include <ctime>
@@ -11,7 +11,7 @@ double monotonic_milliseconds() {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-void SleepingWaiter::wait(Process& /*process*/, const WaitFor& what) {
+void SleepingKernel::wait(Process& /*process*/, const WaitFor& what) {
   constexpr double kLongest = 20;
   const double duration = std::min(what.due - monotonic_milliseconds(), kLongest);
   if (duration <= 0) return;

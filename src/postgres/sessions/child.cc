@@ -1,0 +1,261 @@
+#include "postgres/sessions/child.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "postgres/guest/postgres_process.h"
+#include "postgres/sessions/postmaster.h"
+
+namespace pglite::postgres {
+
+using emscripten::Process;
+using emscripten::WaitFor;
+using wasm::GuestPtr;
+
+namespace {
+
+symbols::ProcessMain main_of(BackendType type) {
+  switch (type) {
+    case BackendType::kAutovacuumLauncher:
+      return symbols::kAutovacuumLauncherMain;
+    case BackendType::kAutovacuumWorker:
+      return symbols::kAutovacuumWorkerMain;
+    case BackendType::kBackgroundWorker:
+      return symbols::kBackgroundWorkerMain;
+    case BackendType::kCheckpointer:
+      return symbols::kCheckpointerMain;
+    case BackendType::kStartup:
+      return symbols::kStartupProcessMain;
+    case BackendType::kWalWriter:
+      return symbols::kWalWriterMain;
+    case BackendType::kBackend:
+    case BackendType::kWalSender:  // begins as a backend
+      break;
+  }
+  return symbols::kBackendMain;
+}
+
+}  // namespace
+
+Status Child::make(Postmaster& postmaster, BackendType type, int32_t pid, std::string startup_data,
+                   std::unique_ptr<Child>* out) {
+  std::unique_ptr<Child> child(new Child(postmaster, type, pid));
+  Status status = child->open(std::move(startup_data));
+  if (status.ok()) *out = std::move(child);
+  return status;
+}
+
+Child::~Child() = default;
+
+Status Child::open(std::string startup_data) {
+  startup_data_ = std::move(startup_data);
+  emscripten::ProcessConfig config = postmaster_.process_config();
+  config.kernel = this;
+  config.hooks = this;
+  config.pid = pid_;
+  emscripten::RestoreError error;
+  process_ = Process::restore(
+      std::move(config), postmaster_.image().state(), postmaster_.image(),
+      [this](std::string_view name) { return callback(name); }, &error);
+  if (process_ == nullptr) {
+    return Status::engine_gone("a process of PostgreSQL cannot be started: " + error.message);
+  }
+  const auto word = [this](const char* name) {
+    const auto bytes = process_->memory().bytes(process_->data_address(name), sizeof(uint32_t));
+    return bytes ? reinterpret_cast<const uint32_t*>(bytes->data()) : nullptr;
+  };
+  holdoff_count_ = word(symbols::kInterruptHoldoffCount);
+  critical_count_ = word(symbols::kCritSectionCount);
+  wait_event_info_ = process_->data_address(symbols::kWaitEventInfo);
+  if (holdoff_count_ == nullptr || critical_count_ == nullptr) {
+    return Status::engine_gone("a process of PostgreSQL cannot be started: it has no counters");
+  }
+  task_ = std::make_unique<emscripten::Scheduler::Task>(
+      postmaster_.scheduler(), process_->execution(), process_->signals, process_->interrupt_flag(),
+      [this] { live(); });
+  return {};
+}
+
+bool Child::crashed() const {
+  return ended() && !outcome_.exited(0) && !outcome_.exited(kExitFatal);
+}
+
+emscripten::Callback Child::callback(std::string_view name) {
+  return postmaster_.callback(name, &process_);
+}
+
+uint32_t Child::load(uint32_t address) const {
+  return process_->memory().load(GuestPtr<uint32_t>{address}).value_or(0);
+}
+
+void Child::store(uint32_t address, uint32_t value) {
+  (void)process_->memory().store(GuestPtr<uint32_t>{address}, value);
+}
+
+void Child::set_flag(const char* name, bool value) {
+  (void)process_->memory().store(GuestPtr<uint8_t>{process_->data_address(name)}, value ? 1 : 0);
+}
+
+uint32_t Child::push_bytes(std::string_view bytes) {
+  const auto size = static_cast<uint32_t>(bytes.size());
+  const uint32_t at = find_symbol(*process_, symbols::kStackAlloc)(size);
+  if (const auto target = process_->memory().bytes(at, size)) {
+    std::memcpy(target->data(), bytes.data(), bytes.size());
+  }
+  return at;
+}
+
+// postmaster_child_launch() and InitPostmasterChild() after their fork().
+void Child::begin() {
+  set_variable(symbols::kMyProcPid, static_cast<uint32_t>(pid_));
+  // on_exit_reset(): what the parked process had to do at its end is not for its children.
+  for (const char* count : symbols::kExitCounts) set_variable(count, 0);
+  set_flag(symbols::kIsPostmasterEnvironment, true);
+  set_flag(symbols::kIsUnderPostmaster, true);
+  set_variable(symbols::kMyBackendType, static_cast<uint32_t>(type_));
+  find_symbol(*process_, symbols::kInitProcessGlobals)();
+  set_variable(symbols::kMyProcPid, static_cast<uint32_t>(pid_));
+  find_symbol(*process_, symbols::kInitLatch)(variable(symbols::kMyLatch));
+}
+
+void Child::live() {
+  Process& process = *process_;
+  outcome_ = process.call([&] {
+    begin();
+    before_main();
+    find_symbol(process, main_of(type_))(push_bytes(startup_data_),
+                                         static_cast<uint32_t>(startup_data_.size()));
+  });
+  // PGlite has cut PostgresMain in pieces: it leaves when the session is ready, and its loop is
+  // ours.
+  if (!outcome_.exited(kExitAlive)) return;
+  set_flag(symbols::kReadyForQueryIsDue, true);
+  const auto main_loop_once = find_symbol(process, symbols::kMainLoopOnce);
+  const auto main_long_jump = find_symbol(process, symbols::kMainLongJump);
+  do {
+    outcome_ = process.call([&] { main_loop_once(); });
+    while (outcome_.exited(kExitLongJump)) outcome_ = process.call([&] { main_long_jump(); });
+  } while (outcome_.returned());
+}
+
+void Child::signal(int number) {
+  // It is for a latch, which has been set: there is nothing for a handler to do.
+  if (number != kSignalUrgent) process_->send_signal(number);
+  task_->wake();
+}
+
+void Child::set_latch() {
+  store(variable(symbols::kMyLatch) + kLayout.latch_is_set, 1);
+  task_->wake();
+}
+
+void Child::wait(Process& process, const WaitFor& what) {
+  const uint8_t* byte = nullptr;
+  if (what.what == WaitFor::What::kByte) {
+    const auto bytes = process.memory().bytes(what.byte.address, 1);
+    if (!bytes) return;
+    byte = reinterpret_cast<const uint8_t*>(bytes->data());
+  }
+  process.interrupt_timer.rest();
+  task_->wait(what.due, byte);
+  process.interrupt_timer.attend();
+}
+
+void Child::look_up(Process& process) {
+  if (!postmaster_.scheduler().take_slice_over()) return;
+  // PostgreSQL holds a lightweight lock only while it holds interrupts off. Who is left alone here
+  // looks up again: the flag stays until interrupts are allowed.
+  if (*holdoff_count_ != 0 || *critical_count_ != 0) return;
+  process.interrupt_timer.rest();
+  task_->yield();
+  process.interrupt_timer.attend();
+}
+
+bool Child::kill(Process& /*sender*/, int32_t pid, int number) {
+  return postmaster_.kill(pid, number);
+}
+
+uint32_t Child::collect(uint32_t set, uint32_t occurred, uint32_t count) {
+  const uint32_t events = load(set + kLayout.wait_set_events);
+  const uint32_t latch = load(set + kLayout.wait_set_latch);
+  uint32_t found = 0;
+  const auto add = [&](uint32_t event, uint32_t what) {
+    const auto source = process_->memory().bytes(event, kLayout.wait_event_size);
+    const uint32_t at = occurred + found * kLayout.wait_event_size;
+    const auto target = process_->memory().bytes(at, kLayout.wait_event_size);
+    if (!source || !target) return;
+    std::memcpy(target->data(), source->data(), source->size());
+    store(at + kLayout.wait_event_events, what);
+    ++found;
+  };
+  if (latch != 0 && load(latch + kLayout.latch_is_set) != 0) {
+    add(events + load(set + kLayout.wait_set_latch_position) * kLayout.wait_event_size,
+        kLayout.wait_latch_set);
+  }
+  const uint32_t registered = std::min(load(set + kLayout.wait_set_count), uint32_t{1000});
+  for (uint32_t i = 0; i < registered && found < count; ++i) {
+    const uint32_t event = events + i * kLayout.wait_event_size;
+    const uint32_t wanted =
+        load(event + kLayout.wait_event_events) &
+        (kLayout.wait_socket_readable | kLayout.wait_socket_writable | kLayout.wait_socket_closed);
+    if (wanted == 0) continue;
+    if (const uint32_t has = socket_events(wanted) & wanted) add(event, has);
+  }
+  return found;
+}
+
+uint32_t Child::wait_event_set(Process& process, uint32_t set, int32_t timeout, uint32_t occurred,
+                               uint32_t count, uint32_t activity) {
+  const uint32_t shown = load(wait_event_info_);
+  const uint32_t latch = load(set + kLayout.wait_set_latch);
+  const double due = timeout < 0 ? WaitFor::kNoEnd : emscripten::monotonic_milliseconds() + timeout;
+  uint32_t found = collect(set, occurred, count);
+  if (found != 0 || timeout == 0) return found;
+  store(shown, activity);
+  for (;;) {
+    // SetLatch() signals the latch's owner only where that may sleep.
+    if (latch != 0) store(latch + kLayout.latch_maybe_sleeping, 1);
+    process.wait({.what = WaitFor::What::kLatch, .due = due, .latch = {latch}});
+    if (latch != 0) store(latch + kLayout.latch_maybe_sleeping, 0);
+    process.deliver_signals();
+    found = collect(set, occurred, count);
+    if (found != 0 || emscripten::monotonic_milliseconds() >= due) break;
+  }
+  store(shown, 0);
+  return found;
+}
+
+// As RequestCheckpoint() of a server. PGlite's has lost all but the standalone case.
+bool Child::request_checkpoint(Process& process, uint32_t flags) {
+  const uint32_t shared = variable(symbols::kCheckpointerShared);
+  const auto at = [&](uint32_t member) { return load(shared + member); };
+  const uint32_t old_failed = at(kLayout.checkpointer_failed);
+  const uint32_t old_started = at(kLayout.checkpointer_started);
+  store(shared + kLayout.checkpointer_flags,
+        at(kLayout.checkpointer_flags) | flags | kLayout.checkpoint_requested);
+  if (!postmaster_.wake_checkpointer()) return true;
+  if ((flags & kLayout.checkpoint_wait) == 0) return true;
+
+  const auto prepare = find_symbol(process, symbols::kPrepareToSleep);
+  const auto sleep = find_symbol(process, symbols::kSleepOn);
+  const auto cancel = find_symbol(process, symbols::kCancelSleep);
+  prepare(shared + kLayout.checkpointer_start_cv);
+  while (at(kLayout.checkpointer_started) == old_started) {
+    sleep(shared + kLayout.checkpointer_start_cv, kLayout.wait_event_checkpoint_start);
+  }
+  cancel();
+  const uint32_t started = at(kLayout.checkpointer_started);
+  prepare(shared + kLayout.checkpointer_done_cv);
+  while (static_cast<int32_t>(at(kLayout.checkpointer_done) - started) < 0) {
+    sleep(shared + kLayout.checkpointer_done_cv, kLayout.wait_event_checkpoint_done);
+  }
+  cancel();
+  if (at(kLayout.checkpointer_failed) != old_failed) {
+    raise_error(process, make_sqlstate("XX000"), "checkpoint request failed",
+                "Consult recent messages in the server log for details.");
+  }
+  return true;
+}
+
+}  // namespace pglite::postgres

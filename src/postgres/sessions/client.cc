@@ -1,0 +1,109 @@
+#include "postgres/sessions/client.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "emscripten/import_result.h"
+#include "postgres/guest/postgres_process.h"
+#include "postgres/sessions/postmaster.h"
+
+namespace pglite::postgres {
+
+Status Client::make(Postmaster& postmaster, int32_t pid, std::unique_ptr<Client>* out) {
+  std::unique_ptr<Client> client(new Client(postmaster, pid));
+  // BackendStartupData: CAC_OK, and no times, which are for a log of how long it took.
+  Status status = client->open(std::string(kLayout.startup_data_size, '\0'));
+  if (status.ok()) *out = std::move(client);
+  return status;
+}
+
+void Client::send(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (read_ == input_.size()) {
+    input_.clear();
+    read_ = 0;
+  }
+  input_ += bytes;
+  task().wake();
+}
+
+void Client::close_input() {
+  input_ends_ = true;
+  task().wake();
+}
+
+void Client::take(size_t size) {
+  const bool was_full = output().size() >= kOutputLimit;
+  taken_ += std::min(size, output().size());
+  if (taken_ == output_.size()) {
+    output_.clear();
+    taken_ = 0;
+  }
+  if (was_full && output().size() < kOutputLimit) task().wake();
+}
+
+emscripten::Callback Client::callback(std::string_view name) {
+  const auto make_callback = [&](auto* function) {
+    return emscripten::Callback{wasm_func_type_ii_i,
+                                reinterpret_cast<wasm_rt_function_ptr_t>(function), this};
+  };
+  if (name == kReadInput) return make_callback(read_input);
+  if (name == kWriteOutput) return make_callback(write_output);
+  return Child::callback(name);
+}
+
+// The socket that a postmaster hands to its child: of the Unix domain, from the same host.
+void Client::before_main() {
+  constexpr uint16_t kUnixDomain = 1;
+  constexpr uint32_t kDescriptor = 1;
+  std::string socket(kLayout.client_socket_size, '\0');
+  std::memcpy(socket.data(), &kDescriptor, sizeof kDescriptor);
+  std::memcpy(socket.data() + kLayout.client_socket_family, &kUnixDomain, sizeof kUnixDomain);
+  const uint32_t length = sizeof kUnixDomain;
+  std::memcpy(socket.data() + kLayout.client_socket_length, &length, sizeof length);
+  set_variable(symbols::kMyClientSocket, push_bytes(socket));
+}
+
+uint32_t Client::socket_events(uint32_t /*events*/) {
+  uint32_t has = 0;
+  if (unread() != 0 || input_ends_) has |= kLayout.wait_socket_readable;
+  if (output().size() < kOutputLimit || input_ends_) has |= kLayout.wait_socket_writable;
+  if (input_ends_) has |= kLayout.wait_socket_closed;
+  return has;
+}
+
+uint32_t Client::would_block() {
+  const auto errno_location = find_symbol(process(), symbols::kErrnoLocation);
+  store(errno_location(), emscripten::guest_errno(std::errc::operation_would_block));
+  return UINT32_MAX;
+}
+
+uint32_t Client::read_input(void* self, uint32_t buffer, uint32_t size) {
+  auto& client = *static_cast<Client*>(self);
+  client.process().execution().need_host_stack();
+  if (client.unread() == 0) return client.input_ends_ ? 0 : client.would_block();
+  const auto target = client.process().memory().bytes(buffer, size);
+  if (!target) return 0;
+  const size_t count = std::min<size_t>(size, client.unread());
+  std::memcpy(target->data(), client.input_.data() + client.read_, count);
+  client.read_ += count;
+  return static_cast<uint32_t>(count);
+}
+
+uint32_t Client::write_output(void* self, uint32_t buffer, uint32_t size) {
+  auto& client = *static_cast<Client*>(self);
+  client.process().execution().need_host_stack();
+  // Nobody listens any more.
+  if (client.input_ends_) return size;
+  if (client.output().size() >= kOutputLimit) return client.would_block();
+  const auto source = client.process().memory().bytes(buffer, size);
+  if (!source) return 0;
+  try {
+    client.output_.append(reinterpret_cast<const char*>(source->data()), source->size());
+  } catch (const std::bad_alloc&) {
+    return client.would_block();
+  }
+  return size;
+}
+
+}  // namespace pglite::postgres

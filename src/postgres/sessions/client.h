@@ -1,0 +1,55 @@
+// A backend: the process behind one client connection. What the client sends and gets are bytes of
+// PostgreSQL's protocol, from the startup packet on; PostgreSQL itself authenticates, reads the
+// startup packet and ends the session.
+#ifndef PGLITE_POSTGRES_SESSIONS_CLIENT_H_
+#define PGLITE_POSTGRES_SESSIONS_CLIENT_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "postgres/sessions/child.h"
+
+namespace pglite::postgres {
+
+class Client final : public Child {
+ public:
+  // PostgreSQL waits for its client while so much of its output is not taken.
+  static constexpr size_t kOutputLimit = size_t{256} << 10;
+
+  static Status make(Postmaster& postmaster, int32_t pid, std::unique_ptr<Client>* out);
+
+  // Adds to what the client has sent. Nothing is read here: PostgreSQL does, in its turns.
+  void send(std::string_view bytes);
+  // The client has closed its side: after what it has sent comes the end.
+  void close_input();
+  // How much of it PostgreSQL has not read yet.
+  [[nodiscard]] size_t unread() const { return input_.size() - read_; }
+
+  // What the client has not taken of PostgreSQL's output. The view is good until the next turn.
+  [[nodiscard]] std::string_view output() const { return std::string_view(output_).substr(taken_); }
+  // Takes the first `size` bytes of it.
+  void take(size_t size);
+
+ private:
+  Client(Postmaster& postmaster, int32_t pid) : Child(postmaster, BackendType::kBackend, pid) {}
+
+  emscripten::Callback callback(std::string_view name) override;
+  void before_main() override;
+  uint32_t socket_events(uint32_t events) override;
+
+  static uint32_t read_input(void* self, uint32_t buffer, uint32_t size);
+  static uint32_t write_output(void* self, uint32_t buffer, uint32_t size);
+  // What a socket says that would block.
+  uint32_t would_block();
+
+  std::string input_;
+  size_t read_ = 0;  // of input_
+  bool input_ends_ = false;
+  std::string output_;
+  size_t taken_ = 0;  // of output_
+};
+
+}  // namespace pglite::postgres
+
+#endif  // PGLITE_POSTGRES_SESSIONS_CLIENT_H_

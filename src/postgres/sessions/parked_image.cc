@@ -1,0 +1,145 @@
+#include "postgres/sessions/parked_image.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "os/anonymous_file.h"
+#include "os/touched_pages.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
+static_assert(kPage == os::TouchedPages::kPage);
+// Zeros up to this long are kept within a piece: each piece costs a mapping in every process.
+constexpr uint64_t kLargestGap = 32 * kPage;
+
+bool is_zero(const uint8_t* page) {
+  return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0;
+}
+
+Status no_memory(std::errc error) {
+  return Status::io_error("no memory for a server's processes: " +
+                          std::make_error_code(error).message());
+}
+
+Status make_file(os::UniqueFd* out) {
+  auto file = os::make_anonymous_file("pglite-port-server");
+  if (!file) return no_memory(file.error());
+  *out = std::move(*file);
+  return {};
+}
+
+Status write_all(int fd, const uint8_t* bytes, uint64_t size, uint64_t offset) {
+  while (size > 0) {
+    const ssize_t count = pwrite(fd, bytes, size, static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return no_memory(static_cast<std::errc>(count < 0 ? errno : ENOSPC));
+    bytes += count;
+    size -= static_cast<uint64_t>(count);
+    offset += static_cast<uint64_t>(count);
+  }
+  return {};
+}
+
+// Calls `f(first, count)` for each run of pages in [begin, end) that hold something.
+template <class F>
+Status for_each_run(const uint8_t* memory, const os::TouchedPages& touched, uint64_t begin,
+                    uint64_t end, uint64_t largest_gap, F f) {
+  constexpr uint64_t kBatch = 4096;
+  std::unique_ptr<bool[]> is_touched(new bool[kBatch]);
+  uint64_t run_begin = 0;
+  uint64_t run_end = 0;  // after the last page that holds something
+  for (uint64_t at = begin; at < end; at += kBatch * kPage) {
+    const uint64_t count = std::min(kBatch, (end - at) / kPage);
+    touched.read(at / kPage, std::span(is_touched.get(), count));
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t page = at + i * kPage;
+      if (!is_touched[i] || is_zero(memory + page)) continue;
+      if (run_end != run_begin && page - run_end > largest_gap) {
+        if (Status status = f(run_begin, run_end - run_begin); !status.ok()) return status;
+        run_begin = page;
+      }
+      if (run_end == run_begin) run_begin = page;
+      run_end = page + kPage;
+    }
+  }
+  return run_end != run_begin ? f(run_begin, run_end - run_begin) : Status();
+}
+
+}  // namespace
+
+Status ParkedImage::capture(emscripten::Process& process,
+                            const std::vector<wasm::SharedRegion>& shared,
+                            std::unique_ptr<ParkedImage>* out) {
+  std::unique_ptr<ParkedImage> image(new ParkedImage);
+  std::string error;
+  if (!process.save(&image->state_, &error)) return Status::invalid_argument(error);
+  const wasm_rt_memory_t& memory = *process.linear_memory();
+  Status status = image->copy_private(memory.data, memory.size, shared);
+  if (status.ok()) status = image->copy_shared(memory.data, shared);
+  if (status.ok()) *out = std::move(image);
+  return status;
+}
+
+Status ParkedImage::copy_private(const uint8_t* memory, uint64_t size,
+                                 const std::vector<wasm::SharedRegion>& shared) {
+  Status status = make_file(&private_file_);
+  const os::TouchedPages touched(memory);
+  uint64_t offset = 0;
+  const auto copy = [&](uint64_t address, uint64_t length) {
+    private_pieces_.push_back({.address = address, .size = length, .offset = offset});
+    Status written = write_all(private_file_.get(), memory + address, length, offset);
+    offset += length;
+    return written;
+  };
+  uint64_t begin = 0;
+  for (const wasm::SharedRegion& region : shared) {
+    if (status.ok()) status = for_each_run(memory, touched, begin, region.begin, kLargestGap, copy);
+    begin = region.end;
+  }
+  if (status.ok()) status = for_each_run(memory, touched, begin, size, kLargestGap, copy);
+  return status;
+}
+
+// The file has the regions one behind the other; what is zero stays a hole.
+Status ParkedImage::copy_shared(const uint8_t* memory,
+                                const std::vector<wasm::SharedRegion>& shared) {
+  Status status = make_file(&shared_file_);
+  if (!status.ok()) return status;
+  const os::TouchedPages touched(memory);
+  uint64_t offset = 0;
+  for (const wasm::SharedRegion& region : shared) {
+    const uint64_t length = region.end - region.begin;
+    shared_pieces_.push_back({.address = region.begin, .size = length, .offset = offset});
+    if (ftruncate(shared_file_.get(), static_cast<off_t>(offset + length)) != 0) {
+      return no_memory(static_cast<std::errc>(errno));
+    }
+    status = for_each_run(memory, touched, region.begin, region.end, 0,
+                          [&](uint64_t address, uint64_t size) {
+                            return write_all(shared_file_.get(), memory + address, size,
+                                             offset + address - region.begin);
+                          });
+    if (!status.ok()) return status;
+    offset += length;
+  }
+  return {};
+}
+
+bool ParkedImage::fill(wasm::LinearMemory& memory) const {
+  return std::ranges::all_of(shared_pieces_,
+                             [&](const Piece& piece) {
+                               return memory.map_shared(piece.address, piece.size,
+                                                        shared_file_.get(), piece.offset);
+                             }) &&
+         std::ranges::all_of(private_pieces_, [&](const Piece& piece) {
+           return memory.map_file(piece.address, piece.size, private_file_.get(), piece.offset);
+         });
+}
+
+}  // namespace pglite::postgres

@@ -1,0 +1,314 @@
+#include "postgres/sessions/postmaster.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <ctime>
+
+#include "postgres/guest/backend.h"
+#include "postgres/guest/layout.h"
+#include "postgres/guest/postgres_process.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+using emscripten::Process;
+using wasm::GuestPtr;
+
+// Who may connect: whoever is in this process may, and others as the cluster has it.
+constexpr std::string_view kHbaFile = "/pglite/pg_hba.conf";
+constexpr std::string_view kHba =
+    "local all all trust\n"
+    "local replication all trust\n"
+    "include_if_exists /pglite/data/pg_hba.conf\n";
+
+// What a process without a client reads and writes.
+uint32_t nothing_to_read(void* /*context*/, uint32_t /*buffer*/, uint32_t /*size*/) {
+  return 0;
+}
+uint32_t swallow(void* /*context*/, uint32_t /*buffer*/, uint32_t size) {
+  return size;
+}
+
+uint32_t load(const Process& process, uint32_t address) {
+  return process.memory().load(GuestPtr<uint32_t>{address}).value_or(0);
+}
+
+Status write_file(vfs::FileSystem& filesystem, std::string_view path, std::string_view content) {
+  auto file = filesystem.open(path, {.write = true, .create = true, .truncate = true}, 0600);
+  if (file) {
+    const auto written = (*file)->write(std::as_bytes(std::span(content)), 0);
+    if (written && *written == content.size()) return {};
+  }
+  return Status::io_error("the file \"" + std::string(path) + "\" cannot be made");
+}
+
+}  // namespace
+
+Status Postmaster::start(PostmasterConfig config, std::unique_ptr<Postmaster>* out) {
+  std::unique_ptr<Postmaster> postmaster(new Postmaster(std::move(config)));
+  Status status = postmaster->park();
+  if (status.ok()) status = postmaster->recover();
+  if (status.ok()) status = postmaster->start_helpers();
+  if (status.ok()) *out = std::move(postmaster);
+  return status;
+}
+
+Postmaster::~Postmaster() = default;
+
+emscripten::ProcessConfig Postmaster::process_config() const {
+  return postgres_process_config(config_.tree.root,
+                                 postgres_environment(kInitialName, kInitialName), config_.log);
+}
+
+emscripten::Callback Postmaster::callback(std::string_view name,
+                                          std::unique_ptr<Process>* process) {
+  const auto make_callback = [&](auto* function) {
+    return emscripten::Callback{wasm_func_type_ii_i,
+                                reinterpret_cast<wasm_rt_function_ptr_t>(function), this};
+  };
+  if (name == kReadInput) return make_callback(nothing_to_read);
+  if (name == kWriteOutput) return make_callback(swallow);
+  return postgres_callback(name, process);
+}
+
+// Runs PostgreSQL's main() to where its shared memory is made, and takes the image of it.
+Status Postmaster::park() {
+  Status status = write_file(*config_.tree.memory, kHbaFile, kHba);
+  if (!status.ok()) return status;
+  std::unique_ptr<Process> parked;
+  status = make_postgres_process(
+      config_.tree.root, postgres_environment(kInitialName, kInitialName), config_.log, &parked);
+  if (!status.ok()) return status;
+  Process& process = *parked;
+
+  std::vector<std::string> arguments = {"--single"};
+  if (!config_.fsync) arguments.emplace_back("-F");
+  std::vector<std::string> settings = {
+      // There are no threads of PostgreSQL's to do it otherwise.
+      "io_method=sync",
+      "hba_file=" + std::string(kHbaFile),
+      // Dynamic shared memory comes out of the main segment, which all processes map.
+      "min_dynamic_shared_memory=16MB",
+  };
+  settings.insert(settings.end(), config_.settings.begin(), config_.settings.end());
+  for (const std::string& setting : settings) {
+    arguments.emplace_back("-c");
+    arguments.push_back(setting);
+  }
+  if (config_.debug_level > 0) {
+    arguments.insert(arguments.end(), {"-d", std::to_string(config_.debug_level)});
+  }
+  arguments.insert(arguments.end(),
+                   {"-D", std::string(kDataDirectory), "--", std::string(kInitialName)});
+
+  wasm::Outcome outcome;
+  bool has_hba = false;
+  process.parks = true;
+  process.run([&] {
+    outcome = process.call([&] {
+      const auto set_callbacks = find_symbol(process, symbols::kSetCallbacks);
+      const uint32_t read = process.add_callback(kReadInput, callback(kReadInput, &parked));
+      set_callbacks(read, process.add_callback(kWriteOutput, callback(kWriteOutput, &parked)));
+      find_symbol(process, symbols::kSetActive)(1);
+    });
+    if (!outcome.returned()) return;
+    outcome = process.call_main(arguments);
+    if (!outcome.exited(Process::kExitParked)) return;
+    outcome = process.call([&] {
+      find_symbol(process, symbols::kSetMaxSafeFds)();
+      has_hba = find_symbol(process, symbols::kLoadHba)() != 0;
+    });
+  });
+  if (!outcome.returned()) {
+    return Status::engine_gone("PostgreSQL did not start: " + reason_for(outcome));
+  }
+  if (!has_hba) {
+    return Status::incompatible("PostgreSQL did not start: pg_hba.conf has an error, see the log");
+  }
+
+  const uint32_t segment = load(process, process.data_address(symbols::kSharedMemory));
+  const uint32_t size = load(process, segment + kLayout.shared_memory_size);
+  std::vector<wasm::SharedRegion> shared = process.shared_maps();
+  constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
+  shared.push_back(
+      {.begin = segment, .end = (uint64_t{segment} + size + kPage - 1) / kPage * kPage});
+  std::ranges::sort(shared, {}, &wasm::SharedRegion::begin);
+  return ParkedImage::capture(process, shared, &image_);
+}
+
+std::string Postmaster::reason_for(const wasm::Outcome& outcome) const {
+  const std::string* last = config_.last_fatal;
+  return last != nullptr && !last->empty() ? *last : describe(outcome);
+}
+
+int32_t Postmaster::next_pid() {
+  do {
+    last_pid_ = last_pid_ == INT32_MAX ? 101 : last_pid_ + 1;
+  } while (children_.contains(last_pid_));
+  return last_pid_;
+}
+
+Status Postmaster::start_child(BackendType type, std::string startup_data, Child** out) {
+  std::unique_ptr<Child> child;
+  const int32_t pid = next_pid();
+  Status status = Child::make(*this, type, pid, std::move(startup_data), &child);
+  if (!status.ok()) return status;
+  if (out != nullptr) *out = child.get();
+  children_[pid] = std::move(child);
+  return {};
+}
+
+Child* Postmaster::find(BackendType type) {
+  const auto found = std::ranges::find_if(
+      children_, [&](const auto& child) { return child.second->type() == type; });
+  return found == children_.end() ? nullptr : found->second.get();
+}
+
+template <class Done>
+bool Postmaster::run_until(Done done, double limit_ms) {
+  double end = emscripten::monotonic_milliseconds() + limit_ms;
+  while (!done()) {
+    if (!failure_.ok()) return false;
+    if (run_next()) continue;
+    const double now = emscripten::monotonic_milliseconds();
+    const double due = std::min(scheduler_.next_due().value_or(end), end);
+    if (now >= end) return false;
+    timespec time{};
+    const double wait = std::clamp(due - now, 0.0, 20.0);
+    time.tv_nsec = static_cast<long>(wait * 1e6);
+    nanosleep(&time, nullptr);
+  }
+  return true;
+}
+
+// The checkpointer comes first: the startup process asks it for checkpoints.
+Status Postmaster::recover() {
+  Status status = start_child(BackendType::kCheckpointer, {}, nullptr);
+  Child* startup = nullptr;
+  if (status.ok()) status = start_child(BackendType::kStartup, {}, &startup);
+  if (!status.ok()) return status;
+  const int32_t pid = startup->pid();
+  while (children_.contains(pid)) {
+    if (!run_until([&] { return !children_.contains(pid); }, 60'000) && !failure_.ok()) {
+      return failure_;
+    }
+  }
+  return failure_;
+}
+
+Status Postmaster::start_helpers() {
+  Status status = start_child(BackendType::kWalWriter, {}, nullptr);
+  if (status.ok()) status = start_child(BackendType::kAutovacuumLauncher, {}, nullptr);
+  return status;
+}
+
+Status Postmaster::connect(Client** out) {
+  if (!failure_.ok()) return failure_;
+  std::unique_ptr<Client> client;
+  const int32_t pid = next_pid();
+  Status status = Client::make(*this, pid, &client);
+  if (!status.ok()) return status;
+  *out = client.get();
+  children_[pid] = std::move(client);
+  return {};
+}
+
+void Postmaster::forget(Client* client) {
+  children_.erase(client->pid());
+}
+
+bool Postmaster::kill(int32_t pid, int signal) {
+  if (pid == 0) {
+    signalled_ = signalled_ || signal == kSignalUser1;
+    return true;
+  }
+  const auto child = children_.find(pid < 0 ? -pid : pid);
+  if (child == children_.end() || child->second->ended()) return false;
+  if (signal != 0) child->second->signal(signal);
+  return true;
+}
+
+bool Postmaster::wake_checkpointer() {
+  Child* checkpointer = find(BackendType::kCheckpointer);
+  if (checkpointer == nullptr) return false;
+  checkpointer->set_latch();
+  return true;
+}
+
+bool Postmaster::run_next() {
+  if (!failure_.ok() || !scheduler_.run_next()) return false;
+  reap();
+  if (signalled_) act_on_signals();
+  return true;
+}
+
+void Postmaster::fail(const Child& child) {
+  if (!failure_.ok()) return;
+  failure_ = Status::engine_gone("a process of PostgreSQL crashed (pid " +
+                                 std::to_string(child.pid()) + "): " + reason_for(child.outcome()));
+}
+
+void Postmaster::reap() {
+  for (auto it = children_.begin(); it != children_.end();) {
+    Child& child = *it->second;
+    if (!child.ended()) {
+      ++it;
+      continue;
+    }
+    const bool is_client = dynamic_cast<Client*>(&child) != nullptr;
+    const bool needed = child.type() == BackendType::kStartup ||
+                        (child.type() == BackendType::kCheckpointer && !wal_is_shut_down_);
+    if (child.crashed() || (needed && !child.outcome().exited(0))) fail(child);
+    // A client's owner still wants its last words.
+    it = is_client ? std::next(it) : children_.erase(it);
+  }
+}
+
+void Postmaster::act_on_signals() {
+  signalled_ = false;
+  Child& any = *children_.begin()->second;
+  Process& process = any.process();
+  const uint32_t flags = load(process, process.data_address(symbols::kPostmasterSignals));
+  const auto take = [&](PostmasterSignal signal) {
+    const GuestPtr<uint32_t> at{flags + 4 * static_cast<uint32_t>(signal)};
+    const bool is_set = process.memory().load(at).value_or(0) != 0;
+    if (is_set) (void)process.memory().store(at, 0);
+    return is_set;
+  };
+  if (take(PostmasterSignal::kWalIsShutDown)) wal_is_shut_down_ = true;
+  if (take(PostmasterSignal::kStartAutovacuumWorker) && !shutting_down_) {
+    (void)start_child(BackendType::kAutovacuumWorker, {}, nullptr);
+  }
+  for (uint32_t i = 0; i < static_cast<uint32_t>(PostmasterSignal::kCount); ++i) {
+    (void)take(static_cast<PostmasterSignal>(i));
+  }
+}
+
+Status Postmaster::shut_down() {
+  constexpr double kPatience = 60'000;
+  shutting_down_ = true;
+  const auto is_last = [](const auto& child) {
+    return child.second->type() == BackendType::kCheckpointer || child.second->ended();
+  };
+  for (const auto& [pid, child] : children_) {
+    if (child->type() != BackendType::kCheckpointer) child->signal(kSignalTerminate);
+    if (auto* client = dynamic_cast<Client*>(child.get())) client->close_input();
+  }
+  if (!run_until([&] { return std::ranges::all_of(children_, is_last); }, kPatience)) {
+    return failure_.ok() ? Status::engine_gone("PostgreSQL's sessions did not end") : failure_;
+  }
+  Child* checkpointer = find(BackendType::kCheckpointer);
+  if (checkpointer == nullptr) return Status::engine_gone("PostgreSQL has no checkpointer");
+  checkpointer->signal(kSignalInterrupt);
+  if (run_until([&] { return wal_is_shut_down_; }, kPatience)) {
+    checkpointer->signal(kSignalUser2);
+    (void)run_until([&] { return find(BackendType::kCheckpointer) == nullptr; }, kPatience);
+  }
+  if (!failure_.ok()) return failure_;
+  if (!wal_is_shut_down_) return Status::engine_gone("PostgreSQL's shutdown did not end");
+  return {};
+}
+
+}  // namespace pglite::postgres

@@ -1,0 +1,108 @@
+// A PostgreSQL server with many processes on one thread: what PostgreSQL's own postmaster does. It
+// makes shared memory, recovers the cluster, starts a process for each client and those that keep
+// house, passes signals on, and ends them in order.
+#ifndef PGLITE_POSTGRES_SESSIONS_POSTMASTER_H_
+#define PGLITE_POSTGRES_SESSIONS_POSTMASTER_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "emscripten/scheduler.h"
+#include "pglite/status.h"
+#include "postgres/guest/guest_tree.h"
+#include "postgres/sessions/child.h"
+#include "postgres/sessions/client.h"
+#include "postgres/sessions/parked_image.h"
+
+namespace pglite::postgres {
+
+// The names of our callbacks in images.
+inline constexpr std::string_view kReadInput = "read_input";
+inline constexpr std::string_view kWriteOutput = "write_output";
+
+struct PostmasterConfig {
+  // The tree, with the data directory in it.
+  GuestTree tree;
+  bool fsync = false;
+  int debug_level = 0;                // PostgreSQL's -d
+  std::vector<std::string> settings;  // "name=value"
+  std::function<void(std::string_view)> log;
+  // As BackendConfig::last_fatal.
+  const std::string* last_fatal = nullptr;
+};
+
+class Postmaster {
+ public:
+  // Makes shared memory and recovers. On success sessions can be had.
+  static Status start(PostmasterConfig config, std::unique_ptr<Postmaster>* out);
+  // Drops all processes as they are, like a crash.
+  ~Postmaster();
+  Postmaster(const Postmaster&) = delete;
+  Postmaster& operator=(const Postmaster&) = delete;
+
+  // Begins a session. Nothing of it runs before run_next(). The client is the caller's, but must
+  // not outlive this; destroying one that has not ended is a crash of that process.
+  Status connect(Client** out);
+  // The session's end has been seen.
+  void forget(Client* client);
+
+  // Gives one process its turn; false: nobody was ready. After a crash of one process nothing runs
+  // any more: failure() says so.
+  bool run_next();
+  [[nodiscard]] Status failure() const { return failure_; }
+
+  // Ends all sessions, makes the shutdown checkpoint and ends all processes.
+  Status shut_down();
+
+  emscripten::Scheduler& scheduler() { return scheduler_; }
+
+  // --- For the processes ---
+
+  [[nodiscard]] const ParkedImage& image() const { return *image_; }
+  [[nodiscard]] emscripten::ProcessConfig process_config() const;
+  emscripten::Callback callback(std::string_view name,
+                                std::unique_ptr<emscripten::Process>* process);
+  // As kill(2): false where no process has that pid. 0 is the postmaster.
+  bool kill(int32_t pid, int signal);
+  // False: there is none.
+  bool wake_checkpointer();
+
+ private:
+  explicit Postmaster(PostmasterConfig config) : config_(std::move(config)) {}
+
+  Status park();
+  Status recover();
+  Status start_helpers();
+  Status start_child(BackendType type, std::string startup_data, Child** out);
+  // Deals with processes that have ended.
+  void reap();
+  // Does what processes have asked for by PMSignalState.
+  void act_on_signals();
+  void fail(const Child& child);
+  // Runs processes until `done` or there is nothing to run for `limit_ms`.
+  template <class Done>
+  bool run_until(Done done, double limit_ms);
+  [[nodiscard]] Child* find(BackendType type);
+  int32_t next_pid();
+  [[nodiscard]] std::string reason_for(const wasm::Outcome& outcome) const;
+
+  PostmasterConfig config_;
+  emscripten::Scheduler scheduler_;
+  std::unique_ptr<ParkedImage> image_;
+  // By pid. They go before the image and the scheduler.
+  std::map<int32_t, std::unique_ptr<Child>> children_;
+  int32_t last_pid_ = 100;
+  bool signalled_ = false;  // a process has sent us SIGUSR1
+  bool shutting_down_ = false;
+  bool wal_is_shut_down_ = false;
+  Status failure_;
+};
+
+}  // namespace pglite::postgres
+
+#endif  // PGLITE_POSTGRES_SESSIONS_POSTMASTER_H_
