@@ -16,7 +16,8 @@ from pathlib import Path
 # What each floor may include besides itself. The longest matching prefix of a path is its floor.
 BELOW_POSTGRES = {"os", "wire", "tarball", "wasm", "vfs", "emscripten", "postgres"}
 BELOW_SNAPSHOT = BELOW_POSTGRES | {"postgres/cluster", "postgres/guest"}
-BELOW_BUILD = BELOW_SNAPSHOT | {"postgres/snapshot", "postgres/upkeep", "postgres/programs"}
+BELOW_BUILD = BELOW_SNAPSHOT | {
+    "postgres/snapshot", "postgres/sessions", "postgres/upkeep", "postgres/programs"}
 MAY_INCLUDE = {
     "os": set(),
     "wire": set(),
@@ -29,6 +30,7 @@ MAY_INCLUDE = {
     "postgres/cluster": BELOW_POSTGRES,
     "postgres/guest": BELOW_POSTGRES | {"postgres/cluster"},
     "postgres/snapshot": BELOW_SNAPSHOT,
+    "postgres/sessions": BELOW_SNAPSHOT,
     "postgres/upkeep": BELOW_SNAPSHOT,
     "postgres/programs": BELOW_SNAPSHOT,
     "postgres/build": BELOW_BUILD,

@@ -32,6 +32,9 @@ enum class StatusCode {
   // A program of PostgreSQL's that was run (pg_dump) refused its arguments or failed, and has said
   // why in the log.
   kToolFailed,
+  // A session waits for something that another session's client has to bring about first, such as a
+  // lock. Its request goes on with Session::resume().
+  kWaiting,
 };
 
 class [[nodiscard]] Status {
@@ -48,6 +51,8 @@ class [[nodiscard]] Status {
   static Status engine_gone(std::string m) { return {StatusCode::kEngineGone, std::move(m)}; }
   static Status session_ended(std::string m) { return {StatusCode::kSessionEnded, std::move(m)}; }
   static Status disconnected(std::string m) { return {StatusCode::kDisconnected, std::move(m)}; }
+
+  static Status waiting(std::string m) { return {StatusCode::kWaiting, std::move(m)}; }
 
   [[nodiscard]] bool ok() const { return code_ == StatusCode::kOk; }
   [[nodiscard]] StatusCode code() const { return code_; }
@@ -73,6 +78,7 @@ class [[nodiscard]] Status {
       case StatusCode::kDisconnected:
         return 74;
       case StatusCode::kToolFailed:
+      case StatusCode::kWaiting:
         return 1;
     }
     return 70;

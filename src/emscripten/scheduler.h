@@ -47,6 +47,9 @@ class Scheduler {
     // It waits, and nothing has woken it yet.
     [[nodiscard]] bool waiting() const { return state_ == State::kWaiting; }
 
+    // It waits, and time alone will not wake it.
+    [[nodiscard]] bool waits_for_ever() const { return waiting() && due_ >= WaitFor::kNoEnd; }
+
     // Makes a waiting task ready; nothing for others.
     void wake();
 

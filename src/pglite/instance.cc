@@ -12,6 +12,7 @@
 #include "os/anonymous_file.h"
 #include "os/file.h"
 #include "pglite/cancel_gate.h"
+#include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/build/images.h"
 #include "postgres/cluster/cluster_archive.h"
@@ -43,9 +44,6 @@ using postgres::DataDirectory;
 using postgres::GuestTree;
 using postgres::kInitialName;
 using postgres::SnapshotFile;
-
-constexpr std::string_view kMemoryScheme = "memory://";
-constexpr std::string_view kFileScheme = "file://";
 
 // Marks a span of time in which the guest runs.
 class Busy {
@@ -125,10 +123,7 @@ class PostgresInstance final : public Instance {
   // on.
   Status check_copy(size_t step) const;
   Status run_pg_dump(const std::vector<std::string>& arguments, const ByteSink& sink);
-  Status check_module() const;
-  Status check_archive_mode() const;
   void warn_of_archive_mode();
-  Status open_tree();
   Status open_memory();
   // kInvalidArgument while a transaction or a COPY is open. `purpose` is for the message.
   Status check_idle(const std::string& purpose);
@@ -144,114 +139,25 @@ class PostgresInstance final : public Instance {
   // Makes the role and the database of the options in a new cluster, unless they are there: it may
   // have been begun before.
   Status create_names();
-  // What the caller's log throws must not unwind through the guest.
-  void log(int level, std::string_view line) const {
-    try {
-      if (options_.log && level <= options_.debug) options_.log(level, line);
-    } catch (...) {  // NOLINT(bugprone-empty-catch): there is nowhere left to report it
-    }
-  }
+  void log(int level, std::string_view line) const { storage_.log(level, line); }
   Status check_not_busy() const {
     if (!busy_) return {};
     return Status::invalid_argument("the instance was used from within its own sink or log");
   }
-  void log_server_line(std::string_view line);
 
   Options options_;
   // Open only while backend_ and maintenance_ are there and stay.
   CancelGate cancel_gate_;
   bool busy_ = false;      // a guest frame may be on the stack
   wire::Request request_;  // the current one; kept for its memory
-  bool in_memory_ = false;
-  bool is_new_ = false;
-  Durability durability_ = Durability::kOff;
-  std::string last_fatal_;  // of the server log, from the severity on
-  // The server log's first lines while PostgreSQL starts, for the message when it does not.
-  bool starting_ = true;
-  std::vector<std::string> start_log_;
-  std::unique_ptr<DataDirectory> directory_;
   // What memory and files may be borrowed from; goes last.
   std::shared_ptr<const SnapshotFile> snapshot_;
   // Taken since the last request: it is still what the instance is.
   std::shared_ptr<const SnapshotFile> last_snapshot_;
-  // While PostgreSQL starts, where it recovers.
-  std::shared_ptr<postgres::SyncedFileSystem> synced_files_;
-  GuestTree tree_;
+  Storage storage_{options_};
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<postgres::Maintenance> maintenance_;  // goes before the backend
 };
-
-// PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
-// life.
-void PostgresInstance::log_server_line(std::string_view line) try {
-  const std::string_view final_words = postgres::final_words(line);
-  if (!final_words.empty()) last_fatal_ = final_words;
-  constexpr size_t kMostLines = 200;
-  if (starting_ && start_log_.size() < kMostLines) start_log_.emplace_back(line);
-  log(final_words.empty() ? 1 : 0, line);
-} catch (...) {  // NOLINT(bugprone-empty-catch): the guest writes it, and must not be unwound
-}
-
-Status PostgresInstance::check_module() const {
-  if (options_.wasm_path.empty()) return {};
-  const auto cannot_read = [&](const std::string& why) {
-    return Status::io_error("cannot read the module \"" + options_.wasm_path + "\": " + why);
-  };
-  const auto file = os::open_regular_file(options_.wasm_path);
-  if (!file) return cannot_read(file.error().reason);
-  const auto content = os::read_all(file->get());
-  if (!content) return cannot_read(std::make_error_code(content.error()).message());
-  if (content->empty()) return cannot_read("it is empty");
-  const std::string sha256 = wasm::sha256(std::as_bytes(std::span(*content)));
-  const guest_module* module = wasm::find_module_by_sha256(sha256);
-  if (module == nullptr || module->name != std::string_view("pglite")) {
-    return Status::incompatible("the module \"" + options_.wasm_path + "\" (sha256 " + sha256 +
-                                ") is not the PGlite " + version().pglite +
-                                " that this program was built with");
-  }
-  return {};
-}
-
-Status PostgresInstance::open_tree() {
-  std::string_view location = options_.data_dir;
-  in_memory_ = location == kMemoryScheme;
-  durability_ = options_.durability;
-  if (durability_ == Durability::kDefault) {
-    durability_ = in_memory_ ? Durability::kOff : Durability::kFull;
-  }
-  const auto server_log = [this](std::string_view line) { log_server_line(line); };
-  auto tree = postgres::make_guest_tree(postgres::bundle_image(), server_log);
-  if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
-  tree_ = std::move(*tree);
-  if (in_memory_) return open_memory();
-  if (location.starts_with(kFileScheme)) location.remove_prefix(kFileScheme.size());
-  if (location.empty()) return Status::invalid_argument("the data directory has no path");
-  if (location.find("://") != std::string_view::npos) {
-    return Status::invalid_argument(
-        "data directory \"" + options_.data_dir +
-        "\" has an unknown scheme: memory://, file://PATH or a path is accepted");
-  }
-  const std::string path(location);
-  const vfs::SyncPolicy durability = postgres::sync_policy_of(durability_);
-  Status status = options_.create
-                      ? DataDirectory::open(path, durability, postgres::data_directory_image(),
-                                            has_own_names(), &directory_)
-                      : DataDirectory::open_existing(path, durability, &directory_);
-  if (!status.ok()) return status;
-  is_new_ = directory_->is_new();
-  std::shared_ptr<vfs::FileSystem> files = directory_->filesystem();
-  bool synced = false;
-  status = directory_->sync_before_recovery(&synced);
-  if (!status.ok()) return status;
-  if (synced) {
-    synced_files_ = std::make_shared<postgres::SyncedFileSystem>(files);
-    files = synced_files_;
-  }
-  if (!tree_.root->mount(postgres::kDataDirectory, files)) {
-    return Status::engine_gone("the data directory cannot be mounted");
-  }
-  return {};
-}
 
 Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const {
   if (options_.snapshot != nullptr) {
@@ -274,45 +180,18 @@ Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* ou
 }
 
 Status PostgresInstance::open_memory() {
-  is_new_ = true;
   Status status = choose_snapshot(&snapshot_);
-  if (!status.ok()) return status;
-  const auto load = [&](std::span<const std::byte> image) {
-    return vfs::load_image(image, *tree_.memory, postgres::kDataDirectory).has_value();
-  };
-  if (snapshot_ == nullptr || snapshot_->is_overlay()) {
-    if (!load(postgres::data_directory_image())) {
-      return Status::engine_gone("the template data directory is damaged");
-    }
+  if (status.ok() && (snapshot_ == nullptr || snapshot_->is_overlay())) {
+    status = storage_.load_template();
   }
+  if (!status.ok()) return status;
   if (snapshot_ == nullptr) return {};
-  if (!load(snapshot_->tree_image())) {
+  vfs::MemoryFileSystem& memory = *storage_.tree().memory;
+  if (!vfs::load_image(snapshot_->tree_image(), memory, postgres::kDataDirectory)) {
     return Status::incompatible("the snapshot is damaged: its files cannot be unpacked");
   }
   for (const std::string& path : snapshot_->removed_files()) {
-    (void)tree_.memory->remove_file(path);
-  }
-  return {};
-}
-
-// There is no archiver, and no archive_command could be run: PostgreSQL would keep all WAL for
-// ever. Who asks for it is told so; what a directory's configuration says is not followed.
-Status PostgresInstance::check_archive_mode() const {
-  for (const std::string& setting : options_.settings) {
-    const size_t equals = setting.find('=');
-    if (equals == std::string::npos) continue;
-    // As PostgreSQL reads names and values here.
-    std::string name = setting.substr(0, equals);
-    std::ranges::replace(name, '-', '_');
-    std::string value = setting.substr(equals + 1);
-    for (std::string* text : {&name, &value}) {
-      for (char& c : *text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    }
-    constexpr std::string_view kOff[] = {"off", "false", "no", "0"};
-    if (name != "archive_mode" || std::ranges::find(kOff, value) != std::end(kOff)) continue;
-    return Status::invalid_argument("the setting " + setting +
-                                    " cannot be followed: nothing here archives WAL, and all of it "
-                                    "would be kept; only off is accepted");
+    (void)memory.remove_file(path);
   }
   return {};
 }
@@ -333,25 +212,20 @@ void PostgresInstance::warn_of_archive_mode() {
 
 BackendConfig PostgresInstance::backend_config(std::string_view database) {
   BackendConfig config;
-  config.filesystem = tree_.root;
+  config.filesystem = storage_.tree().root;
   config.username = options_.username;
   config.database = database;
-  config.fsync = durability_ == Durability::kFull;
-  config.debug_level = options_.debug > 2 ? options_.debug - 2 : 0;
-  if (!in_memory_) config.settings.emplace_back("archive_mode=off");
-  config.settings.insert(config.settings.end(), options_.settings.begin(), options_.settings.end());
-  config.log = [this](std::string_view line) { log_server_line(line); };
-  config.last_fatal = &last_fatal_;
+  config.fsync = storage_.fsync();
+  config.debug_level = storage_.debug_level();
+  config.settings = storage_.settings();
+  config.log = [this](std::string_view line) { storage_.log_server_line(line); };
+  config.last_fatal = storage_.last_fatal();
   return config;
 }
 
 Status PostgresInstance::start_backend(std::string_view database) {
-  start_log_.clear();
-  Status status = Backend::start(backend_config(database), &backend_);
-  if (synced_files_ != nullptr) synced_files_->forget();
-  synced_files_.reset();
-  if (status.ok() || directory_ == nullptr) return status;
-  return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
+  storage_.begin_start();
+  return storage_.end_start(Backend::start(backend_config(database), &backend_));
 }
 
 // Gives a restored instance what it must not share with its siblings: identity and times in files
@@ -362,7 +236,7 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
   Status status = postgres::make_identity(&identity);
   if (status.ok()) status = postgres::make_identity(&random);
   if (!status.ok()) return status;
-  status = postgres::write_identity(*tree_.memory, postgres::kDataDirectory, identity);
+  status = postgres::write_identity(*storage_.tree().memory, postgres::kDataDirectory, identity);
   if (!status.ok()) return status;
   status = Backend::restore(backend_config(kInitialName), snapshot.state(), snapshot, &backend_);
   if (!status.ok()) return status;
@@ -440,25 +314,29 @@ Status PostgresInstance::create_names() {
 Status PostgresInstance::start() {
   log(1, "starting PGlite " + std::string(version().pglite) + " (PostgreSQL " + version().postgres +
              ") on " + options_.data_dir);
-  Status status = check_module();
-  if (status.ok()) status = check_archive_mode();
-  if (status.ok()) status = open_tree();
+  Status status = storage_.open();
+  if (status.ok() && storage_.in_memory()) status = open_memory();
   if (status.ok()) {
-    status = snapshot_ != nullptr ? start_from(*snapshot_)
-                                  : start_backend(is_new_ ? kInitialName : options_.database);
+    status = snapshot_ != nullptr
+                 ? start_from(*snapshot_)
+                 : start_backend(storage_.is_new() ? kInitialName : options_.database);
   }
-  if (status.ok() && is_new_ && options_.snapshot == nullptr) status = create_names();
-  if (status.ok() && directory_ != nullptr && is_new_) status = directory_->finish();
-  if (status.ok() && directory_ != nullptr && !is_new_) warn_of_archive_mode();
+  if (status.ok() && storage_.is_new() && options_.snapshot == nullptr) status = create_names();
+  if (DataDirectory* directory = storage_.directory(); status.ok() && directory != nullptr) {
+    if (storage_.is_new()) {
+      status = directory->finish();
+    } else {
+      warn_of_archive_mode();
+    }
+  }
   if (status.ok() && options_.username != kInitialName) {
     status = run_sql(*backend_,
                      "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
   }
-  starting_ = false;
-  start_log_ = {};
+  storage_.started();
   if (!status.ok()) return status;
   maintenance_ =
-      std::make_unique<postgres::Maintenance>(*backend_, in_memory_, options_.autovacuum);
+      std::make_unique<postgres::Maintenance>(*backend_, storage_.in_memory(), options_.autovacuum);
   log(1, "ready");
   return {};
 }
@@ -572,10 +450,10 @@ Status PostgresInstance::dump(Compression compression, const ByteSink& sink) {
     Status status = check_idle("dump");
     if (status.ok()) status = run_own_sql("CHECKPOINT");
     if (!status.ok()) return status;
-    if (!in_memory_) {
-      return postgres::write_archive(*directory_->filesystem(), "", compression, sink);
+    if (!storage_.in_memory()) {
+      return postgres::write_archive(*storage_.directory()->filesystem(), "", compression, sink);
     }
-    return postgres::write_archive(*tree_.memory, std::string(postgres::kDataDirectory),
+    return postgres::write_archive(*storage_.tree().memory, std::string(postgres::kDataDirectory),
                                    compression, sink);
   });
 }
@@ -634,7 +512,8 @@ Status PostgresInstance::take_snapshot(std::shared_ptr<const Snapshot>* out) {
     *out = last_snapshot_;
     return {};
   }
-  if (!in_memory_) return Status::invalid_argument("only memory:// instances have snapshots");
+  if (!storage_.in_memory())
+    return Status::invalid_argument("only memory:// instances have snapshots");
   const Busy busy(&busy_);
   Status status = check_idle("snapshot");
   if (!status.ok()) return status;
@@ -647,7 +526,7 @@ Status PostgresInstance::take_snapshot(std::shared_ptr<const Snapshot>* out) {
     return Status::io_error("no memory for a snapshot: " +
                             std::make_error_code(file.error()).message());
   }
-  status = SnapshotFile::capture(*backend_, *tree_.memory, capture, file->get());
+  status = SnapshotFile::capture(*backend_, *storage_.tree().memory, capture, file->get());
   std::shared_ptr<const SnapshotFile> snapshot;
   if (status.ok()) status = SnapshotFile::open(std::move(*file), "(in memory)", &snapshot);
   if (status.ok()) {
@@ -670,11 +549,11 @@ Status PostgresInstance::shut_down() {
   cancel_gate_.close();
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   // Whatever ends it: all is released.
-  Status status = without_exceptions([&] { return in_memory_ ? Status() : backend_->stop(); });
+  Status status =
+      without_exceptions([&] { return storage_.in_memory() ? Status() : backend_->stop(); });
   maintenance_.reset();
   backend_.reset();
-  directory_.reset();
-  tree_ = {};
+  storage_.close();
   log(1, status.ok() ? "closed" : "closed after: " + status.message());
   return status;
 }

@@ -37,6 +37,12 @@ Status run_sql(Backend& backend, const std::string& sql, SqlResult* result) {
 }
 
 Status run_messages(Backend& backend, std::string_view messages, SqlResult* result) {
+  return run_messages([&](std::string_view request,
+                          const ResponseSink& sink) { return backend.exec_to_end(request, sink); },
+                      messages, result);
+}
+
+Status run_messages(const ExecFunction& exec, std::string_view messages, SqlResult* result) {
   Status error;
   wire::BackendReader reader;
   const ResponseSink sink = [&](std::string_view bytes) {
@@ -56,7 +62,7 @@ Status run_messages(Backend& backend, std::string_view messages, SqlResult* resu
       }
     });
   };
-  const Status status = backend.exec_to_end(messages, sink);
+  const Status status = exec(messages, sink);
   return status.ok() ? error : status;
 }
 

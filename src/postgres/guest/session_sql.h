@@ -3,6 +3,7 @@
 #define PGLITE_POSTGRES_GUEST_SESSION_SQL_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,12 @@ struct SqlResult {
   char transaction_status = 'I';  // of ReadyForQuery: I, T, E
 };
 
+// Runs a request and gives its answer to the sink.
+using ExecFunction = std::function<Status(std::string_view request, const ResponseSink& sink)>;
+
+// Runs whole messages. PostgreSQL's error message is the status (kInvalidArgument).
+Status run_messages(const ExecFunction& exec, std::string_view messages,
+                    SqlResult* result = nullptr);
 // Runs whole messages. PostgreSQL's error message is the status (kInvalidArgument).
 Status run_messages(Backend& backend, std::string_view messages, SqlResult* result = nullptr);
 // Runs one simple query. PostgreSQL's error message is the status (kInvalidArgument).

@@ -127,16 +127,15 @@ void Child::live() {
     find_symbol(process, main_of(type_))(push_bytes(startup_data_),
                                          static_cast<uint32_t>(startup_data_.size()));
   });
-  // PGlite has cut PostgresMain in pieces: it leaves when the session is ready, and its loop is
-  // ours.
-  if (!outcome_.exited(kExitAlive)) return;
-  set_flag(symbols::kReadyForQueryIsDue, true);
+  // PGlite has cut PostgresMain in pieces. It has a loop, but an error that is thrown to the top
+  // leaves it: the turns after that are ours.
+  if (!outcome_.exited(kExitLongJump)) return;
   const auto main_loop_once = find_symbol(process, symbols::kMainLoopOnce);
   const auto main_long_jump = find_symbol(process, symbols::kMainLongJump);
   do {
-    outcome_ = process.call([&] { main_loop_once(); });
     while (outcome_.exited(kExitLongJump)) outcome_ = process.call([&] { main_long_jump(); });
-  } while (outcome_.returned());
+    if (outcome_.returned()) outcome_ = process.call([&] { main_loop_once(); });
+  } while (outcome_.returned() || outcome_.exited(kExitLongJump));
 }
 
 void Child::signal(int number) {

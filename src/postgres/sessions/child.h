@@ -34,6 +34,7 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   [[nodiscard]] int32_t pid() const { return pid_; }
   emscripten::Process& process() { return *process_; }
   emscripten::Scheduler::Task& task() { return *task_; }
+  [[nodiscard]] const emscripten::Scheduler::Task& task() const { return *task_; }
 
   [[nodiscard]] bool ended() const { return task_->ended(); }
   // How it ended: exit statuses 0 and 1 are in order, all else is a crash.

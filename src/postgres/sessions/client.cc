@@ -19,6 +19,7 @@ Status Client::make(Postmaster& postmaster, int32_t pid, std::unique_ptr<Client>
 
 void Client::send(std::string_view bytes) {
   if (bytes.empty()) return;
+  wants_input_ = false;
   if (read_ == input_.size()) {
     input_.clear();
     read_ = 0;
@@ -62,9 +63,12 @@ void Client::before_main() {
   const uint32_t length = sizeof kUnixDomain;
   std::memcpy(socket.data() + kLayout.client_socket_length, &length, sizeof length);
   set_variable(symbols::kMyClientSocket, push_bytes(socket));
+  // PGlite's PostgresMain leaves out the first ReadyForQuery.
+  set_flag(symbols::kReadyForQueryIsDue, true);
 }
 
-uint32_t Client::socket_events(uint32_t /*events*/) {
+uint32_t Client::socket_events(uint32_t events) {
+  if (events & kLayout.wait_socket_readable) wants_input_ = unread() == 0;
   uint32_t has = 0;
   if (unread() != 0 || input_ends_) has |= kLayout.wait_socket_readable;
   if (output().size() < kOutputLimit || input_ends_) has |= kLayout.wait_socket_writable;

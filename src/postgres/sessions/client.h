@@ -17,6 +17,9 @@ class Client final : public Child {
   // PostgreSQL waits for its client while so much of its output is not taken.
   static constexpr size_t kOutputLimit = size_t{256} << 10;
 
+  // Nobody looks at it any more: it goes when it has ended.
+  bool is_orphan = false;
+
   static Status make(Postmaster& postmaster, int32_t pid, std::unique_ptr<Client>* out);
 
   // Adds to what the client has sent. Nothing is read here: PostgreSQL does, in its turns.
@@ -25,6 +28,9 @@ class Client final : public Child {
   void close_input();
   // How much of it PostgreSQL has not read yet.
   [[nodiscard]] size_t unread() const { return input_.size() - read_; }
+
+  // PostgreSQL has read all of it, and waits for more.
+  [[nodiscard]] bool wants_input() const { return wants_input_ && unread() == 0; }
 
   // What the client has not taken of PostgreSQL's output. The view is good until the next turn.
   [[nodiscard]] std::string_view output() const { return std::string_view(output_).substr(taken_); }
@@ -46,6 +52,7 @@ class Client final : public Child {
   std::string input_;
   size_t read_ = 0;  // of input_
   bool input_ends_ = false;
+  bool wants_input_ = false;
   std::string output_;
   size_t taken_ = 0;  // of output_
 };

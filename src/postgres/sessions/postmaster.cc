@@ -92,6 +92,7 @@ Status Postmaster::park() {
       // Dynamic shared memory comes out of the main segment, which all processes map.
       "min_dynamic_shared_memory=16MB",
   };
+  if (!config_.autovacuum) settings.emplace_back("autovacuum=off");
   settings.insert(settings.end(), config_.settings.begin(), config_.settings.end());
   for (const std::string& setting : settings) {
     arguments.emplace_back("-c");
@@ -215,8 +216,22 @@ Status Postmaster::connect(Client** out) {
   return {};
 }
 
-void Postmaster::forget(Client* client) {
-  children_.erase(client->pid());
+void Postmaster::release(Client* client) {
+  client->is_orphan = true;
+  client->close_input();
+  if (client->ended() || !failure_.ok()) children_.erase(client->pid());
+}
+
+bool Postmaster::others_may_act(const Client& client) const {
+  return std::ranges::any_of(children_, [&](const auto& entry) {
+    const Child& child = *entry.second;
+    if (&child == &client || child.ended()) return false;
+    if (const auto* other = dynamic_cast<const Client*>(&child)) {
+      return !other->wants_input() && !other->task().waits_for_ever();
+    }
+    return child.type() == BackendType::kAutovacuumWorker ||
+           child.type() == BackendType::kBackgroundWorker;
+  });
 }
 
 bool Postmaster::kill(int32_t pid, int signal) {
@@ -257,12 +272,12 @@ void Postmaster::reap() {
       ++it;
       continue;
     }
-    const bool is_client = dynamic_cast<Client*>(&child) != nullptr;
+    const auto* client = dynamic_cast<const Client*>(&child);
     const bool needed = child.type() == BackendType::kStartup ||
                         (child.type() == BackendType::kCheckpointer && !wal_is_shut_down_);
     if (child.crashed() || (needed && !child.outcome().exited(0))) fail(child);
     // A client's owner still wants its last words.
-    it = is_client ? std::next(it) : children_.erase(it);
+    it = client != nullptr && !client->is_orphan ? std::next(it) : children_.erase(it);
   }
 }
 

@@ -31,6 +31,8 @@ struct PostmasterConfig {
   bool fsync = false;
   int debug_level = 0;                // PostgreSQL's -d
   std::vector<std::string> settings;  // "name=value"
+  // Whether autovacuum runs; PostgreSQL's own setting counts as well.
+  bool autovacuum = true;
   std::function<void(std::string_view)> log;
   // As BackendConfig::last_fatal.
   const std::string* last_fatal = nullptr;
@@ -45,11 +47,14 @@ class Postmaster {
   Postmaster(const Postmaster&) = delete;
   Postmaster& operator=(const Postmaster&) = delete;
 
-  // Begins a session. Nothing of it runs before run_next(). The client is the caller's, but must
-  // not outlive this; destroying one that has not ended is a crash of that process.
+  // Begins a session. Nothing of it runs before run_next(). The client is there until release(), or
+  // until this goes.
   Status connect(Client** out);
-  // The session's end has been seen.
-  void forget(Client* client);
+  // Ends a session that has not ended: its client has gone. The client must not be used any more.
+  void release(Client* client);
+  // Whether something that `client` waits for may come about without its own client or another one:
+  // somebody else is at work.
+  [[nodiscard]] bool others_may_act(const Client& client) const;
 
   // Gives one process its turn; false: nobody was ready. After a crash of one process nothing runs
   // any more: failure() says so.

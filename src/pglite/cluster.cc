@@ -1,0 +1,344 @@
+// pglite::Cluster: storage, and a postmaster on it.
+#include "pglite/cluster.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "os/wake_event.h"
+#include "pglite/instance.h"
+#include "pglite/storage.h"
+#include "pglite/without_exceptions.h"
+#include "postgres/guest/session_sql.h"
+#include "postgres/sessions/postmaster.h"
+#include "wire/backend.h"
+#include "wire/frontend_message.h"
+
+namespace pglite {
+
+namespace {
+
+using postgres::Client;
+using postgres::kInitialName;
+using postgres::Postmaster;
+
+Clock::time_point time_of(double monotonic_ms) {
+  const std::chrono::duration<double, std::milli> since_boot(monotonic_ms);
+  return Clock::time_point(std::chrono::ceil<Clock::duration>(since_boot));
+}
+
+class PostgresCluster;
+
+class PostgresSession final : public Session {
+ public:
+  PostgresSession(PostgresCluster& cluster, Client* client) : cluster_(cluster), client_(client) {}
+  ~PostgresSession() override;
+
+  [[nodiscard]] int32_t pid() const override { return client_->pid(); }
+  Status exec(std::string_view request, const ResponseSink& sink) override {
+    return without_exceptions([&] { return begin(request, sink); });
+  }
+  Status resume(const ResponseSink& sink) override {
+    return without_exceptions([&] {
+      if (!in_request_) return Status::invalid_argument("no request of the session is under way");
+      return run_request(sink);
+    });
+  }
+  void send(std::string_view bytes) override { client_->send(bytes); }
+  void close_input() override { client_->close_input(); }
+  [[nodiscard]] size_t unread() const override { return client_->unread(); }
+  [[nodiscard]] std::string_view output() const override { return client_->output(); }
+  void take(size_t size) override { client_->take(size); }
+  [[nodiscard]] bool wants_input() const override { return client_->wants_input(); }
+  [[nodiscard]] bool ended() const override { return client_->ended(); }
+  void cancel() override;
+
+  // Sends the startup packet and waits for its answer.
+  Status start(const SessionOptions& options);
+
+ private:
+  Status begin(std::string_view request, const ResponseSink& sink);
+  Status run_request(const ResponseSink& sink);
+  // Hands on what PostgreSQL has said.
+  void deliver(const ResponseSink& sink);
+
+  PostgresCluster& cluster_;
+  Client* client_;
+  bool in_request_ = false;
+};
+
+class PostgresCluster final : public Cluster {
+ public:
+  explicit PostgresCluster(const Options& options) : options_(options) {}
+  ~PostgresCluster() override { (void)close(); }
+
+  Status start();
+  Status connect(const SessionOptions& options, std::unique_ptr<Session>* out) override;
+  Status connect(std::unique_ptr<Session>* out) override;
+  Status run(Clock::time_point until) override {
+    return without_exceptions([&] { return run_until(until); });
+  }
+  [[nodiscard]] std::optional<Clock::time_point> deadline() override;
+  [[nodiscard]] int wake_descriptor() const override { return wake_event_.descriptor(); }
+  Status close() override {
+    return without_exceptions([&] { return shut_down(); });
+  }
+
+  // --- For the sessions ---
+
+  void release(Client* client) {
+    if (postmaster_ != nullptr) postmaster_->release(client);
+  }
+  void news() {
+    if (postmaster_ != nullptr) postmaster_->scheduler().news();
+    wake_event_.set();
+  }
+  // Runs until `client` wants input or has ended. kWaiting: neither will be by itself.
+  Status run_for(Client& client, const std::function<void()>& deliver);
+
+ private:
+  Status open_session(std::unique_ptr<PostgresSession>* out);
+  Status run_until(Clock::time_point until);
+  Status create_names();
+  Status shut_down();
+  // Sleeps until something is due, at most until `limit`; a cancel ends it.
+  void sleep(Clock::time_point limit);
+  void log(int level, std::string_view line) const { storage_.log(level, line); }
+
+  Options options_;
+  Storage storage_{options_};
+  os::WakeEvent wake_event_;
+  std::unique_ptr<Postmaster> postmaster_;  // goes before the storage
+};
+
+// ---- Session ----
+
+PostgresSession::~PostgresSession() {
+  cluster_.release(client_);
+}
+
+void PostgresSession::cancel() {
+  client_->process().send_signal(postgres::kCancelSignal);
+  cluster_.news();
+}
+
+void PostgresSession::deliver(const ResponseSink& sink) {
+  const std::string_view bytes = client_->output();
+  if (bytes.empty()) return;
+  sink(bytes);
+  client_->take(bytes.size());
+}
+
+Status PostgresSession::begin(std::string_view request, const ResponseSink& sink) {
+  if (in_request_) return Status::invalid_argument("a request of the session is under way");
+  if (client_->ended()) return Status::session_ended("PostgreSQL has ended the session");
+  if (request.empty()) return {};
+  client_->send(request);
+  in_request_ = true;
+  return run_request(sink);
+}
+
+Status PostgresSession::run_request(const ResponseSink& sink) {
+  Status status = cluster_.run_for(*client_, [&] { deliver(sink); });
+  if (status.code() == StatusCode::kWaiting) return status;
+  in_request_ = false;
+  if (status.ok() && client_->ended()) {
+    return Status::session_ended("PostgreSQL has ended the session");
+  }
+  return status;
+}
+
+Status PostgresSession::start(const SessionOptions& options) {
+  std::vector<std::pair<std::string_view, std::string_view>> parameters = {
+      {"user", options.username}, {"database", options.database}};
+  for (const std::string_view setting : options.settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string_view::npos || equals == 0) {
+      return Status::invalid_argument("the setting \"" + std::string(setting) +
+                                      "\" is not name=value");
+    }
+    parameters.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
+  }
+  // A session that PostgreSQL refuses ends with the error that says why.
+  return postgres::run_messages(
+      [this](std::string_view request, const ResponseSink& sink) {
+        Status status = exec(request, sink);
+        return status.code() == StatusCode::kSessionEnded ? Status() : status;
+      },
+      wire::startup_packet(parameters));
+}
+
+// ---- Cluster ----
+
+Status PostgresCluster::start() {
+  log(1, "starting PGlite " + std::string(version().pglite) + " (PostgreSQL " + version().postgres +
+             ") on " + options_.data_dir + " with many sessions");
+  if (options_.snapshot != nullptr) {
+    return Status::invalid_argument("a cluster of many sessions cannot start from a snapshot");
+  }
+  auto event = os::WakeEvent::make();
+  if (!event) {
+    return Status::io_error("the cluster cannot be opened: " +
+                            std::make_error_code(event.error()).message());
+  }
+  wake_event_ = std::move(*event);
+  Status status = storage_.open();
+  if (status.ok() && storage_.in_memory()) status = storage_.load_template();
+  if (!status.ok()) return status;
+
+  postgres::PostmasterConfig config;
+  config.tree = storage_.tree();
+  config.fsync = storage_.fsync();
+  config.debug_level = storage_.debug_level();
+  config.settings = storage_.settings();
+  config.autovacuum = options_.autovacuum;
+  config.log = [this](std::string_view line) { storage_.log_server_line(line); };
+  config.last_fatal = storage_.last_fatal();
+  storage_.begin_start();
+  status = storage_.end_start(Postmaster::start(std::move(config), &postmaster_));
+  if (status.ok() && storage_.is_new()) status = create_names();
+  if (status.ok() && storage_.directory() != nullptr && storage_.is_new()) {
+    status = storage_.directory()->finish();
+  }
+  storage_.started();
+  if (status.ok()) log(1, "ready");
+  return status;
+}
+
+Status PostgresCluster::create_names() {
+  const bool other_role = options_.username != kInitialName;
+  const bool other_database = options_.database != kInitialName;
+  if (!other_role && !other_database) return {};
+  std::unique_ptr<Session> session;
+  Status status = connect({}, &session);
+  if (!status.ok()) return status;
+  const auto run = [&](const std::string& sql, postgres::SqlResult* result) {
+    return postgres::run_messages(
+        [&](std::string_view request, const ResponseSink& sink) {
+          return session->exec(request, sink);
+        },
+        wire::query(sql), result);
+  };
+  const auto make = [&](const std::string& table, const std::string& name,
+                        const std::string& statement) {
+    postgres::SqlResult found;
+    Status made = run("SELECT 1 FROM pg_catalog." + table + " OPERATOR(pg_catalog.=) " +
+                          postgres::quote_literal(name),
+                      &found);
+    if (made.ok() && found.rows.empty()) made = run(statement, nullptr);
+    return made;
+  };
+  const std::string role = postgres::quote_identifier(options_.username);
+  const std::string database = postgres::quote_identifier(options_.database);
+  if (other_role) {
+    status = make("pg_roles WHERE rolname", options_.username,
+                  "CREATE ROLE " + role + " SUPERUSER LOGIN");
+  }
+  if (status.ok() && other_database) {
+    status = make("pg_database WHERE datname", options_.database,
+                  "CREATE DATABASE " + database + " OWNER " + role);
+  }
+  return status;
+}
+
+Status PostgresCluster::open_session(std::unique_ptr<PostgresSession>* out) {
+  if (postmaster_ == nullptr) return Status::engine_gone("the cluster is closed");
+  Client* client = nullptr;
+  Status status = postmaster_->connect(&client);
+  if (status.ok()) *out = std::make_unique<PostgresSession>(*this, client);
+  return status;
+}
+
+Status PostgresCluster::connect(std::unique_ptr<Session>* out) {
+  return without_exceptions([&] {
+    std::unique_ptr<PostgresSession> session;
+    Status status = open_session(&session);
+    if (status.ok()) *out = std::move(session);
+    return status;
+  });
+}
+
+Status PostgresCluster::connect(const SessionOptions& options, std::unique_ptr<Session>* out) {
+  return without_exceptions([&] {
+    std::unique_ptr<PostgresSession> session;
+    Status status = open_session(&session);
+    if (status.ok()) status = session->start(options);
+    if (status.ok()) *out = std::move(session);
+    return status;
+  });
+}
+
+Status PostgresCluster::run_until(Clock::time_point until) {
+  if (postmaster_ == nullptr) return Status::engine_gone("the cluster is closed");
+  emscripten::Scheduler& scheduler = postmaster_->scheduler();
+  wake_event_.clear();
+  scheduler.begin_slices();
+  while (postmaster_->run_next() && Clock::now() < until) {
+  }
+  scheduler.end_slices();
+  return postmaster_->failure();
+}
+
+std::optional<Clock::time_point> PostgresCluster::deadline() {
+  if (postmaster_ == nullptr) return std::nullopt;
+  emscripten::Scheduler& scheduler = postmaster_->scheduler();
+  if (scheduler.has_ready()) return Clock::now();
+  const std::optional<double> due = scheduler.next_due();
+  return due ? std::optional(time_of(*due)) : std::nullopt;
+}
+
+void PostgresCluster::sleep(Clock::time_point limit) {
+  pollfd wake = {.fd = wake_event_.descriptor(), .events = POLLIN, .revents = 0};
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(limit - Clock::now());
+  (void)poll(&wake, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1000)));
+}
+
+Status PostgresCluster::run_for(Client& client, const std::function<void()>& deliver) {
+  constexpr std::chrono::milliseconds kTurn{50};
+  const auto done = [&] { return client.ended() || client.wants_input(); };
+  for (;;) {
+    if (postmaster_ == nullptr) return Status::engine_gone("the cluster is closed");
+    emscripten::Scheduler& scheduler = postmaster_->scheduler();
+    scheduler.begin_slices();
+    const Clock::time_point end = Clock::now() + kTurn;
+    while (!done() && postmaster_->run_next() && Clock::now() < end) {
+    }
+    scheduler.end_slices();
+    deliver();
+    if (!postmaster_->failure().ok()) return postmaster_->failure();
+    if (done()) return {};
+    if (scheduler.has_ready()) continue;
+    if (client.task().waits_for_ever() && !postmaster_->others_may_act(client)) {
+      return Status::waiting("the session waits for another one");
+    }
+    wake_event_.clear();
+    if (scheduler.has_news()) continue;
+    sleep(deadline().value_or(Clock::now() + kTurn));
+  }
+}
+
+Status PostgresCluster::shut_down() {
+  if (postmaster_ == nullptr) return {};
+  // What is in memory goes with it: there is nothing to write a checkpoint for.
+  const Status status =
+      storage_.in_memory() || !postmaster_->failure().ok() ? Status() : postmaster_->shut_down();
+  postmaster_.reset();
+  storage_.close();
+  log(1, status.ok() ? "closed" : "closed after: " + status.message());
+  return status;
+}
+
+}  // namespace
+
+Status Cluster::open(const Options& options, std::unique_ptr<Cluster>* out) {
+  return without_exceptions([&] {
+    auto cluster = std::make_unique<PostgresCluster>(options);
+    Status status = cluster->start();
+    if (status.ok()) *out = std::move(cluster);
+    return status;
+  });
+}
+
+}  // namespace pglite

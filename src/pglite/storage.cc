@@ -1,0 +1,170 @@
+#include "pglite/storage.h"
+
+#include <algorithm>
+#include <cctype>
+#include <iterator>
+#include <span>
+#include <system_error>
+
+#include "os/file.h"
+#include "pglite/instance.h"
+#include "postgres/build/images.h"
+#include "postgres/cluster/start_failure.h"
+#include "postgres/guest/backend.h"
+#include "vfs/image.h"
+#include "wasm/guest_module.h"
+#include "wasm/module_registry.h"
+
+namespace pglite {
+
+namespace {
+
+constexpr std::string_view kMemoryScheme = "memory://";
+constexpr std::string_view kFileScheme = "file://";
+
+}  // namespace
+
+void Storage::log(int level, std::string_view line) const {
+  try {
+    if (options_.log && level <= options_.debug) options_.log(level, line);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): there is nowhere left to report it
+  }
+}
+
+// PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
+// life.
+void Storage::log_server_line(std::string_view line) try {
+  const std::string_view final_words = postgres::final_words(line);
+  if (!final_words.empty()) last_fatal_ = final_words;
+  constexpr size_t kMostLines = 200;
+  if (starting_ && start_log_.size() < kMostLines) start_log_.emplace_back(line);
+  log(final_words.empty() ? 1 : 0, line);
+} catch (...) {  // NOLINT(bugprone-empty-catch): the guest writes it, and must not be unwound
+}
+
+Status Storage::check_module() const {
+  if (options_.wasm_path.empty()) return {};
+  const auto cannot_read = [&](const std::string& why) {
+    return Status::io_error("cannot read the module \"" + options_.wasm_path + "\": " + why);
+  };
+  const auto file = os::open_regular_file(options_.wasm_path);
+  if (!file) return cannot_read(file.error().reason);
+  const auto content = os::read_all(file->get());
+  if (!content) return cannot_read(std::make_error_code(content.error()).message());
+  if (content->empty()) return cannot_read("it is empty");
+  const std::string sha256 = wasm::sha256(std::as_bytes(std::span(*content)));
+  const guest_module* module = wasm::find_module_by_sha256(sha256);
+  if (module == nullptr || module->name != std::string_view("pglite")) {
+    return Status::incompatible("the module \"" + options_.wasm_path + "\" (sha256 " + sha256 +
+                                ") is not the PGlite " + version().pglite +
+                                " that this program was built with");
+  }
+  return {};
+}
+
+// There is no archiver, and no archive_command could be run: PostgreSQL would keep all WAL for
+// ever. Who asks for it is told so; what a directory's configuration says is not followed.
+Status Storage::check_archive_mode() const {
+  for (const std::string& setting : options_.settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos) continue;
+    // As PostgreSQL reads names and values here.
+    std::string name = setting.substr(0, equals);
+    std::ranges::replace(name, '-', '_');
+    std::string value = setting.substr(equals + 1);
+    for (std::string* text : {&name, &value}) {
+      for (char& c : *text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    constexpr std::string_view kOff[] = {"off", "false", "no", "0"};
+    if (name != "archive_mode" || std::ranges::find(kOff, value) != std::end(kOff)) continue;
+    return Status::invalid_argument("the setting " + setting +
+                                    " cannot be followed: nothing here archives WAL, and all of it "
+                                    "would be kept; only off is accepted");
+  }
+  return {};
+}
+
+bool Storage::has_own_names() const {
+  return options_.username != postgres::kInitialName || options_.database != postgres::kInitialName;
+}
+
+Status Storage::open() {
+  if (Status status = check_module(); !status.ok()) return status;
+  if (Status status = check_archive_mode(); !status.ok()) return status;
+  std::string_view location = options_.data_dir;
+  in_memory_ = location == kMemoryScheme;
+  durability_ = options_.durability;
+  if (durability_ == Durability::kDefault) {
+    durability_ = in_memory_ ? Durability::kOff : Durability::kFull;
+  }
+  const auto server_log = [this](std::string_view line) { log_server_line(line); };
+  auto tree = postgres::make_guest_tree(postgres::bundle_image(), server_log);
+  if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
+  tree_ = std::move(*tree);
+  if (in_memory_) {
+    is_new_ = true;
+    return {};
+  }
+  if (location.starts_with(kFileScheme)) location.remove_prefix(kFileScheme.size());
+  if (location.empty()) return Status::invalid_argument("the data directory has no path");
+  if (location.find("://") != std::string_view::npos) {
+    return Status::invalid_argument(
+        "data directory \"" + options_.data_dir +
+        "\" has an unknown scheme: memory://, file://PATH or a path is accepted");
+  }
+  const std::string path(location);
+  const vfs::SyncPolicy durability = postgres::sync_policy_of(durability_);
+  Status status =
+      options_.create
+          ? postgres::DataDirectory::open(path, durability, postgres::data_directory_image(),
+                                          has_own_names(), &directory_)
+          : postgres::DataDirectory::open_existing(path, durability, &directory_);
+  if (!status.ok()) return status;
+  is_new_ = directory_->is_new();
+  std::shared_ptr<vfs::FileSystem> files = directory_->filesystem();
+  bool synced = false;
+  status = directory_->sync_before_recovery(&synced);
+  if (!status.ok()) return status;
+  if (synced) {
+    synced_files_ = std::make_shared<postgres::SyncedFileSystem>(files);
+    files = synced_files_;
+  }
+  if (!tree_.root->mount(postgres::kDataDirectory, files)) {
+    return Status::engine_gone("the data directory cannot be mounted");
+  }
+  return {};
+}
+
+Status Storage::load_template() {
+  if (vfs::load_image(postgres::data_directory_image(), *tree_.memory, postgres::kDataDirectory)) {
+    return {};
+  }
+  return Status::engine_gone("the template data directory is damaged");
+}
+
+void Storage::close() {
+  synced_files_.reset();
+  directory_.reset();
+  tree_ = {};
+}
+
+std::vector<std::string> Storage::settings() const {
+  std::vector<std::string> settings;
+  if (!in_memory_) settings.emplace_back("archive_mode=off");
+  settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
+  return settings;
+}
+
+Status Storage::end_start(const Status& status) {
+  if (synced_files_ != nullptr) synced_files_->forget();
+  synced_files_.reset();
+  if (status.ok() || directory_ == nullptr) return status;
+  return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
+}
+
+void Storage::started() {
+  starting_ = false;
+  start_log_ = {};
+}
+
+}  // namespace pglite

@@ -1,0 +1,80 @@
+// What lies under a server: the cluster's files, in memory or in a directory that is locked, in the
+// tree that the guest sees; and the server log, which comes out of that tree.
+#ifndef PGLITE_PGLITE_STORAGE_H_
+#define PGLITE_PGLITE_STORAGE_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pglite/options.h"
+#include "pglite/status.h"
+#include "postgres/cluster/data_directory.h"
+#include "postgres/cluster/synced_filesystem.h"
+#include "postgres/guest/guest_tree.h"
+
+namespace pglite {
+
+class Storage {
+ public:
+  // `options` must outlive it. Its log is called while a server runs on the tree.
+  explicit Storage(const Options& options) : options_(options) {}
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  // Checks the options that are about the server, and opens the data directory, or an empty one in
+  // memory. Failures are those of Instance::open.
+  Status open();
+  // memory://: puts the template cluster into the tree.
+  Status load_template();
+  // Releases the directory and the files. Nothing of a guest uses them any more.
+  void close();
+
+  [[nodiscard]] bool in_memory() const { return in_memory_; }
+  // The cluster was just made, or is unfinished.
+  [[nodiscard]] bool is_new() const { return is_new_; }
+  [[nodiscard]] bool fsync() const { return durability_ == Durability::kFull; }
+  [[nodiscard]] postgres::GuestTree& tree() { return tree_; }
+  // Null in memory.
+  [[nodiscard]] postgres::DataDirectory* directory() { return directory_.get(); }
+  // PostgreSQL's -d.
+  [[nodiscard]] int debug_level() const { return options_.debug > 2 ? options_.debug - 2 : 0; }
+  // The settings that a server gets, "name=value".
+  [[nodiscard]] std::vector<std::string> settings() const;
+
+  // A server is about to start; explain() looks at what it says from now on.
+  void begin_start() { start_log_.clear(); }
+  // It has done what it does to recover: `status` of its start, with what it is about if it failed.
+  Status end_start(const Status& status);
+  // It runs.
+  void started();
+
+  // What the caller's log throws must not unwind through the guest.
+  void log(int level, std::string_view line) const;
+  void log_server_line(std::string_view line);
+  // The last FATAL or PANIC of the server log, from the severity on.
+  [[nodiscard]] const std::string* last_fatal() const { return &last_fatal_; }
+
+ private:
+  Status check_module() const;
+  Status check_archive_mode() const;
+  [[nodiscard]] bool has_own_names() const;
+
+  const Options& options_;
+  bool in_memory_ = false;
+  bool is_new_ = false;
+  Durability durability_ = Durability::kOff;
+  std::string last_fatal_;
+  // The server log's first lines while PostgreSQL starts, for the message when it does not.
+  bool starting_ = true;
+  std::vector<std::string> start_log_;
+  std::unique_ptr<postgres::DataDirectory> directory_;
+  // While PostgreSQL starts, where it recovers.
+  std::shared_ptr<postgres::SyncedFileSystem> synced_files_;
+  postgres::GuestTree tree_;
+};
+
+}  // namespace pglite
+
+#endif  // PGLITE_PGLITE_STORAGE_H_
