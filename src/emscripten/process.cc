@@ -244,6 +244,14 @@ bool Process::deliver_signals() {
   const auto sigaction = function<uint32_t(uint32_t, uint32_t, uint32_t)>("sigaction");
   const auto allocate = function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
   if (!sigaction || !allocate) return delivered;
+  // The guest's own raise() knows which signals it blocks, and keeps those for later.
+  if (const auto raise = function<uint32_t(uint32_t)>("raise")) {
+    while (const int signal = signals.take()) {
+      raise(static_cast<uint32_t>(signal));
+      delivered = true;
+    }
+    return delivered;
+  }
   while (const int signal = signals.take()) {
     const uint32_t stack_pointer = *env_.stack_pointer;
     const uint32_t action = allocate(kSigactionSize);

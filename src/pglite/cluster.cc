@@ -285,7 +285,7 @@ std::optional<Clock::time_point> PostgresCluster::deadline() {
   if (postmaster_ == nullptr) return std::nullopt;
   emscripten::Scheduler& scheduler = postmaster_->scheduler();
   if (scheduler.has_ready()) return Clock::now();
-  const std::optional<double> due = scheduler.next_due();
+  const std::optional<double> due = postmaster_->next_due();
   return due ? std::optional(time_of(*due)) : std::nullopt;
 }
 

@@ -90,6 +90,23 @@ struct Layout {
   uint32_t wait_event_checkpoint_done = 0x0800000C;
   uint32_t wait_event_checkpoint_start = 0x0800000D;
 
+  // struct BackgroundWorkerArray and struct BackgroundWorkerSlot, postmaster/bgworker.c.
+  uint32_t workers_total = 0;       // total_slots
+  uint32_t workers_terminated = 8;  // parallel_terminate_count
+  uint32_t workers_slots = 16;      // slot
+  uint32_t worker_slot_size = 1480;
+  uint32_t worker_slot_in_use = 0;     // in_use: one byte
+  uint32_t worker_slot_terminate = 1;  // terminate: one byte
+  uint32_t worker_slot_pid = 4;        // pid
+  uint32_t worker_slot_worker = 16;    // worker
+  // struct BackgroundWorker, postmaster/bgworker.h.
+  uint32_t worker_size = 1460;
+  uint32_t worker_flags = 192;         // bgw_flags
+  uint32_t worker_restart_time = 200;  // bgw_restart_time: seconds
+  uint32_t worker_notify_pid = 1456;   // bgw_notify_pid
+  int32_t worker_never_restart = -1;   // BGW_NEVER_RESTART
+  uint32_t worker_is_parallel = 0x10;  // BGWORKER_CLASS_PARALLEL
+
   // struct PGShmemHeader, storage/pg_shmem.h.
   uint32_t shared_memory_size = 8;  // totalsize
 
@@ -222,6 +239,7 @@ inline constexpr const char* kMyClientSocket = "MyClientSocket";                
 inline constexpr const char* kWaitEventInfo = "my_wait_event_info";                 // a pointer
 inline constexpr const char* kSharedMemory = "ShmemSegHdr";                         // a pointer
 inline constexpr const char* kPostmasterSignals = "PMSignalState";                  // a pointer
+inline constexpr const char* kBackgroundWorkers = "BackgroundWorkerData";           // a pointer
 inline constexpr const char* kCheckpointerShared = "CheckpointerShmem";             // a pointer
 inline constexpr const char* kReadyForQueryIsDue = "send_ready_for_query";          // bool
 inline constexpr const char* kPgStartTime = "PgStartTime";                          // TimestampTz

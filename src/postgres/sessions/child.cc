@@ -71,9 +71,12 @@ Status Child::open(std::string startup_data) {
   if (holdoff_count_ == nullptr || critical_count_ == nullptr) {
     return Status::engine_gone("a process of PostgreSQL cannot be started: it has no counters");
   }
-  task_ = std::make_unique<emscripten::Scheduler::Task>(
-      postmaster_.scheduler(), process_->execution(), process_->signals, process_->interrupt_flag(),
-      [this] { live(); });
+  task_ = std::make_unique<emscripten::Scheduler::Task>(postmaster_.scheduler(),
+                                                        process_->execution(), process_->signals,
+                                                        process_->interrupt_flag(), [this] {
+                                                          live();
+                                                          postmaster_.note_end();
+                                                        });
   return {};
 }
 

@@ -46,6 +46,17 @@ Status write_file(vfs::FileSystem& filesystem, std::string_view path, std::strin
 
 }  // namespace
 
+Postmaster::Postmaster(PostmasterConfig config)
+    : config_(std::move(config)),
+      workers_({.start =
+                    [this](std::string data) {
+                      Child* child = nullptr;
+                      Status status =
+                          start_child(BackendType::kBackgroundWorker, std::move(data), &child);
+                      return status.ok() ? child->pid() : 0;
+                    },
+                .signal = [this](int32_t pid, int signal) { (void)kill(pid, signal); }}) {}
+
 Status Postmaster::start(PostmasterConfig config, std::unique_ptr<Postmaster>* out) {
   std::unique_ptr<Postmaster> postmaster(new Postmaster(std::move(config)));
   Status status = postmaster->park();
@@ -91,6 +102,10 @@ Status Postmaster::park() {
       "hba_file=" + std::string(kHbaFile),
       // Dynamic shared memory comes out of the main segment, which all processes map.
       "min_dynamic_shared_memory=16MB",
+      // Workers take turns with their leader on one thread: they gain nothing. A session that wants
+      // their plans can have them.
+      "max_parallel_workers_per_gather=0",
+      "max_parallel_maintenance_workers=0",
   };
   if (!config_.autovacuum) settings.emplace_back("autovacuum=off");
   settings.insert(settings.end(), config_.settings.begin(), config_.settings.end());
@@ -174,7 +189,7 @@ bool Postmaster::run_until(Done done, double limit_ms) {
     if (!failure_.ok()) return false;
     if (run_next()) continue;
     const double now = emscripten::monotonic_milliseconds();
-    const double due = std::min(scheduler_.next_due().value_or(end), end);
+    const double due = std::min(next_due().value_or(end), end);
     if (now >= end) return false;
     timespec time{};
     const double wait = std::clamp(due - now, 0.0, 20.0);
@@ -253,8 +268,13 @@ bool Postmaster::wake_checkpointer() {
 }
 
 bool Postmaster::run_next() {
-  if (!failure_.ok() || !scheduler_.run_next()) return false;
-  reap();
+  if (!failure_.ok()) return false;
+  if (const auto restart = workers_.next_restart();
+      restart && *restart <= emscripten::monotonic_milliseconds()) {
+    if (const Process* process = any_process()) workers_.restart_due(*process);
+  }
+  if (!scheduler_.run_next()) return false;
+  if (any_ended_) reap();
   if (signalled_) act_on_signals();
   return true;
 }
@@ -265,7 +285,21 @@ void Postmaster::fail(const Child& child) {
                                  std::to_string(child.pid()) + "): " + reason_for(child.outcome()));
 }
 
+std::optional<double> Postmaster::next_due() const {
+  const std::optional<double> restart = workers_.next_restart();
+  const std::optional<double> due = scheduler_.next_due();
+  return restart && (!due || *restart < *due) ? restart : due;
+}
+
+const Process* Postmaster::any_process() const {
+  for (const auto& [pid, child] : children_) {
+    if (!child->ended()) return &child->process();
+  }
+  return nullptr;
+}
+
 void Postmaster::reap() {
+  any_ended_ = false;
   for (auto it = children_.begin(); it != children_.end();) {
     Child& child = *it->second;
     if (!child.ended()) {
@@ -276,6 +310,11 @@ void Postmaster::reap() {
     const bool needed = child.type() == BackendType::kStartup ||
                         (child.type() == BackendType::kCheckpointer && !wal_is_shut_down_);
     if (child.crashed() || (needed && !child.outcome().exited(0))) fail(child);
+    if (child.type() == BackendType::kBackgroundWorker && failure_.ok()) {
+      if (const Process* process = any_process()) {
+        workers_.ended(*process, child.pid(), child.outcome());
+      }
+    }
     // A client's owner still wants its last words.
     it = client != nullptr && !client->is_orphan ? std::next(it) : children_.erase(it);
   }
@@ -283,8 +322,9 @@ void Postmaster::reap() {
 
 void Postmaster::act_on_signals() {
   signalled_ = false;
-  Child& any = *children_.begin()->second;
-  Process& process = any.process();
+  const Process* some = any_process();
+  if (some == nullptr) return;
+  const Process& process = *some;
   const uint32_t flags = load(process, process.data_address(symbols::kPostmasterSignals));
   const auto take = [&](PostmasterSignal signal) {
     const GuestPtr<uint32_t> at{flags + 4 * static_cast<uint32_t>(signal)};
@@ -296,6 +336,8 @@ void Postmaster::act_on_signals() {
   if (take(PostmasterSignal::kStartAutovacuumWorker) && !shutting_down_) {
     (void)start_child(BackendType::kAutovacuumWorker, {}, nullptr);
   }
+  if (take(PostmasterSignal::kBackgroundWorkerChange)) workers_.act(process, !shutting_down_);
+  // The others ask for what is not here, or tell what is known.
   for (uint32_t i = 0; i < static_cast<uint32_t>(PostmasterSignal::kCount); ++i) {
     (void)take(static_cast<PostmasterSignal>(i));
   }
@@ -304,6 +346,7 @@ void Postmaster::act_on_signals() {
 Status Postmaster::shut_down() {
   constexpr double kPatience = 60'000;
   shutting_down_ = true;
+  workers_.forget_restarts();
   const auto is_last = [](const auto& child) {
     return child.second->type() == BackendType::kCheckpointer || child.second->ended();
   };

@@ -15,6 +15,7 @@
 #include "emscripten/scheduler.h"
 #include "pglite/status.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/sessions/background_workers.h"
 #include "postgres/sessions/child.h"
 #include "postgres/sessions/client.h"
 #include "postgres/sessions/parked_image.h"
@@ -65,6 +66,8 @@ class Postmaster {
   Status shut_down();
 
   emscripten::Scheduler& scheduler() { return scheduler_; }
+  // When there is something to do by itself; nullopt: never. CLOCK_MONOTONIC in milliseconds.
+  [[nodiscard]] std::optional<double> next_due() const;
 
   // --- For the processes ---
 
@@ -76,14 +79,18 @@ class Postmaster {
   bool kill(int32_t pid, int signal);
   // False: there is none.
   bool wake_checkpointer();
+  // A process has ended: its task returns now.
+  void note_end() { any_ended_ = true; }
 
  private:
-  explicit Postmaster(PostmasterConfig config) : config_(std::move(config)) {}
+  explicit Postmaster(PostmasterConfig config);
 
   Status park();
   Status recover();
   Status start_helpers();
   Status start_child(BackendType type, std::string startup_data, Child** out);
+  // Any process that has not ended, for what is in shared memory; null: there is none.
+  [[nodiscard]] const emscripten::Process* any_process() const;
   // Deals with processes that have ended.
   void reap();
   // Does what processes have asked for by PMSignalState.
@@ -101,7 +108,9 @@ class Postmaster {
   std::unique_ptr<ParkedImage> image_;
   // By pid. They go before the image and the scheduler.
   std::map<int32_t, std::unique_ptr<Child>> children_;
+  BackgroundWorkers workers_;
   int32_t last_pid_ = 100;
+  bool any_ended_ = false;
   bool signalled_ = false;  // a process has sent us SIGUSR1
   bool shutting_down_ = false;
   bool wal_is_shut_down_ = false;
