@@ -329,15 +329,15 @@ uint32_t w2c_wasi__snapshot__preview1_fd_seek(w2c_wasi__snapshot__preview1* env,
 
 uint32_t w2c_wasi__snapshot__preview1_fd_sync(w2c_wasi__snapshot__preview1* env, uint32_t fd) {
   return wasi_result([&]() -> Result<void> {
-    PGLITE_TRY(open, Process::of(env).descriptors().get(static_cast<int>(fd)));
-    return open->file->sync();
+    Process& process = Process::of(env);
+    return process.kernel().sync(process, static_cast<int>(fd), false);
   });
 }
 
 uint32_t w2c_env_0x5F_syscall_fdatasync(w2c_env* env, uint32_t fd) {
   return syscall_result([&]() -> Result<uint32_t> {
-    PGLITE_TRY(open, Process::of(env).descriptors().get(static_cast<int>(fd)));
-    return done_as_zero(open->file->sync_data());
+    Process& process = Process::of(env);
+    return done_as_zero(process.kernel().sync(process, static_cast<int>(fd), true));
   });
 }
 

@@ -3,12 +3,20 @@
 #include <algorithm>
 #include <ctime>
 
+#include "emscripten/process.h"
+
 namespace pglite::emscripten {
 
 double monotonic_milliseconds() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+vfs::Result<void> Kernel::sync(Process& process, int descriptor, bool data_only) {
+  const auto open = process.descriptors().get(descriptor);
+  if (!open) return vfs::error(open.error());
+  return data_only ? (*open)->file->sync_data() : (*open)->file->sync();
 }
 
 void SleepingKernel::wait(Process& /*process*/, const WaitFor& what) {

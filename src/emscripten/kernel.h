@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "vfs/file.h"
 #include "wasm/guest_memory.h"
 
 namespace pglite::emscripten {
@@ -50,6 +51,11 @@ class Kernel {
   // On the guest stack of `process`, whenever the guest looks up while it computes
   // (Process::interrupt_flag). May let others run, with Suspension::kYield; the rules are wait()'s.
   virtual void look_up(Process& process) { (void)process; }
+
+  // On the guest stack of `process`: fsync(2), or fdatasync(2) where `data_only`. May suspend the
+  // guest until it is done; the rules are wait()'s. EBADF: there is no such descriptor; otherwise
+  // as vfs::File::sync().
+  virtual vfs::Result<void> sync(Process& process, int descriptor, bool data_only);
 
   // kill(2), for a process other than the sender. False: there is none.
   virtual bool kill(Process& sender, int32_t pid, int signal) {

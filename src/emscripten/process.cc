@@ -244,14 +244,8 @@ bool Process::deliver_signals() {
   const auto sigaction = function<uint32_t(uint32_t, uint32_t, uint32_t)>("sigaction");
   const auto allocate = function<uint32_t(uint32_t)>("_emscripten_stack_alloc");
   if (!sigaction || !allocate) return delivered;
-  // The guest's own raise() knows which signals it blocks, and keeps those for later.
-  if (const auto raise = function<uint32_t(uint32_t)>("raise")) {
-    while (const int signal = signals.take()) {
-      raise(static_cast<uint32_t>(signal));
-      delivered = true;
-    }
-    return delivered;
-  }
+  // It knows which signals the guest blocks, and keeps those for later.
+  const auto raise = function<uint32_t(uint32_t)>("raise");
   while (const int signal = signals.take()) {
     const uint32_t stack_pointer = *env_.stack_pointer;
     const uint32_t action = allocate(kSigactionSize);
@@ -259,7 +253,9 @@ bool Process::deliver_signals() {
     const auto handler = memory().load(wasm::GuestPtr<uint32_t>{action});
     *env_.stack_pointer = stack_pointer;
     const wasm_rt_funcref_t* entry = handler ? table_entry(*handler, wasm_func_type_i_v) : nullptr;
-    if (entry != nullptr) {
+    if (entry != nullptr && raise) {
+      raise(static_cast<uint32_t>(signal));
+    } else if (entry != nullptr) {
       reinterpret_cast<void (*)(void*, uint32_t)>(entry->func)(entry->module_instance,
                                                                static_cast<uint32_t>(signal));
     }

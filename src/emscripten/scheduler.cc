@@ -4,6 +4,15 @@
 
 namespace pglite::emscripten {
 
+namespace {
+
+// Another thread may clear it.
+bool is_zero(const uint8_t* byte) {
+  return __atomic_load_n(byte, __ATOMIC_ACQUIRE) == 0;
+}
+
+}  // namespace
+
 Scheduler::Task::Task(Scheduler& scheduler, wasm::Execution& execution, const SignalSet& signals,
                       uint32_t* look_up, std::function<void()> body)
     : scheduler_(scheduler),
@@ -24,13 +33,24 @@ Scheduler::Task::~Task() {
 }
 
 void Scheduler::Task::wake() {
-  if (state_ == State::kWaiting) scheduler_.make_ready(*this);
+  if (state_ == State::kWaiting && minds_signals_) scheduler_.make_ready(*this);
 }
 
 void Scheduler::Task::wait(double due, const uint8_t* byte) {
   // What came before it waits needs no wait.
-  if (!signals_.empty() || (byte != nullptr && *byte == 0)) return;
+  if (!signals_.empty() || (byte != nullptr && is_zero(byte))) return;
   if (due <= monotonic_milliseconds()) return;
+  suspend_until(due, byte);
+}
+
+void Scheduler::Task::wait_for(const uint8_t* byte) {
+  if (is_zero(byte)) return;
+  minds_signals_ = false;
+  suspend_until(WaitFor::kNoEnd, byte);
+  minds_signals_ = true;
+}
+
+void Scheduler::Task::suspend_until(double due, const uint8_t* byte) {
   state_ = State::kWaiting;
   due_ = due;
   byte_ = byte;
@@ -57,11 +77,11 @@ void Scheduler::make_ready(Task& task) {
 void Scheduler::wake_due() {
   if (news_.load(std::memory_order_relaxed) && news_.exchange(false)) {
     for (Task* task : tasks_) {
-      if (task->waiting() && !task->signals_.empty()) make_ready(*task);
+      if (task->waiting() && task->minds_signals_ && !task->signals_.empty()) make_ready(*task);
     }
   }
   for (size_t i = polled_.size(); i-- > 0;) {
-    if (*polled_[i]->byte_ == 0) make_ready(*polled_[i]);
+    if (is_zero(polled_[i]->byte_)) make_ready(*polled_[i]);
   }
   if (due_.empty()) return;
   const double now = monotonic_milliseconds();

@@ -47,8 +47,11 @@ class Scheduler {
     // It waits, and nothing has woken it yet.
     [[nodiscard]] bool waiting() const { return state_ == State::kWaiting; }
 
-    // It waits, and time alone will not wake it.
-    [[nodiscard]] bool waits_for_ever() const { return waiting() && due_ >= WaitFor::kNoEnd; }
+    // It waits for another guest or for somebody outside: neither time nor a thread of ours
+    // (wait_for) will wake it.
+    [[nodiscard]] bool waits_for_others() const {
+      return waiting() && minds_signals_ && due_ >= WaitFor::kNoEnd;
+    }
 
     // Makes a waiting task ready; nothing for others.
     void wake();
@@ -56,11 +59,14 @@ class Scheduler {
     // On the guest stack of this task, which runs. Returns when it was woken, when `due` has come
     // (CLOCK_MONOTONIC in milliseconds), or when `*byte` is zero, where it is not null.
     void wait(double due, const uint8_t* byte = nullptr);
+    // As wait(), but signals do not end it: returns when `*byte` is zero, or earlier.
+    void wait_for(const uint8_t* byte);
     // On the guest stack of this task: lets the others have a turn.
     void yield();
 
    private:
     friend class Scheduler;
+    void suspend_until(double due, const uint8_t* byte);
     enum class State { kReady, kRunning, kWaiting, kEnded };
 
     Scheduler& scheduler_;
@@ -70,6 +76,7 @@ class Scheduler {
     std::function<void()> body_;
     State state_ = State::kReady;
     bool begun_ = false;
+    bool minds_signals_ = true;
     double due_ = WaitFor::kNoEnd;
     const uint8_t* byte_ = nullptr;
   };

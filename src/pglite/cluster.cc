@@ -1,13 +1,8 @@
 // pglite::Cluster: storage, and a postmaster on it.
 #include "pglite/cluster.h"
 
-#include <poll.h>
-
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
-#include "os/wake_event.h"
 #include "pglite/instance.h"
 #include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
@@ -81,7 +76,9 @@ class PostgresCluster final : public Cluster {
     return without_exceptions([&] { return run_until(until); });
   }
   [[nodiscard]] std::optional<Clock::time_point> deadline() override;
-  [[nodiscard]] int wake_descriptor() const override { return wake_event_.descriptor(); }
+  [[nodiscard]] int wake_descriptor() const override {
+    return postmaster_ == nullptr ? -1 : postmaster_->wake_event().descriptor();
+  }
   Status close() override {
     return without_exceptions([&] { return shut_down(); });
   }
@@ -92,8 +89,7 @@ class PostgresCluster final : public Cluster {
     if (postmaster_ != nullptr) postmaster_->release(client);
   }
   void news() {
-    if (postmaster_ != nullptr) postmaster_->scheduler().news();
-    wake_event_.set();
+    if (postmaster_ != nullptr) postmaster_->news();
   }
   // Runs until `client` wants input or has ended. kWaiting: neither will be by itself.
   Status run_for(Client& client, const std::function<void()>& deliver);
@@ -103,13 +99,10 @@ class PostgresCluster final : public Cluster {
   Status run_until(Clock::time_point until);
   Status create_names();
   Status shut_down();
-  // Sleeps until something is due, at most until `limit`; a cancel ends it.
-  void sleep(Clock::time_point limit);
   void log(int level, std::string_view line) const { storage_.log(level, line); }
 
   Options options_;
   Storage storage_{options_};
-  os::WakeEvent wake_event_;
   std::unique_ptr<Postmaster> postmaster_;  // goes before the storage
 };
 
@@ -178,12 +171,6 @@ Status PostgresCluster::start() {
   if (options_.snapshot != nullptr) {
     return Status::invalid_argument("a cluster of many sessions cannot start from a snapshot");
   }
-  auto event = os::WakeEvent::make();
-  if (!event) {
-    return Status::io_error("the cluster cannot be opened: " +
-                            std::make_error_code(event.error()).message());
-  }
-  wake_event_ = std::move(*event);
   Status status = storage_.open();
   if (status.ok() && storage_.in_memory()) status = storage_.load_template();
   if (!status.ok()) return status;
@@ -273,7 +260,7 @@ Status PostgresCluster::connect(const SessionOptions& options, std::unique_ptr<S
 Status PostgresCluster::run_until(Clock::time_point until) {
   if (postmaster_ == nullptr) return Status::engine_gone("the cluster is closed");
   emscripten::Scheduler& scheduler = postmaster_->scheduler();
-  wake_event_.clear();
+  postmaster_->wake_event().clear();
   scheduler.begin_slices();
   while (postmaster_->run_next() && Clock::now() < until) {
   }
@@ -287,12 +274,6 @@ std::optional<Clock::time_point> PostgresCluster::deadline() {
   if (scheduler.has_ready()) return Clock::now();
   const std::optional<double> due = postmaster_->next_due();
   return due ? std::optional(time_of(*due)) : std::nullopt;
-}
-
-void PostgresCluster::sleep(Clock::time_point limit) {
-  pollfd wake = {.fd = wake_event_.descriptor(), .events = POLLIN, .revents = 0};
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(limit - Clock::now());
-  (void)poll(&wake, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1000)));
 }
 
 Status PostgresCluster::run_for(Client& client, const std::function<void()>& deliver) {
@@ -310,12 +291,14 @@ Status PostgresCluster::run_for(Client& client, const std::function<void()>& del
     if (!postmaster_->failure().ok()) return postmaster_->failure();
     if (done()) return {};
     if (scheduler.has_ready()) continue;
-    if (client.task().waits_for_ever() && !postmaster_->others_may_act(client)) {
+    if (client.task().waits_for_others() && !postmaster_->others_may_act(client)) {
       return Status::waiting("the session waits for another one");
     }
-    wake_event_.clear();
-    if (scheduler.has_news()) continue;
-    sleep(deadline().value_or(Clock::now() + kTurn));
+    postmaster_->wake_event().clear();
+    if (scheduler.has_ready()) continue;
+    constexpr double kForEver = 60'000;
+    postmaster_->sleep_until(
+        postmaster_->next_due().value_or(emscripten::monotonic_milliseconds() + kForEver));
   }
 }
 

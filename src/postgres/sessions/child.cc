@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "postgres/guest/postgres_process.h"
@@ -46,7 +47,11 @@ Status Child::make(Postmaster& postmaster, BackendType type, int32_t pid, std::s
   return status;
 }
 
-Child::~Child() = default;
+Child::~Child() {
+  if (job_ == nullptr) return;
+  // It uses this object.
+  while (!job_->done()) std::this_thread::yield();
+}
 
 Status Child::open(std::string startup_data) {
   startup_data_ = std::move(startup_data);
@@ -172,6 +177,29 @@ void Child::look_up(Process& process) {
   process.interrupt_timer.rest();
   task_->yield();
   process.interrupt_timer.attend();
+}
+
+// The others go on meanwhile. Who needs the same WAL on disk waits for the one that flushes it, and
+// then finds its own there, too: PostgreSQL's group commit.
+vfs::Result<void> Child::sync(Process& process, int descriptor, bool data_only) {
+  if (!postmaster_.syncs_in_threads()) return Kernel::sync(process, descriptor, data_only);
+  {
+    auto open = process.descriptors().share(descriptor);
+    if (!open) return vfs::error(open.error());
+    job_ = std::make_shared<emscripten::IoThreads::Job>();
+    job_error_.reset();
+    // The child outlives the job: its destructor waits for it.
+    job_->work = [this, open = std::move(*open), data_only] {
+      const auto synced = data_only ? open->file->sync_data() : open->file->sync();
+      if (!synced) job_error_ = synced.error();
+    };
+    if (!postmaster_.io_threads().submit(job_)) return Kernel::sync(process, descriptor, data_only);
+  }
+  process.interrupt_timer.rest();
+  while (!job_->done()) task_->wait_for(&job_->pending);
+  process.interrupt_timer.attend();
+  job_.reset();
+  return job_error_ ? vfs::Result<void>(vfs::error(*job_error_)) : vfs::Result<void>();
 }
 
 bool Child::kill(Process& /*sender*/, int32_t pid, int number) {

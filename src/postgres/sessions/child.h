@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "emscripten/io_threads.h"
 #include "emscripten/kernel.h"
 #include "emscripten/process.h"
 #include "emscripten/scheduler.h"
@@ -49,6 +50,7 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   // Kernel and ProgramHooks: called by the process itself, on its guest stack.
   void wait(emscripten::Process& process, const emscripten::WaitFor& what) override;
   void look_up(emscripten::Process& process) override;
+  vfs::Result<void> sync(emscripten::Process& process, int descriptor, bool data_only) override;
   bool kill(emscripten::Process& sender, int32_t pid, int number) override;
   uint32_t wait_event_set(emscripten::Process& process, uint32_t set, int32_t timeout,
                           uint32_t occurred, uint32_t count, uint32_t activity) override;
@@ -99,6 +101,9 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   std::unique_ptr<emscripten::Process> process_;
   std::unique_ptr<emscripten::Scheduler::Task> task_;  // goes before the process
   wasm::Outcome outcome_;
+  // What a thread does for the process. It is kept here, as the process may be abandoned meanwhile.
+  std::shared_ptr<emscripten::IoThreads::Job> job_;
+  std::optional<std::errc> job_error_;
   // Where PostgreSQL keeps what is asked often; found once.
   const uint32_t* holdoff_count_ = nullptr;
   const uint32_t* critical_count_ = nullptr;

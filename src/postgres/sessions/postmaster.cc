@@ -1,9 +1,12 @@
 #include "postgres/sessions/postmaster.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
-#include <ctime>
+#include <system_error>
 
 #include "postgres/guest/backend.h"
 #include "postgres/guest/layout.h"
@@ -59,9 +62,16 @@ Postmaster::Postmaster(PostmasterConfig config)
 
 Status Postmaster::start(PostmasterConfig config, std::unique_ptr<Postmaster>* out) {
   std::unique_ptr<Postmaster> postmaster(new Postmaster(std::move(config)));
+  auto event = os::WakeEvent::make();
+  if (!event) {
+    return Status::io_error("the server cannot be started: " +
+                            std::make_error_code(event.error()).message());
+  }
+  postmaster->wake_event_ = std::move(*event);
   Status status = postmaster->park();
   if (status.ok()) status = postmaster->recover();
   if (status.ok()) status = postmaster->start_helpers();
+  postmaster->running_ = true;
   if (status.ok()) *out = std::move(postmaster);
   return status;
 }
@@ -182,19 +192,22 @@ Child* Postmaster::find(BackendType type) {
   return found == children_.end() ? nullptr : found->second.get();
 }
 
+void Postmaster::sleep_until(double end) const {
+  const double left = std::ceil(end - emscripten::monotonic_milliseconds());
+  pollfd wake = {.fd = wake_event_.descriptor(), .events = POLLIN, .revents = 0};
+  (void)poll(&wake, 1, static_cast<int>(std::clamp(left, 0.0, 60'000.0)));
+}
+
 template <class Done>
 bool Postmaster::run_until(Done done, double limit_ms) {
-  double end = emscripten::monotonic_milliseconds() + limit_ms;
+  const double end = emscripten::monotonic_milliseconds() + limit_ms;
   while (!done()) {
     if (!failure_.ok()) return false;
-    if (run_next()) continue;
-    const double now = emscripten::monotonic_milliseconds();
-    const double due = std::min(next_due().value_or(end), end);
-    if (now >= end) return false;
-    timespec time{};
-    const double wait = std::clamp(due - now, 0.0, 20.0);
-    time.tv_nsec = static_cast<long>(wait * 1e6);
-    nanosleep(&time, nullptr);
+    const bool ran = run_next();
+    if (emscripten::monotonic_milliseconds() >= end) return done();
+    if (ran) continue;
+    wake_event_.clear();
+    if (!scheduler_.has_ready()) sleep_until(std::min(next_due().value_or(end), end));
   }
   return true;
 }
@@ -228,13 +241,18 @@ Status Postmaster::connect(Client** out) {
   if (!status.ok()) return status;
   *out = client.get();
   children_[pid] = std::move(client);
+  ++client_count_;
   return {};
 }
 
 void Postmaster::release(Client* client) {
   client->is_orphan = true;
   client->close_input();
-  if (client->ended() || !failure_.ok()) children_.erase(client->pid());
+  if (client->ended() || !failure_.ok()) remove(client->pid());
+}
+
+void Postmaster::remove(int32_t pid) {
+  client_count_ -= static_cast<int>(children_.erase(pid));
 }
 
 bool Postmaster::others_may_act(const Client& client) const {
@@ -242,7 +260,7 @@ bool Postmaster::others_may_act(const Client& client) const {
     const Child& child = *entry.second;
     if (&child == &client || child.ended()) return false;
     if (const auto* other = dynamic_cast<const Client*>(&child)) {
-      return !other->wants_input() && !other->task().waits_for_ever();
+      return !other->wants_input() && !other->task().waits_for_others();
     }
     return child.type() == BackendType::kAutovacuumWorker ||
            child.type() == BackendType::kBackgroundWorker;
@@ -316,7 +334,12 @@ void Postmaster::reap() {
       }
     }
     // A client's owner still wants its last words.
-    it = client != nullptr && !client->is_orphan ? std::next(it) : children_.erase(it);
+    if (client != nullptr && !client->is_orphan) {
+      ++it;
+    } else {
+      client_count_ -= client != nullptr ? 1 : 0;
+      it = children_.erase(it);
+    }
   }
 }
 
@@ -347,18 +370,31 @@ Status Postmaster::shut_down() {
   constexpr double kPatience = 60'000;
   shutting_down_ = true;
   workers_.forget_restarts();
-  const auto is_last = [](const auto& child) {
-    return child.second->type() == BackendType::kCheckpointer || child.second->ended();
+  const auto is_last = [](const auto& entry) {
+    const Child& child = *entry.second;
+    return child.type() == BackendType::kCheckpointer || child.ended();
   };
   for (const auto& [pid, child] : children_) {
-    if (child->type() != BackendType::kCheckpointer) child->signal(kSignalTerminate);
     if (auto* client = dynamic_cast<Client*>(child.get())) client->close_input();
   }
-  if (!run_until([&] { return std::ranges::all_of(children_, is_last); }, kPatience)) {
-    return failure_.ok() ? Status::engine_gone("PostgreSQL's sessions did not end") : failure_;
-  }
+  // One that has just begun has no handler yet, and loses the signal.
+  constexpr double kAgain = 100;
+  const double end = emscripten::monotonic_milliseconds() + kPatience;
+  do {
+    for (const auto& [pid, child] : children_) {
+      if (child->type() != BackendType::kCheckpointer && !child->ended()) {
+        child->signal(kSignalTerminate);
+      }
+    }
+    if (emscripten::monotonic_milliseconds() > end) {
+      return Status::engine_gone("PostgreSQL's sessions did not end");
+    }
+  } while (!run_until([&] { return std::ranges::all_of(children_, is_last); }, kAgain) &&
+           failure_.ok());
+  if (!failure_.ok()) return failure_;
   Child* checkpointer = find(BackendType::kCheckpointer);
   if (checkpointer == nullptr) return Status::engine_gone("PostgreSQL has no checkpointer");
+  running_ = false;
   checkpointer->signal(kSignalInterrupt);
   if (run_until([&] { return wal_is_shut_down_; }, kPatience)) {
     checkpointer->signal(kSignalUser2);

@@ -12,7 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "emscripten/io_threads.h"
 #include "emscripten/scheduler.h"
+#include "os/wake_event.h"
 #include "pglite/status.h"
 #include "postgres/guest/guest_tree.h"
 #include "postgres/sessions/background_workers.h"
@@ -34,6 +36,9 @@ struct PostmasterConfig {
   std::vector<std::string> settings;  // "name=value"
   // Whether autovacuum runs; PostgreSQL's own setting counts as well.
   bool autovacuum = true;
+  // Whether fsync is called in threads of ours while other sessions run. False: nothing runs
+  // meanwhile, and there are no threads.
+  bool has_io_threads = true;
   std::function<void(std::string_view)> log;
   // As BackendConfig::last_fatal.
   const std::string* last_fatal = nullptr;
@@ -66,6 +71,16 @@ class Postmaster {
   Status shut_down();
 
   emscripten::Scheduler& scheduler() { return scheduler_; }
+  // A process has got a signal from outside, or what it waited for is done. From any thread and
+  // from signal handlers.
+  void news() {
+    scheduler_.news();
+    wake_event_.set();
+  }
+  // Readable after news(). Whoever is about to wait for it clears it, and then asks has_news().
+  [[nodiscard]] const os::WakeEvent& wake_event() const { return wake_event_; }
+  // Waits for news, or until `end` (CLOCK_MONOTONIC in milliseconds).
+  void sleep_until(double end) const;
   // When there is something to do by itself; nullopt: never. CLOCK_MONOTONIC in milliseconds.
   [[nodiscard]] std::optional<double> next_due() const;
 
@@ -79,6 +94,11 @@ class Postmaster {
   bool kill(int32_t pid, int signal);
   // False: there is none.
   bool wake_checkpointer();
+  // Alone, a session gains nothing by it.
+  [[nodiscard]] bool syncs_in_threads() const {
+    return config_.has_io_threads && running_ && client_count_ > 1;
+  }
+  emscripten::IoThreads& io_threads() { return io_threads_; }
   // A process has ended: its task returns now.
   void note_end() { any_ended_ = true; }
 
@@ -89,6 +109,8 @@ class Postmaster {
   Status recover();
   Status start_helpers();
   Status start_child(BackendType type, std::string startup_data, Child** out);
+  // A client's process, which has ended or is abandoned.
+  void remove(int32_t pid);
   // Any process that has not ended, for what is in shared memory; null: there is none.
   [[nodiscard]] const emscripten::Process* any_process() const;
   // Deals with processes that have ended.
@@ -105,11 +127,15 @@ class Postmaster {
 
   PostmasterConfig config_;
   emscripten::Scheduler scheduler_;
+  os::WakeEvent wake_event_;
+  emscripten::IoThreads io_threads_{[this] { news(); }};
   std::unique_ptr<ParkedImage> image_;
   // By pid. They go before the image and the scheduler.
   std::map<int32_t, std::unique_ptr<Child>> children_;
   BackgroundWorkers workers_;
+  int client_count_ = 0;
   int32_t last_pid_ = 100;
+  bool running_ = false;  // recovered, and not shut down
   bool any_ended_ = false;
   bool signalled_ = false;  // a process has sent us SIGUSR1
   bool shutting_down_ = false;
