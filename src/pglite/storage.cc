@@ -62,9 +62,33 @@ Status Storage::check_module() const {
   return {};
 }
 
-// There is no archiver, and no archive_command could be run: PostgreSQL would keep all WAL for
-// ever. Who asks for it is told so; what a directory's configuration says is not followed.
-Status Storage::check_archive_mode() const {
+namespace {
+
+// Settings that want something that is not there. Who asks for one is told so; what a directory's
+// configuration says is not followed.
+struct Refused {
+  std::string_view name;
+  std::vector<std::string_view> accepted;  // lower case
+  std::string_view reason;
+};
+
+const std::vector<Refused>& refused_settings() {
+  static const std::vector<std::string_view> kOff = {"off", "false", "no", "0"};
+  static const std::vector<Refused> kRefused = {
+      // There is no archiver, and no archive_command could be run.
+      {"archive_mode", kOff, "nothing here archives WAL, and all of it would be kept"},
+      {"io_method", {"sync"}, "PostgreSQL has no I/O workers here"},
+      {"logging_collector", kOff, "the server log goes to the program that runs PostgreSQL"},
+      {"summarize_wal", kOff, "there is no process that summarizes WAL"},
+      {"shared_memory_type", {"mmap"}, "there is no other shared memory"},
+      {"dynamic_shared_memory_type", {"posix"}, "there is no other shared memory"},
+  };
+  return kRefused;
+}
+
+}  // namespace
+
+Status Storage::check_settings() const {
   for (const std::string& setting : options_.settings) {
     const size_t equals = setting.find('=');
     if (equals == std::string::npos) continue;
@@ -75,11 +99,14 @@ Status Storage::check_archive_mode() const {
     for (std::string* text : {&name, &value}) {
       for (char& c : *text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     }
-    constexpr std::string_view kOff[] = {"off", "false", "no", "0"};
-    if (name != "archive_mode" || std::ranges::find(kOff, value) != std::end(kOff)) continue;
-    return Status::invalid_argument("the setting " + setting +
-                                    " cannot be followed: nothing here archives WAL, and all of it "
-                                    "would be kept; only off is accepted");
+    const auto refused = std::ranges::find(refused_settings(), name, &Refused::name);
+    if (refused == refused_settings().end() ||
+        std::ranges::find(refused->accepted, value) != refused->accepted.end()) {
+      continue;
+    }
+    return Status::invalid_argument(
+        "the setting " + setting + " cannot be followed: " + std::string(refused->reason) +
+        "; only " + std::string(refused->accepted.front()) + " is accepted");
   }
   return {};
 }
@@ -90,7 +117,7 @@ bool Storage::has_own_names() const {
 
 Status Storage::open() {
   if (Status status = check_module(); !status.ok()) return status;
-  if (Status status = check_archive_mode(); !status.ok()) return status;
+  if (Status status = check_settings(); !status.ok()) return status;
   std::string_view location = options_.data_dir;
   in_memory_ = location == kMemoryScheme;
   durability_ = options_.durability;
@@ -150,7 +177,11 @@ void Storage::close() {
 
 std::vector<std::string> Storage::settings() const {
   std::vector<std::string> settings;
-  if (!in_memory_) settings.emplace_back("archive_mode=off");
+  // Of what a directory's configuration may ask for.
+  if (!in_memory_) {
+    settings = {"archive_mode=off", "logging_collector=off", "summarize_wal=off",
+                "shared_memory_type=mmap", "dynamic_shared_memory_type=posix"};
+  }
   settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
   return settings;
 }

@@ -58,7 +58,7 @@ class Storage {
 
  private:
   Status check_module() const;
-  Status check_archive_mode() const;
+  Status check_settings() const;
   [[nodiscard]] bool has_own_names() const;
 
   const Options& options_;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <ctime>
 #include <system_error>
 
 #include "postgres/guest/backend.h"
@@ -36,6 +37,13 @@ uint32_t swallow(void* /*context*/, uint32_t /*buffer*/, uint32_t size) {
 
 uint32_t load(const Process& process, uint32_t address) {
   return process.memory().load(GuestPtr<uint32_t>{address}).value_or(0);
+}
+
+// Microseconds since 2000-01-01.
+int64_t postgres_time() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (now.tv_sec - kPostgresEpochSeconds) * 1'000'000 + now.tv_nsec / 1000;
 }
 
 Status write_file(vfs::FileSystem& filesystem, std::string_view path, std::string_view content) {
@@ -145,6 +153,8 @@ Status Postmaster::park() {
     outcome = process.call([&] {
       find_symbol(process, symbols::kSetMaxSafeFds)();
       has_hba = find_symbol(process, symbols::kLoadHba)() != 0;
+      (void)process.memory().store(GuestPtr<int64_t>{process.data_address(symbols::kPgStartTime)},
+                                   postgres_time());
     });
   });
   if (!outcome.returned()) {
@@ -402,6 +412,8 @@ Status Postmaster::shut_down() {
   }
   if (!failure_.ok()) return failure_;
   if (!wal_is_shut_down_) return Status::engine_gone("PostgreSQL's shutdown did not end");
+  // The parked process made it, which never ends.
+  (void)config_.tree.root->remove_file(std::string(kDataDirectory) + "/postmaster.pid");
   return {};
 }
 
