@@ -137,13 +137,16 @@ void Child::live() {
   });
   // PGlite has cut PostgresMain in pieces. It has a loop, but an error that is thrown to the top
   // leaves it: the turns after that are ours.
-  if (!outcome_.exited(kExitLongJump)) return;
   const auto main_loop_once = find_symbol(process, symbols::kMainLoopOnce);
   const auto main_long_jump = find_symbol(process, symbols::kMainLongJump);
-  do {
-    while (outcome_.exited(kExitLongJump)) outcome_ = process.call([&] { main_long_jump(); });
-    if (outcome_.returned()) outcome_ = process.call([&] { main_loop_once(); });
-  } while (outcome_.returned() || outcome_.exited(kExitLongJump));
+  while (outcome_.exited(kExitLongJump)) {
+    outcome_ = process.call([&] { main_long_jump(); });
+    while (outcome_.returned()) outcome_ = process.call([&] { main_loop_once(); });
+  }
+  // The client has ended the session. PGlite leaves out what PostgresMain does then.
+  if (outcome_.exited(kExitAlive)) {
+    outcome_ = process.call([&] { find_symbol(process, symbols::kProcExit)(0); });
+  }
 }
 
 void Child::signal(int number) {
