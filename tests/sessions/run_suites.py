@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Runs PostgreSQL's own test suites on many sessions of one cluster, and compares with what they expect.
+
+usage: run_suites.py isolation|regression [--server bridge|native] [--bridge PROGRAM] [--directory]
+                     [--setting NAME=VALUE]... [--only TEST,...] [--timeout SECONDS] [--output DIR] [--reference DIR]
+                     [--table FILE]
+
+The suites and the native server are those of build_postgres.sh. The isolation suite runs on memory:// unless
+--directory says otherwise; the regression suite always on a directory, as its server reads and writes files. Answers,
+differences, the server log and the directory are left in the output directory. A test whose answer is none of the expected ones must be in
+known_differences.toml with its reason, or the run fails. For the regression suite the answers of native PostgreSQL
+(--server native) are the reference: without the suite's C functions, which the guest cannot load, many tests differ
+from what is expected on both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass, field
+
+from servers import Bridge, Native, Server
+
+HERE = pathlib.Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+# Where the guest sees the data directory. The regression suite writes files in the server that its client reads, so
+# there is a link at the same place on this machine while it runs.
+GUEST_ROOT = pathlib.Path("/pglite")
+# There is no such directory on either server: the C functions in it cannot be had.
+NO_LIBRARIES = "/nonexistent"
+
+
+@dataclass
+class Result:
+    test: str
+    differing: int = 0  # lines, to the expected file that is nearest
+    reference: int | None = None  # lines, to the reference
+    problem: str = ""  # a crash, a hang
+    seconds: float = 0
+    because: str = ""  # why it is known to differ
+
+
+def differing_lines(left: list[str], right: list[str]) -> list[str]:
+    return list(difflib.unified_diff(left, right, "expected", "answer", lineterm=""))
+
+
+def count(diff: list[str]) -> int:
+    return sum(line[0] in "+-" for line in diff[2:])
+
+
+def read_lines(file: pathlib.Path) -> list[str]:
+    return file.read_bytes().decode("utf-8", "replace").split("\n")
+
+
+@dataclass
+class Run:
+    server: Server
+    suite: pathlib.Path  # where it stands in the sources
+    output: pathlib.Path
+    timeout: float
+    reference: pathlib.Path | None = None
+    known: dict[str, str] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+
+    def create_database(self, name: str) -> None:
+        """As pg_regress does."""
+        settings = {"lc_messages": "C", "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "bytea_output": "hex",
+                    "timezone_abbreviations": "Default"}
+        done = self.server.psql("postgres", f"create database {name} template=template0", *(
+            f"alter database {name} set {setting} to '{value}'" for setting, value in settings.items()))
+        if done.returncode != 0:
+            raise RuntimeError(f"no database: {done.stderr}")
+
+    def compare(self, test: str, seconds: float, problem: str) -> None:
+        answer = read_lines(self.output / "results" / f"{test}.out")
+        expected = [self.suite / "expected" / f"{test}{alternative}.out"
+                    for alternative in ("", *(f"_{number}" for number in range(10)))]
+        best = min((differing_lines(read_lines(file), answer) for file in expected if file.exists()), key=len)
+        (self.output / "diffs" / f"{test}.diff").write_text("\n".join(best))
+        result = Result(test, count(best), None, problem, seconds, self.known.get(test, ""))
+        if self.reference is not None and (reference := self.reference / "results" / f"{test}.out").exists():
+            diff = differing_lines(read_lines(reference), answer)
+            (self.output / "diffs" / f"{test}.reference.diff").write_text("\n".join(diff))
+            result.reference = count(diff)
+        self.results.append(result)
+        said = problem or ("ok" if not best else f"{result.differing} lines differ")
+        if best and result.reference is not None:
+            said += f", {result.reference} from the reference"
+        print(f"{test:40} {seconds:6.1f} s  {said}", flush=True)
+
+    def run_together(self, tests: dict[str, tuple[list, dict[str, str]]]) -> None:
+        """Runs commands at the same time, compares their answers, and sees that the server lives."""
+        began = time.monotonic()
+        running = {}
+        for test, (command, environment) in tests.items():
+            output = open(self.output / "results" / f"{test}.out", "wb")
+            source = open(command[-1], "rb")
+            running[test] = subprocess.Popen(command[:-1], stdin=source, stdout=output, stderr=output,
+                                             env=self.server.environment() | environment, start_new_session=True)
+            source.close()
+            output.close()
+        seconds = {}
+        while len(seconds) < len(running) and time.monotonic() < began + self.timeout:
+            for test, process in running.items():
+                if test not in seconds and process.poll() is not None:
+                    seconds[test] = time.monotonic() - began
+            time.sleep(0.01)
+        late = running.keys() - seconds.keys()
+        for test in late:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running[test].pid, signal.SIGKILL)
+            running[test].wait()
+            seconds[test] = time.monotonic() - began
+        state = self.server.state()
+        if state:
+            self.server.kill()
+        for test in running:
+            self.compare(test, seconds[test], state or ("the test hangs" if test in late else ""))
+        if state:
+            self.restart()
+
+    def restart(self) -> None:
+        raise NotImplementedError
+
+    def table(self, title: str) -> str:
+        def said(lines: int | None) -> str:
+            return "" if lines is None else "same" if lines == 0 else f"{lines} lines"
+
+        exact = sum(result.differing == 0 for result in self.results)
+        lines = [f"# {title}", "", f"{len(self.results)} tests: {exact} as expected, {len(self.results) - exact} not.",
+                 ""]
+        if self.reference is None:
+            lines += ["| test | expected | why |", "|---|---|---|"]
+            lines += [f"| {result.test} | {said(result.differing)} | {result.problem or result.because} |"
+                      for result in self.results]
+        else:
+            lines += ["| test | expected | native PostgreSQL | why |", "|---|---|---|---|"]
+            lines += [f"| {result.test} | {said(result.differing)} | {said(result.reference)} | "
+                      f"{result.problem or result.because} |" for result in self.results]
+        return "\n".join(lines) + "\n"
+
+    def unexpected(self) -> list[str]:
+        found = []
+        for result in self.results:
+            differs = result.differing if result.reference is None else min(result.differing, result.reference)
+            if result.problem or (differs and not result.because):
+                found.append(f"{result.test}: {result.problem or f'{differs} lines differ'}")
+            elif not differs and result.because:
+                found.append(f"{result.test}: is known to differ, but does not")
+        return found
+
+
+class Isolation(Run):
+    database = "isolation_regression"
+
+    def restart(self) -> None:
+        # The specs know nothing of each other: a new cluster will do.
+        if isinstance(self.server, Bridge) and self.server.data_dir != "memory://":
+            shutil.rmtree(self.server.data_dir)
+        self.server.start()
+        self.create_database(self.database)
+
+    def run(self, only: set[str]) -> None:
+        schedule = (self.suite / "isolation_schedule").read_text().split("\n")
+        specs = [line.removeprefix("test: ") for line in schedule if line.startswith("test: ")]
+        specs += ["prepared-transactions", "prepared-transactions-cic"]
+        tester = self.server.install / "lib/pgxs/src/test/isolation/isolationtester"
+        self.create_database(self.database)
+        for spec in specs:
+            if not only or spec in only:
+                environment = {"PGAPPNAME": f"isolation/{spec}",
+                               "PG_TEST_TIMEOUT_DEFAULT": str(max(1, int(self.timeout / 5)))}
+                self.run_together({spec: ([tester, f"dbname={self.database}", self.suite / f"specs/{spec}.spec"],
+                                          environment)})
+
+
+class Regression(Run):
+    database = "regression"
+
+    def restart(self) -> None:
+        # Later tests need what earlier ones have made: the cluster recovers.
+        self.server.start()
+
+    def files(self) -> tuple[pathlib.Path, pathlib.Path]:
+        """The suite's data, and where it writes, by the names that the server and the client know."""
+        if not isinstance(self.server, Bridge):
+            return self.suite, self.output
+        directory = pathlib.Path(self.server.data_dir) / "regress"
+        shutil.copytree(self.suite / "data", directory / "data")
+        (directory / "results").mkdir()
+        return (GUEST_ROOT / "data/regress",) * 2
+
+    def run(self, only: set[str]) -> None:
+        schedule = (self.suite / "parallel_schedule").read_text().split("\n")
+        groups = [line.removeprefix("test: ").split() for line in schedule if line.startswith("test: ")]
+        source, written = self.files()
+        self.create_database(self.database)
+        for group in groups:
+            chosen = [test for test in group if not only or test in only or test == "test_setup"]
+            self.run_together({test: (
+                [self.server.install / "bin/psql", "-X", "-a", "-q", "-d", self.database, "-v", "HIDE_TABLEAM=on", "-v",
+                 "HIDE_TOAST_COMPRESSION=on", self.suite / f"sql/{test}.sql"],
+                {"PGAPPNAME": f"pg_regress/{test}", "PG_ABS_SRCDIR": str(source), "PG_ABS_BUILDDIR": str(written),
+                 "PG_LIBDIR": NO_LIBRARIES, "PG_DLSUFFIX": ".so"}) for test in chosen})
+
+
+@contextlib.contextmanager
+def guest_root(target: pathlib.Path):
+    GUEST_ROOT.symlink_to(target)
+    try:
+        yield
+    finally:
+        GUEST_ROOT.unlink()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", choices=("isolation", "regression"))
+    parser.add_argument("--server", choices=("bridge", "native"), default="bridge")
+    parser.add_argument("--bridge", type=pathlib.Path,
+                        default=REPOSITORY / "build/release/tests/sessions/session_bridge")
+    parser.add_argument("--directory", action="store_true", help="a cluster on disk, not in memory")
+    parser.add_argument("--setting", action="append", default=[], help="name=value, for the server")
+    parser.add_argument("--only", type=lambda text: set(text.split(",")), default=set())
+    parser.add_argument("--timeout", type=float, default=150, help="for a test")
+    parser.add_argument("--output", type=pathlib.Path)
+    parser.add_argument("--reference", type=pathlib.Path, help="the output directory of a run with --server native")
+    parser.add_argument("--table", type=pathlib.Path, help="where the results are written as a table")
+    arguments = parser.parse_args()
+
+    install = pathlib.Path(subprocess.run([HERE / "build_postgres.sh"], check=True, stdout=subprocess.PIPE,
+                                          text=True).stdout.strip())
+    output = arguments.output or REPOSITORY / "build/sessions" / f"{arguments.suite}-{arguments.server}"
+    output = output.absolute()
+    shutil.rmtree(output, ignore_errors=True)
+    for directory in ("results", "diffs"):
+        (output / directory).mkdir(parents=True)
+
+    with contextlib.ExitStack() as stack:
+        if arguments.server == "native":
+            server = Native(output, install, arguments.setting)
+        elif arguments.directory or arguments.suite == "regression":
+            server = Bridge(output, install, arguments.bridge.absolute(), str(output / "data"), arguments.setting)
+            if arguments.suite == "regression":
+                stack.enter_context(guest_root(output))
+        else:
+            server = Bridge(output, install, arguments.bridge.absolute(), "memory://", arguments.setting)
+        stack.callback(server.close)
+        server.start()
+        kind = Isolation if arguments.suite == "isolation" else Regression
+        known = tomllib.loads((HERE / "known_differences.toml").read_text()).get("difference", [])
+        run = kind(server, install / "src/src/test" / ("isolation" if kind is Isolation else "regress"), output,
+                   arguments.timeout, arguments.reference.absolute() if arguments.reference else None,
+                   {entry["test"]: entry["because"] for entry in known if entry["suite"] == arguments.suite})
+        run.run(arguments.only)
+        ended = server.stop()
+
+    if arguments.table:
+        arguments.table.write_text(run.table(f"PostgreSQL's {arguments.suite} suite on many sessions of one cluster"))
+    unexpected = run.unexpected() + ([f"the server {ended}"] if ended else [])
+    print(f"{len(run.results)} tests, {sum(result.differing == 0 for result in run.results)} as expected")
+    print(*unexpected, sep="\n")
+    return 1 if unexpected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
