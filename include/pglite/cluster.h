@@ -48,6 +48,19 @@ struct SessionOptions {
   std::vector<std::string> settings;
 };
 
+// Where a client is, as PostgreSQL is to see it: for its access rules and its statistics.
+struct Peer {
+  enum class Kind {
+    kThisProcess,  // whoever it says it is, is believed
+    kUnixSocket,   // "local" in access rules
+    kInternet,     // "host"
+  };
+  Kind kind = Kind::kThisProcess;
+  // kInternet: in the order of the network, 4 bytes of IPv4 or 16 of IPv6.
+  std::vector<uint8_t> address;
+  uint16_t port = 0;
+};
+
 class Session {
  public:
   // Ends the session: PostgreSQL gives up its transaction, at the cluster's next run().
@@ -111,7 +124,9 @@ class Cluster {
   // message is PostgreSQL's. Whoever is in this process may be any role: no password is asked for.
   virtual Status connect(const SessionOptions& options, std::unique_ptr<Session>* out) = 0;
   // Begins a session whose client sends everything itself, from the startup packet on.
-  virtual Status connect(std::unique_ptr<Session>* out) = 0;
+  // Options::access_rules say whether `peer` has to give a password. kInvalidArgument: an address
+  // that is none.
+  virtual Status connect(const Peer& peer, std::unique_ptr<Session>* out) = 0;
 
   // Runs what can run until `until`, and returns as soon as nothing can. kEngineGone: a process of
   // PostgreSQL has crashed, and the cluster is gone. What was committed is there when it is opened
@@ -121,6 +136,9 @@ class Cluster {
   [[nodiscard]] virtual std::optional<Clock::time_point> deadline() = 0;
   // A descriptor that is readable when cancel() wants the cluster to run. run() empties it.
   [[nodiscard]] virtual int wake_descriptor() const = 0;
+
+  // Has PostgreSQL read its configuration again, as pg_reload_conf() does.
+  virtual Status reload() = 0;
 
   // Ends all sessions, checkpoints, and ends PostgreSQL in order; memory:// is dropped as it is.
   // Idempotent.

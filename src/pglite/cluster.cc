@@ -71,7 +71,8 @@ class PostgresCluster final : public Cluster {
 
   Status start();
   Status connect(const SessionOptions& options, std::unique_ptr<Session>* out) override;
-  Status connect(std::unique_ptr<Session>* out) override;
+  Status connect(const Peer& peer, std::unique_ptr<Session>* out) override;
+  Status reload() override;
   Status run(Clock::time_point until) override {
     return without_exceptions([&] { return run_until(until); });
   }
@@ -95,7 +96,7 @@ class PostgresCluster final : public Cluster {
   Status run_for(Client& client, const std::function<void()>& deliver);
 
  private:
-  Status open_session(std::unique_ptr<PostgresSession>* out);
+  Status open_session(const Peer& peer, std::unique_ptr<PostgresSession>* out);
   Status run_until(Clock::time_point until);
   Status create_names();
   Status shut_down();
@@ -181,6 +182,7 @@ Status PostgresCluster::start() {
   config.debug_level = storage_.debug_level();
   config.settings = storage_.settings();
   config.autovacuum = options_.autovacuum;
+  config.access_rules = options_.access_rules;
   config.log = [this](std::string_view line) { storage_.log_server_line(line); };
   config.last_fatal = storage_.last_fatal();
   storage_.begin_start();
@@ -230,18 +232,41 @@ Status PostgresCluster::create_names() {
   return status;
 }
 
-Status PostgresCluster::open_session(std::unique_ptr<PostgresSession>* out) {
+Status PostgresCluster::open_session(const Peer& peer, std::unique_ptr<PostgresSession>* out) {
   if (postmaster_ == nullptr) return Status::engine_gone("the cluster is closed");
+  postgres::SocketAddress address;
+  switch (peer.kind) {
+    case Peer::Kind::kThisProcess:
+      break;
+    case Peer::Kind::kUnixSocket:
+      address.is_outside = true;
+      break;
+    case Peer::Kind::kInternet:
+      if (peer.address.size() != 4 && peer.address.size() != 16) {
+        return Status::invalid_argument("a client's address has 4 or 16 bytes, not " +
+                                        std::to_string(peer.address.size()));
+      }
+      address.is_outside = true;
+      address.bytes = peer.address;
+      address.port = peer.port;
+      break;
+  }
   Client* client = nullptr;
-  Status status = postmaster_->connect(&client);
+  Status status = postmaster_->connect(address, &client);
   if (status.ok()) *out = std::make_unique<PostgresSession>(*this, client);
   return status;
 }
 
-Status PostgresCluster::connect(std::unique_ptr<Session>* out) {
+Status PostgresCluster::reload() {
+  if (postmaster_ == nullptr) return Status::engine_gone("the cluster is closed");
+  postmaster_->reload();
+  return {};
+}
+
+Status PostgresCluster::connect(const Peer& peer, std::unique_ptr<Session>* out) {
   return without_exceptions([&] {
     std::unique_ptr<PostgresSession> session;
-    Status status = open_session(&session);
+    Status status = open_session(peer, &session);
     if (status.ok()) *out = std::move(session);
     return status;
   });
@@ -250,7 +275,7 @@ Status PostgresCluster::connect(std::unique_ptr<Session>* out) {
 Status PostgresCluster::connect(const SessionOptions& options, std::unique_ptr<Session>* out) {
   return without_exceptions([&] {
     std::unique_ptr<PostgresSession> session;
-    Status status = open_session(&session);
+    Status status = open_session({}, &session);
     if (status.ok()) status = session->start(options);
     if (status.ok()) *out = std::move(session);
     return status;

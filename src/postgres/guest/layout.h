@@ -120,6 +120,7 @@ struct Layout {
 
   uint32_t bootstrap_superuser = 10;  // BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat
   uint32_t autovacuum_worker = 4;     // B_AUTOVAC_WORKER, miscadmin.h
+  uint32_t context_sighup = 2;        // PGC_SIGHUP, utils/guc.h
   uint32_t error_level = 21;          // ERROR, utils/elog.h
   // ERRCODE_FEATURE_NOT_SUPPORTED, 0A000: MAKE_SQLSTATE of utils/elog.h takes six bits a character,
   // the first in the lowest bits.
@@ -217,6 +218,7 @@ inline constexpr ProcessMain kWalWriterMain{"WalWriterMain"};
 inline constexpr FunctionSymbol<void()> kInitProcessGlobals{"InitProcessGlobals"};
 inline constexpr FunctionSymbol<void(uint32_t latch)> kInitLatch{"InitLatch"};
 inline constexpr FunctionSymbol<uint32_t()> kLoadHba{"load_hba"};
+inline constexpr FunctionSymbol<void(uint32_t context)> kProcessConfigFile{"ProcessConfigFile"};
 inline constexpr FunctionSymbol<void(uint32_t variable)> kPrepareToSleep{
     "ConditionVariablePrepareToSleep"};
 inline constexpr FunctionSymbol<void(uint32_t variable, uint32_t wait_event)> kSleepOn{
@@ -258,6 +260,7 @@ inline constexpr int kExitFatal = 1;       // after a FATAL error and an orderly
 inline constexpr int kCancelSignal = 2;  // SIGINT: StatementCancelHandler
 
 // Numbers of the guest's C library.
+inline constexpr int kSignalHangUp = 1;
 inline constexpr int kSignalInterrupt = 2;
 inline constexpr int kSignalUser1 = 10;
 inline constexpr int kSignalUser2 = 12;

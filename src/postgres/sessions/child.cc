@@ -120,6 +120,7 @@ void Child::begin() {
   // on_exit_reset(): what the parked process had to do at its end is not for its children.
   for (const char* count : symbols::kExitCounts) set_variable(count, 0);
   set_flag(symbols::kIsPostmasterEnvironment, true);
+  postmaster_.update_configuration(*process_);
   set_flag(symbols::kIsUnderPostmaster, true);
   set_variable(symbols::kMyBackendType, static_cast<uint32_t>(type_));
   find_symbol(*process_, symbols::kInitProcessGlobals)();

@@ -1,6 +1,7 @@
 #include "postgres/sessions/client.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "emscripten/import_result.h"
@@ -9,8 +10,9 @@
 
 namespace pglite::postgres {
 
-Status Client::make(Postmaster& postmaster, int32_t pid, std::unique_ptr<Client>* out) {
-  std::unique_ptr<Client> client(new Client(postmaster, pid));
+Status Client::make(Postmaster& postmaster, int32_t pid, const SocketAddress& address,
+                    std::unique_ptr<Client>* out) {
+  std::unique_ptr<Client> client(new Client(postmaster, pid, address));
   // BackendStartupData: CAC_OK, and no times, which are for a log of how long it took.
   Status status = client->open(std::string(kLayout.startup_data_size, '\0'));
   if (status.ok()) *out = std::move(client);
@@ -53,15 +55,33 @@ emscripten::Callback Client::callback(std::string_view name) {
   return Child::callback(name);
 }
 
-// The socket that a postmaster hands to its child: of the Unix domain, from the same host.
+// The socket that a postmaster hands to its child.
 void Client::before_main() {
-  constexpr uint16_t kUnixDomain = 1;
+  // Numbers of the guest's C library.
+  constexpr uint16_t kUnix = 1;
+  constexpr uint16_t kInet = 2;
+  constexpr uint16_t kInet6 = 10;
   constexpr uint32_t kDescriptor = 1;
+  postmaster_.give_access_rules(process(), address_.is_outside);
   std::string socket(kLayout.client_socket_size, '\0');
-  std::memcpy(socket.data(), &kDescriptor, sizeof kDescriptor);
-  std::memcpy(socket.data() + kLayout.client_socket_family, &kUnixDomain, sizeof kUnixDomain);
-  const uint32_t length = sizeof kUnixDomain;
-  std::memcpy(socket.data() + kLayout.client_socket_length, &length, sizeof length);
+  const auto put = [&](uint32_t at, const void* bytes, size_t size) {
+    std::memcpy(socket.data() + at, bytes, size);
+  };
+  put(0, &kDescriptor, sizeof kDescriptor);
+  const uint32_t family_at = kLayout.client_socket_family;
+  const bool is_v6 = address_.bytes.size() == 16;
+  const uint16_t family = address_.bytes.empty() ? kUnix : is_v6 ? kInet6 : kInet;
+  put(family_at, &family, sizeof family);
+  uint32_t length = sizeof family;
+  if (!address_.bytes.empty()) {
+    // struct sockaddr_in and sockaddr_in6.
+    const std::array<uint8_t, 2> port = {static_cast<uint8_t>(address_.port >> 8),
+                                         static_cast<uint8_t>(address_.port)};
+    put(family_at + 2, port.data(), port.size());
+    put(family_at + (is_v6 ? 8 : 4), address_.bytes.data(), address_.bytes.size());
+    length = is_v6 ? 28 : 16;
+  }
+  put(kLayout.client_socket_length, &length, sizeof length);
   set_variable(symbols::kMyClientSocket, push_bytes(socket));
   // PGlite's PostgresMain leaves out the first ReadyForQuery.
   set_flag(symbols::kReadyForQueryIsDue, true);

@@ -7,10 +7,18 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "postgres/sessions/child.h"
 
 namespace pglite::postgres {
+
+// Where a client is, as its process is to see it.
+struct SocketAddress {
+  bool is_outside = false;     // false: the client is in this process
+  std::vector<uint8_t> bytes;  // 4 of IPv4, 16 of IPv6; none: a Unix-domain socket
+  uint16_t port = 0;
+};
 
 class Client final : public Child {
  public:
@@ -20,7 +28,8 @@ class Client final : public Child {
   // Nobody looks at it any more: it goes when it has ended.
   bool is_orphan = false;
 
-  static Status make(Postmaster& postmaster, int32_t pid, std::unique_ptr<Client>* out);
+  static Status make(Postmaster& postmaster, int32_t pid, const SocketAddress& address,
+                     std::unique_ptr<Client>* out);
 
   // Adds to what the client has sent. Nothing is read here: PostgreSQL does, in its turns.
   void send(std::string_view bytes);
@@ -38,7 +47,8 @@ class Client final : public Child {
   void take(size_t size);
 
  private:
-  Client(Postmaster& postmaster, int32_t pid) : Child(postmaster, BackendType::kBackend, pid) {}
+  Client(Postmaster& postmaster, int32_t pid, const SocketAddress& address)
+      : Child(postmaster, BackendType::kBackend, pid), address_(address) {}
 
   emscripten::Callback callback(std::string_view name) override;
   void before_main() override;
@@ -49,6 +59,7 @@ class Client final : public Child {
   // What a socket says that would block.
   uint32_t would_block();
 
+  SocketAddress address_;
   std::string input_;
   size_t read_ = 0;  // of input_
   bool input_ends_ = false;

@@ -20,12 +20,12 @@ namespace {
 using emscripten::Process;
 using wasm::GuestPtr;
 
-// Who may connect: whoever is in this process may, and others as the cluster has it.
+// PostgreSQL's pg_hba.conf. Whoever is in this process may be anybody.
 constexpr std::string_view kHbaFile = "/pglite/pg_hba.conf";
-constexpr std::string_view kHba =
+constexpr std::string_view kBelieved =
     "local all all trust\n"
-    "local replication all trust\n"
-    "include_if_exists /pglite/data/pg_hba.conf\n";
+    "local replication all trust\n";
+constexpr std::string_view kOfTheCluster = "include_if_exists /pglite/data/pg_hba.conf\n";
 
 // What a process without a client reads and writes.
 uint32_t nothing_to_read(void* /*context*/, uint32_t /*buffer*/, uint32_t /*size*/) {
@@ -104,7 +104,11 @@ emscripten::Callback Postmaster::callback(std::string_view name,
 
 // Runs PostgreSQL's main() to where its shared memory is made, and takes the image of it.
 Status Postmaster::park() {
-  Status status = write_file(*config_.tree.memory, kHbaFile, kHba);
+  if (config_.access_rules.empty()) {
+    config_.access_rules = std::string(kBelieved) + std::string(kOfTheCluster);
+    has_own_rules_ = false;
+  }
+  Status status = write_file(*config_.tree.memory, kHbaFile, config_.access_rules);
   if (!status.ok()) return status;
   std::unique_ptr<Process> parked;
   status = make_postgres_process(
@@ -161,7 +165,8 @@ Status Postmaster::park() {
     return Status::engine_gone("PostgreSQL did not start: " + reason_for(outcome));
   }
   if (!has_hba) {
-    return Status::incompatible("PostgreSQL did not start: pg_hba.conf has an error, see the log");
+    return Status::incompatible(
+        "PostgreSQL did not start: the access rules (pg_hba.conf) have an error, see the log");
   }
 
   const uint32_t segment = load(process, process.data_address(symbols::kSharedMemory));
@@ -243,11 +248,11 @@ Status Postmaster::start_helpers() {
   return status;
 }
 
-Status Postmaster::connect(Client** out) {
+Status Postmaster::connect(const SocketAddress& address, Client** out) {
   if (!failure_.ok()) return failure_;
   std::unique_ptr<Client> client;
   const int32_t pid = next_pid();
-  Status status = Client::make(*this, pid, &client);
+  Status status = Client::make(*this, pid, address, &client);
   if (!status.ok()) return status;
   *out = client.get();
   children_[pid] = std::move(client);
@@ -280,12 +285,33 @@ bool Postmaster::others_may_act(const Client& client) const {
 bool Postmaster::kill(int32_t pid, int signal) {
   if (pid == 0) {
     signalled_ = signalled_ || signal == kSignalUser1;
+    if (signal == kSignalHangUp) reload();
     return true;
   }
   const auto child = children_.find(pid < 0 ? -pid : pid);
   if (child == children_.end() || child->second->ended()) return false;
   if (signal != 0) child->second->signal(signal);
   return true;
+}
+
+void Postmaster::reload() {
+  reloaded_ = true;
+  for (const auto& [pid, child] : children_) {
+    if (!child->ended()) child->signal(kSignalHangUp);
+  }
+}
+
+void Postmaster::update_configuration(Process& process) {
+  if (reloaded_) find_symbol(process, symbols::kProcessConfigFile)(kLayout.context_sighup);
+}
+
+void Postmaster::give_access_rules(Process& process, bool is_outside) {
+  const bool believed = !is_outside && has_own_rules_;
+  if (!believed && !reloaded_) return;  // the image has them
+  // Nobody else runs meanwhile.
+  if (believed) (void)write_file(*config_.tree.memory, kHbaFile, kBelieved);
+  (void)find_symbol(process, symbols::kLoadHba)();
+  if (believed) (void)write_file(*config_.tree.memory, kHbaFile, config_.access_rules);
 }
 
 bool Postmaster::wake_checkpointer() {

@@ -36,6 +36,8 @@ struct PostmasterConfig {
   std::vector<std::string> settings;  // "name=value"
   // Whether autovacuum runs; PostgreSQL's own setting counts as well.
   bool autovacuum = true;
+  // Lines of pg_hba.conf for clients outside of this process. Empty: Options::access_rules.
+  std::string access_rules;
   // Whether fsync is called in threads of ours while other sessions run. False: nothing runs
   // meanwhile, and there are no threads.
   bool has_io_threads = true;
@@ -55,7 +57,7 @@ class Postmaster {
 
   // Begins a session. Nothing of it runs before run_next(). The client is there until release(), or
   // until this goes.
-  Status connect(Client** out);
+  Status connect(const SocketAddress& address, Client** out);
   // Ends a session that has not ended: its client has gone. The client must not be used any more.
   void release(Client* client);
   // Whether something that `client` waits for may come about without its own client or another one:
@@ -66,6 +68,9 @@ class Postmaster {
   // any more: failure() says so.
   bool run_next();
   [[nodiscard]] Status failure() const { return failure_; }
+
+  // Has all processes, and those to come, read the configuration again.
+  void reload();
 
   // Ends all sessions, makes the shutdown checkpoint and ends all processes.
   Status shut_down();
@@ -94,6 +99,11 @@ class Postmaster {
   bool kill(int32_t pid, int signal);
   // False: there is none.
   bool wake_checkpointer();
+  // In a new process, on its guest stack: reads what has changed since the image was parked.
+  void update_configuration(emscripten::Process& process);
+  // In a client's process, on its guest stack: sees to it that PostgreSQL has the access rules that
+  // are for it.
+  void give_access_rules(emscripten::Process& process, bool is_outside);
   // Alone, a session gains nothing by it.
   [[nodiscard]] bool syncs_in_threads() const {
     return config_.has_io_threads && running_ && client_count_ > 1;
@@ -135,6 +145,8 @@ class Postmaster {
   BackgroundWorkers workers_;
   int client_count_ = 0;
   int32_t last_pid_ = 100;
+  bool has_own_rules_ = true;  // config_.access_rules are the caller's
+  bool reloaded_ = false;
   bool running_ = false;  // recovered, and not shut down
   bool any_ended_ = false;
   bool signalled_ = false;  // a process has sent us SIGUSR1
