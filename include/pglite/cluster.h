@@ -126,7 +126,7 @@ class Cluster {
   // Begins a session whose client sends everything itself, from the startup packet on.
   // Options::access_rules say whether `peer` has to give a password. kInvalidArgument: an address
   // that is none.
-  virtual Status connect(const Peer& peer, std::unique_ptr<Session>* out) = 0;
+  virtual Status accept(const Peer& peer, std::unique_ptr<Session>* out) = 0;
 
   // Runs what can run until `until`, and returns as soon as nothing can. kEngineGone: a process of
   // PostgreSQL has crashed, and the cluster is gone. What was committed is there when it is opened

@@ -71,7 +71,7 @@ class PostgresCluster final : public Cluster {
 
   Status start();
   Status connect(const SessionOptions& options, std::unique_ptr<Session>* out) override;
-  Status connect(const Peer& peer, std::unique_ptr<Session>* out) override;
+  Status accept(const Peer& peer, std::unique_ptr<Session>* out) override;
   Status reload() override;
   Status run(Clock::time_point until) override {
     return without_exceptions([&] { return run_until(until); });
@@ -263,7 +263,7 @@ Status PostgresCluster::reload() {
   return {};
 }
 
-Status PostgresCluster::connect(const Peer& peer, std::unique_ptr<Session>* out) {
+Status PostgresCluster::accept(const Peer& peer, std::unique_ptr<Session>* out) {
   return without_exceptions([&] {
     std::unique_ptr<PostgresSession> session;
     Status status = open_session(peer, &session);

@@ -159,7 +159,7 @@ class Bridge {
       client->socket = UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!client->socket) return {};  // none is left, or the client has given up
       const Status status =
-          cluster_.connect({.kind = pglite::Peer::Kind::kUnixSocket}, &client->session);
+          cluster_.accept({.kind = pglite::Peer::Kind::kUnixSocket}, &client->session);
       if (!status.ok()) return status;
       clients_.push_back(std::move(client));
     }
