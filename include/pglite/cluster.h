@@ -57,7 +57,7 @@ struct Peer {
   };
   Kind kind = Kind::kThisProcess;
   // kInternet: in the order of the network, 4 bytes of IPv4 or 16 of IPv6.
-  std::vector<uint8_t> address;
+  std::vector<uint8_t> address = {};
   uint16_t port = 0;
 };
 
@@ -99,6 +99,10 @@ class Session {
   [[nodiscard]] virtual bool wants_input() const = 0;
   // PostgreSQL has ended the session; there may be output left.
   [[nodiscard]] virtual bool ended() const = 0;
+
+  // Has PostgreSQL end the session: it gives up what runs, and its last words are the error 57P01.
+  // When ended() says so, it has.
+  virtual void terminate() = 0;
 
   // Asks PostgreSQL to give up what the session runs. From any thread and from signal handlers. It
   // must not be called on a session that another thread destroys.

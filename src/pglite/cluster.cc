@@ -48,6 +48,9 @@ class PostgresSession final : public Session {
   void take(size_t size) override { client_->take(size); }
   [[nodiscard]] bool wants_input() const override { return client_->wants_input(); }
   [[nodiscard]] bool ended() const override { return client_->ended(); }
+  void terminate() override {
+    if (!client_->ended()) client_->signal(postgres::kSignalTerminate);
+  }
   void cancel() override;
 
   // Sends the startup packet and waits for its answer.
