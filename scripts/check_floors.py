@@ -36,12 +36,13 @@ MAY_INCLUDE = {
     "postgres/build": BELOW_BUILD,
     "pglite": BELOW_BUILD | {"postgres/build"},
     "port": {"os", "wire"},
-    "cli": {"os", "wire", "port"},
+    "server": {"os", "wire"},
+    "cli": {"os", "wire", "port", "server"},
 }
 # The public headers that only name things; the others are for src/pglite and up.
 VOCABULARY = {"status.h", "bytes.h", "options.h", "snapshot.h"}
 NO_PUBLIC_HEADERS = {"os", "wire", "wasm", "vfs", "emscripten"}
-ALL_PUBLIC_HEADERS = {"pglite", "port", "cli"}
+ALL_PUBLIC_HEADERS = {"pglite", "port", "server", "cli"}
 
 # Names of Linux's own, or that it has its own way. The guest imports a __syscall_fchmodat2, which is
 # Emscripten's.

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <tuple>
 #include <vector>
@@ -40,6 +41,18 @@ struct Texts {
   std::string force;
   std::string dry_run;
   std::string no_copy;
+  std::vector<std::string> listen;
+  std::string socket_directory;
+  std::string socket_port = "5432";
+  std::string socket_mode = "0777";
+  std::string authentication = "remote";
+  std::string password_file;
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string metrics;
+  std::string run;
+  std::string ready_fd;
+  std::string parent_death;
 };
 
 // Values may begin with a dash (-o "-c x=y", -c "-- comment"): each option takes exactly one.
@@ -193,6 +206,59 @@ Status convert_dump(const CLI::App& dump, const Texts& texts, Configuration* con
   return {};
 }
 
+// A number of the base, up to `most`.
+std::optional<uint32_t> to_number(const std::string& text, int base, uint32_t most) {
+  uint32_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value, base);
+  if (text.empty() || parsed.ec != std::errc() || parsed.ptr != end || value > most) return {};
+  return value;
+}
+
+Status convert_serve(const CLI::App& serve, const Texts& texts, Configuration* configuration) {
+  server::ServerOptions& options = configuration->server;
+  options.listen = texts.listen;
+  options.socket_directory = texts.socket_directory;
+  const auto port = to_number(texts.socket_port, 10, 65535);
+  if (!port || *port == 0) return bad(serve, "--socket-port", texts.socket_port, "1 to 65535");
+  options.socket_port = static_cast<uint16_t>(*port);
+  const auto mode = to_number(texts.socket_mode, 8, 0777);
+  if (!mode) return bad(serve, "--socket-mode", texts.socket_mode, "an octal mode up to 0777");
+  options.socket_mode = *mode;
+  constexpr std::pair<std::string_view, server::Authentication> kNames[] = {
+      {"remote", server::Authentication::kRemote},
+      {"scram", server::Authentication::kAll},
+      {"trust", server::Authentication::kNobody},
+      {"hba", server::Authentication::kCluster},
+  };
+  const auto* const found = std::ranges::find(
+      kNames, texts.authentication, &std::pair<std::string_view, server::Authentication>::first);
+  if (found == std::end(kNames)) {
+    return bad(serve, "--auth", texts.authentication, "remote, scram, trust or hba");
+  }
+  options.authentication = found->second;
+  if (texts.tls_certificate.empty() != texts.tls_key.empty()) {
+    return Status::invalid_argument(
+        "--tls-cert (PGLITE_TLS_CERT) and --tls-key (PGLITE_TLS_KEY) go together; accepted are "
+        "both or neither");
+  }
+  options.tls_certificate = texts.tls_certificate;
+  options.tls_key = texts.tls_key;
+  options.metrics = texts.metrics;
+  options.command = texts.run;
+  if (!texts.ready_fd.empty()) {
+    const auto fd = to_number(texts.ready_fd, 10, 1 << 20);
+    if (!fd) return bad(serve, "--ready-fd", texts.ready_fd, "the number of a descriptor");
+    options.ready_fd = static_cast<int>(*fd);
+  }
+  configuration->password_file = texts.password_file;
+  // Nothing was said: what psql looks for first.
+  if (options.listen.empty() && options.socket_directory.empty()) {
+    options.listen = {"localhost:5432"};
+  }
+  return convert_switch(serve, "--parent-death", texts.parent_death, &configuration->parent_death);
+}
+
 // What stands behind "--".
 Status convert_pg_dump_arguments(const std::vector<std::string>& arguments,
                                  Configuration* configuration) {
@@ -218,8 +284,9 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
     return Status::invalid_argument("unexpected argument '" + argument + "'; " +
                                     command->get_name() + " takes options only, see --help");
   }
-  return Status::invalid_argument("unknown command '" + argument +
-                                  "'; accepted are port, sql, initdb, dump, restore and repair");
+  return Status::invalid_argument(
+      "unknown command '" + argument +
+      "'; accepted are port, serve, sql, initdb, dump, restore and repair");
 }
 
 std::string version_line(const Version& version) {
@@ -254,16 +321,51 @@ void add_common_options(CLI::App& app, Texts& texts) {
 
 struct Commands {
   CLI::App* port = nullptr;
+  CLI::App* serve = nullptr;
   CLI::App* sql = nullptr;
   CLI::App* initdb = nullptr;
   CLI::App* dump = nullptr;
   CLI::App* restore = nullptr;
   CLI::App* repair = nullptr;
 
-  [[nodiscard]] std::array<CLI::App*, 6> all() const {
-    return {port, sql, initdb, dump, restore, repair};
+  [[nodiscard]] std::array<CLI::App*, 7> all() const {
+    return {port, serve, sql, initdb, dump, restore, repair};
   }
 };
+
+CLI::App* add_serve_command(CLI::App& app, Texts& texts) {
+  CLI::App* serve = app.add_subcommand("serve", "Serve PostgreSQL's clients on sockets");
+  serve
+      ->add_option("--listen", texts.listen,
+                   "Address for TCP; may be repeated; default localhost:5432 unless there is a "
+                   "--socket-dir")
+      ->envname("PGLITE_LISTEN")
+      ->type_name("HOST:PORT")
+      ->allow_extra_args(false);
+  add(*serve, "--socket-dir", texts.socket_directory, "PGLITE_SOCKET_DIR", "DIR",
+      "Where the Unix socket .s.PGSQL.PORT is made");
+  add(*serve, "--socket-port", texts.socket_port, "PGLITE_SOCKET_PORT", "PORT",
+      "The number in its name; default 5432");
+  add(*serve, "--socket-mode", texts.socket_mode, "PGLITE_SOCKET_MODE", "MODE",
+      "Its permissions; default 0777");
+  add(*serve, "--auth", texts.authentication, "PGLITE_AUTH", "remote|scram|trust|hba",
+      "Who gives a password: clients of other hosts (default), all, nobody, or as the data "
+      "directory's pg_hba.conf says");
+  add(*serve, "--password-file", texts.password_file, "PGLITE_PASSWORD_FILE", "FILE",
+      "The role of -U gets the password in its first line");
+  add(*serve, "--tls-cert", texts.tls_certificate, "PGLITE_TLS_CERT", "FILE",
+      "Certificate and chain, PEM; read again on SIGHUP");
+  add(*serve, "--tls-key", texts.tls_key, "PGLITE_TLS_KEY", "FILE", "Its key, PEM");
+  add(*serve, "--metrics", texts.metrics, "PGLITE_METRICS", "HOST:PORT",
+      "Serve /metrics for Prometheus, and /healthz");
+  add(*serve, "--run", texts.run, "PGLITE_RUN", "COMMAND",
+      "Run a shell command with DATABASE_URL, PGHOST and so on, and end with it");
+  add(*serve, "--ready-fd", texts.ready_fd, "PGLITE_READY_FD", "FD",
+      "Descriptor that gets a line when clients can connect");
+  serve->add_flag("--parent-death", texts.parent_death, "End when the process that started it does")
+      ->envname("PGLITE_PARENT_DEATH");
+  return serve;
+}
 
 CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
   CLI::App* sql = app.add_subcommand("sql", "Run SQL from -c, -f or stdin");
@@ -320,6 +422,7 @@ CLI::App* add_repair_command(CLI::App& app, Texts& texts) {
 Commands add_commands(CLI::App& app, Texts& texts, Configuration& configuration) {
   Commands commands;
   commands.port = app.add_subcommand("port", "Answer requests from stdin on stdout (the default)");
+  commands.serve = add_serve_command(app, texts);
   commands.sql = add_sql_command(app, texts, configuration.sql);
   commands.initdb = app.add_subcommand("initdb", "Create the data directory and exit");
   commands.dump = add_dump_command(app, texts);
@@ -362,6 +465,7 @@ const CLI::App* chosen_command(const Commands& commands) {
 }
 
 Command command_named(const Commands& commands, const CLI::App* command) {
+  if (command == commands.serve) return Command::kServe;
   if (command == commands.sql) return Command::kSql;
   if (command == commands.initdb) return Command::kInitdb;
   if (command == commands.dump) return Command::kDump;
@@ -375,6 +479,7 @@ Status convert_command(const Commands& commands, const CLI::App* command, const 
                        const std::vector<std::string>& behind_marker,
                        Configuration* configuration) {
   Status status;
+  if (command == commands.serve) status = convert_serve(*commands.serve, texts, configuration);
   if (command == commands.sql) status = convert_sql(*commands.sql, texts, configuration);
   if (command == commands.dump) status = convert_dump(*commands.dump, texts, configuration);
   if (status.ok()) status = convert_pg_dump_arguments(behind_marker, configuration);
@@ -388,7 +493,10 @@ Status convert_command(const Commands& commands, const CLI::App* command, const 
 // Every command but port and sql is about a directory; a dump as SQL may be of a snapshot.
 Status check_directory(const Commands& commands, const CLI::App* command,
                        const Configuration& configuration) {
-  if (command == nullptr || command == commands.port || command == commands.sql) return {};
+  if (command == nullptr || command == commands.port || command == commands.serve ||
+      command == commands.sql) {
+    return {};
+  }
   const bool from_snapshot = configuration.backup.sql && !configuration.snapshot.empty();
   if (from_snapshot || !configuration.engine.data_dir.starts_with("memory://")) return {};
   const bool creates = command == commands.initdb || command == commands.restore;

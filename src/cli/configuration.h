@@ -12,10 +12,11 @@
 #include "cli/backup.h"
 #include "cli/sql.h"
 #include "port/framing.h"
+#include "server/options.h"
 
 namespace pglite::cli {
 
-enum class Command { kPort, kSql, kInitdb, kDump, kRestore, kRepair };
+enum class Command { kPort, kServe, kSql, kInitdb, kDump, kRestore, kRepair };
 
 struct Configuration {
   Command command = Command::kPort;
@@ -23,6 +24,9 @@ struct Configuration {
   std::string snapshot;       // file to start from; empty: none
   std::string save_snapshot;  // file to write when the session ends well; empty: none
   port::Framing framing = port::Framing::kAuto;
+  server::ServerOptions server;  // without `log` and `inherited`
+  std::string password_file;     // of serve; empty: none
+  bool parent_death = false;     // serve ends when its starter does
   SqlRequest sql;
   BackupRequest backup;  // of dump and restore
   RepairRequest repair;

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   signal(SIGXFSZ, SIG_IGN);
   pglite::cli::Host host;
   host.open = pglite::Instance::open;
+  host.open_cluster = pglite::Cluster::open;
   host.load_snapshot = pglite::Snapshot::load;
   host.dump = pglite::dump_data_directory;
   host.restore = pglite::restore_data_directory;

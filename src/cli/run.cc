@@ -5,6 +5,7 @@
 
 #include "cli/configuration.h"
 #include "cli/output.h"
+#include "cli/serve.h"
 #include "cli/sql.h"
 #include "os/file.h"
 #include "os/shutdown_signals.h"
@@ -78,6 +79,13 @@ int close_instance(const Host& host, Instance& instance, int exit_code) {
     if (exit_code == 0) return close_code;
   }
   return exit_code;
+}
+
+int run_serve(const Host& host, const Configuration& configuration) {
+  Status status = check_readable(configuration.engine.wasm_path);
+  int exit_code = 0;
+  if (status.ok()) status = serve(host.open_cluster, configuration, &exit_code);
+  return status.ok() ? exit_code : fail(host, status);
 }
 
 // While this exists, a write to a reader that has gone fails and does not end the process.
@@ -180,6 +188,8 @@ int run(int argc, const char* const* argv, const Host& host) {
   switch (configuration.command) {
     case Command::kPort:
       return run_port(host, configuration);
+    case Command::kServe:
+      return run_serve(host, configuration);
     case Command::kSql:
       return run_sql_command(host, configuration);
     case Command::kInitdb:

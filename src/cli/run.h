@@ -3,6 +3,7 @@
 #define PGLITE_CLI_RUN_H_
 
 #include <pglite/archive.h>
+#include <pglite/cluster.h>
 #include <pglite/instance.h>
 #include <pglite/repair.h>
 
@@ -16,6 +17,7 @@ namespace pglite::cli {
 
 struct Host {
   std::function<Status(const Options&, std::unique_ptr<Instance>*)> open;
+  std::function<Status(const Options&, std::unique_ptr<Cluster>*)> open_cluster;
   std::function<Status(const std::string& path, std::shared_ptr<const Snapshot>*)> load_snapshot;
   DumpFunction dump;
   RestoreFunction restore;
