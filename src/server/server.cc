@@ -349,9 +349,10 @@ void Server::stop_listening() {
 }
 
 void Server::watch_cluster() {
-  wake_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const error_code& error) {
-    // run() empties it. This only ends the wait for sockets.
-    if (!error) watch_cluster();
+  is_watching_ = true;
+  wake_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const error_code&) {
+    // The descriptor is readable until the cluster runs: only then is it watched again.
+    is_watching_ = false;
   });
 }
 
@@ -359,6 +360,7 @@ Status Server::turn() {
   io_.restart();
   io_.poll();
   Status status = cluster_->run(Clock::now() + kTurn);
+  if (!is_watching_) watch_cluster();
   for (auto it = connections_.begin(); it != connections_.end();) {
     (*it)->pump();
     it = (*it)->closed() ? connections_.erase(it) : std::next(it);

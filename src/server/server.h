@@ -93,6 +93,7 @@ class Server {
   Cluster* cluster_ = nullptr;
   std::list<std::shared_ptr<Connection>> connections_;
   Traffic traffic_;
+  bool is_watching_ = false;  // wake_
   Ending ending_ = Ending::kNot;
   pid_t command_ = 0;
   int exit_code_ = 0;
