@@ -242,10 +242,19 @@ class Process {
   Kernel& kernel() { return config_.kernel != nullptr ? *config_.kernel : sleeping_; }
   [[nodiscard]] ProgramHooks* hooks() { return config_.hooks; }
 
-  // Ranges of linear memory that the guest has mapped with MAP_SHARED, in whole pages of
-  // LinearMemory::kMapAlignment, since it was made. What was in the file was copied there.
-  [[nodiscard]] const std::vector<wasm::SharedRegion>& shared_maps() const { return shared_maps_; }
-  void add_shared_map(const wasm::SharedRegion& map) { shared_maps_.push_back(map); }
+  // A file that the guest has mapped with MAP_SHARED and that the system cannot map for it
+  // (vfs::File::mappable_descriptor): its contents were copied to guest memory, and are written
+  // back when it is unmapped. A restored process has forgotten those of the saved one.
+  struct CopiedMap {
+    uint32_t address = 0;
+    uint32_t length = 0;
+    uint64_t offset = 0;  // in the file
+    std::shared_ptr<vfs::OpenFile> file;
+  };
+  std::vector<CopiedMap> copied_maps;
+  // Whether the process is one of many, which are to see what it writes to a map. Where that cannot
+  // be, it gets no map.
+  [[nodiscard]] bool shares_maps() const { return parks || config_.hooks != nullptr; }
 
   // Set: main() ends in set_max_safe_fds(), by exit(kExitParked). Shared memory is made there, and
   // no process uses it yet. Ending it clears the flag.
@@ -341,7 +350,6 @@ class Process {
   uint32_t* interrupt_flag_ = nullptr;
   bool may_suspend_ = true;
   SleepingKernel sleeping_;
-  std::vector<wasm::SharedRegion> shared_maps_;
   bool instantiated_ = false;
   vfs::DescriptorTable descriptors_;
 

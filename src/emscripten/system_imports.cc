@@ -127,6 +127,92 @@ int32_t resolve(Process& process, uint32_t node, uint32_t service, uint32_t hint
   return memory.store(GuestPtr<uint32_t>{out}, info) ? 0 : kNoMemory;
 }
 
+// sys/mman.h
+constexpr uint32_t kProtectionWrite = 2;
+constexpr uint32_t kMapShared = 1, kMapFixed = 0x10;
+
+struct MapRequest {
+  uint32_t length = 0;
+  uint64_t whole = 0;  // in whole pages
+  uint32_t protection = 0;
+  uint32_t flags = 0;
+  int descriptor = 0;
+  uint64_t offset = 0;
+};
+
+constexpr uint64_t whole_pages(uint64_t length) {
+  constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
+  return (length + kPage - 1) / kPage * kPage;
+}
+
+// Whether the file is to be shared, or else copied; what can be neither is refused.
+Result<bool> judge_map(Process& process, const MapRequest& request) {
+  PGLITE_TRY(open, process.descriptors().get(request.descriptor));
+  if (request.length == 0 || (request.flags & kMapFixed)) {
+    return error(std::errc::invalid_argument);
+  }
+  if (request.whole > UINT32_MAX) return error(std::errc::not_enough_memory);
+  const bool is_shared = request.flags & kMapShared;
+  const bool is_written = is_shared && (request.protection & kProtectionWrite);
+  const bool is_mapped = is_shared && open->file->mappable_descriptor() >= 0;
+  // Linear memory has no pages that can only be read.
+  if (!open->readable || ((is_written || is_mapped) && !open->writable)) {
+    return error(std::errc::permission_denied);
+  }
+  if (is_mapped) {
+    if (request.offset != 0) return error(std::errc::invalid_argument);
+    PGLITE_TRY(metadata, open->file->metadata());
+    if (request.whole > whole_pages(metadata.size)) {
+      return error(std::errc::no_such_device_or_address);
+    }
+  } else if (is_written && process.shares_maps()) {
+    return error(std::errc::no_such_device);
+  }
+  return is_mapped;
+}
+
+// Puts the file in the place of guest memory at `address`.
+Result<void> share_file(Process& process, const MapRequest& request, uint32_t address) {
+  PGLITE_TRY(open, process.descriptors().get(request.descriptor));
+  const int fd = open->file->mappable_descriptor();
+  if (process.memory_owner().map_shared(address, request.whole, fd, 0)) return {};
+  return error(std::errc::not_enough_memory);
+}
+
+// Reads the file to guest memory at `address`.
+Result<void> copy_file(Process& process, const MapRequest& request, uint32_t address) {
+  PGLITE_TRY(file, process.descriptors().share(request.descriptor));
+  PGLITE_TRY(target, process.memory().bytes(address, static_cast<uint32_t>(request.whole)));
+  PGLITE_TRY(size, process.descriptors().pread(request.descriptor, target,
+                                               static_cast<int64_t>(request.offset)));
+  std::memset(target.data() + size, 0, target.size() - size);
+  if ((request.flags & kMapShared) && (request.protection & kProtectionWrite)) {
+    process.copied_maps.push_back({.address = address,
+                                   .length = request.length,
+                                   .offset = request.offset,
+                                   .file = std::move(file)});
+  }
+  return {};
+}
+
+// Unmaps what copy_file() has mapped. By now the guest may have closed the file, and its descriptor
+// may be another one's.
+Result<uint32_t> write_back(Process& process, uint32_t address, uint32_t length) {
+  const auto map = std::ranges::find_if(process.copied_maps, [&](const Process::CopiedMap& copied) {
+    return copied.address == address && copied.length == length;
+  });
+  if (map == process.copied_maps.end()) return error(std::errc::invalid_argument);
+  const Process::CopiedMap copied = std::move(*map);
+  process.copied_maps.erase(map);
+  PGLITE_TRY(metadata, copied.file->file->metadata());
+  if (copied.offset >= metadata.size) return 0u;
+  PGLITE_TRY(source, process.memory().bytes(address, length));
+  const uint64_t size = std::min<uint64_t>(length, metadata.size - copied.offset);
+  PGLITE_TRY(written, copied.file->file->write(source.first(size), copied.offset));
+  (void)written;
+  return 0u;
+}
+
 }  // namespace
 
 void note_throw(w2c_env* env) {
@@ -234,45 +320,62 @@ uint32_t w2c_env_emscripten_resize_heap(w2c_env* env, uint32_t size) {
   return 0;
 }
 
-uint32_t w2c_env_0x5Fmmap_js(w2c_env* env, uint32_t length, uint32_t, uint32_t flags, uint32_t fd,
-                             uint64_t offset, uint32_t allocated_out, uint32_t address_out) {
-  constexpr uint32_t kMapShared = 1;
-  // Anonymous maps never get here: this is a file, read into memory of the guest's own.
+// Anonymous maps never get here: this is a file. It is shared, or read into memory of the guest's
+// own. The guest's C library keeps a list of its maps, and frees their memory after _munmap_js,
+// whatever that says.
+uint32_t w2c_env_0x5Fmmap_js(w2c_env* env, uint32_t length, uint32_t protection, uint32_t flags,
+                             uint32_t fd, uint64_t offset, uint32_t allocated_out,
+                             uint32_t address_out) {
   return syscall_result([&]() -> Result<uint32_t> {
     Process& process = Process::of(env);
-    PGLITE_TRY(open, process.descriptors().get(static_cast<int>(fd)));
-    (void)open;
-    const auto allocate =
-        process.function<uint32_t(uint32_t, uint32_t)>("emscripten_builtin_memalign");
-    // What is shared may become a shared region: it gets whole pages to itself.
-    constexpr uint32_t kPage = wasm::LinearMemory::kMapAlignment;
-    if (length > UINT32_MAX - kPage) return error(std::errc::not_enough_memory);
-    const uint32_t whole = (length + kPage - 1) / kPage * kPage;
-    const uint32_t address = allocate(WASM_DEFAULT_PAGE_SIZE, whole);
+    const MapRequest request{.length = length,
+                             .whole = whole_pages(length),
+                             .protection = protection,
+                             .flags = flags,
+                             .descriptor = static_cast<int>(fd),
+                             .offset = offset};
+    PGLITE_TRY(is_shared, judge_map(process, request));
+    PGLITE_CHECK(process.memory().bytes(allocated_out, sizeof(uint32_t)));
+    PGLITE_CHECK(process.memory().bytes(address_out, sizeof(uint32_t)));
+    const uint32_t address =
+        process.function<uint32_t(uint32_t, uint32_t)>("emscripten_builtin_memalign")(
+            WASM_DEFAULT_PAGE_SIZE, static_cast<uint32_t>(request.whole));
     if (address == 0) return error(std::errc::not_enough_memory);
-    if (flags & kMapShared) process.add_shared_map({.begin = address, .end = address + whole});
-    PGLITE_TRY(target, process.memory().bytes(address, whole));
-    PGLITE_TRY(size, process.descriptors().pread(static_cast<int>(fd), target,
-                                                 static_cast<int64_t>(offset)));
-    std::memset(target.data() + size, 0, target.size() - size);
-    PGLITE_CHECK(process.memory().store(GuestPtr<uint32_t>{allocated_out}, 1));
-    PGLITE_CHECK(process.memory().store(GuestPtr<uint32_t>{address_out}, address));
+    const auto mapped = guarded(Result<void>(error(std::errc::not_enough_memory)), [&] {
+      return is_shared ? share_file(process, request, address)
+                       : copy_file(process, request, address);
+    });
+    if (!mapped) {
+      process.function<void(uint32_t)>("free")(address);
+      return error(mapped.error());
+    }
+    (void)process.memory().store(GuestPtr<uint32_t>{allocated_out}, 1);
+    (void)process.memory().store(GuestPtr<uint32_t>{address_out}, address);
     return 0u;
   });
 }
 
 uint32_t w2c_env_0x5Fmunmap_js(w2c_env* env, uint32_t address, uint32_t length, uint32_t protection,
-                               uint32_t flags, uint32_t fd, uint64_t offset) {
-  constexpr uint32_t kProtectionWrite = 2, kMapPrivate = 2;
-  return syscall_result([&]() -> Result<uint32_t> {
-    Process& process = Process::of(env);
-    if (!(protection & kProtectionWrite) || (flags & kMapPrivate)) return 0u;
-    PGLITE_TRY(source, process.memory().bytes(address, length));
-    PGLITE_TRY(written, process.descriptors().pwrite(static_cast<int>(fd), source,
-                                                     static_cast<int64_t>(offset)));
-    (void)written;
-    return 0u;
+                               uint32_t flags, uint32_t, uint64_t) {
+  Process& process = Process::of(env);
+  bool is_stuck = false;
+  const uint32_t result = syscall_result([&]() -> Result<uint32_t> {
+    if (!(flags & kMapShared)) return 0u;
+    wasm::LinearMemory& memory = process.memory_owner();
+    const wasm::SharedRegion range{.begin = address, .end = address + whole_pages(length)};
+    for (const wasm::SharedRegion& region : memory.shared_regions()) {
+      if (region.end <= range.begin || range.end <= region.begin) continue;
+      if (region.begin != range.begin || region.end != range.end) {
+        return error(std::errc::invalid_argument);
+      }
+      is_stuck = !memory.unmap_shared(range.begin, range.end - range.begin);
+      return 0u;
+    }
+    return protection & kProtectionWrite ? write_back(process, address, length) : 0u;
   });
+  // The guest would use for itself what others still see.
+  if (is_stuck) process.execution().trap("shared memory cannot be unmapped");
+  return result;
 }
 
 // --- Clocks ---

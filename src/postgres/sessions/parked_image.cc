@@ -47,9 +47,10 @@ Status write_all(int fd, const uint8_t* bytes, uint64_t size, uint64_t offset) {
   return {};
 }
 
-// Calls `f(first, count)` for each run of pages in [begin, end) that hold something.
+// Calls `f(first, count)` for each run of pages in [begin, end) that hold something. `touched`
+// null: any page may.
 template <class F>
-Status for_each_run(const uint8_t* memory, const os::TouchedPages& touched, uint64_t begin,
+Status for_each_run(const uint8_t* memory, const os::TouchedPages* touched, uint64_t begin,
                     uint64_t end, uint64_t largest_gap, F f) {
   constexpr uint64_t kBatch = 4096;
   std::unique_ptr<bool[]> is_touched(new bool[kBatch]);
@@ -57,7 +58,12 @@ Status for_each_run(const uint8_t* memory, const os::TouchedPages& touched, uint
   uint64_t run_end = 0;  // after the last page that holds something
   for (uint64_t at = begin; at < end; at += kBatch * kPage) {
     const uint64_t count = std::min(kBatch, (end - at) / kPage);
-    touched.read(at / kPage, std::span(is_touched.get(), count));
+    const std::span batch(is_touched.get(), count);
+    if (touched != nullptr) {
+      touched->read(at / kPage, batch);
+    } else {
+      std::ranges::fill(batch, true);
+    }
     for (uint64_t i = 0; i < count; ++i) {
       const uint64_t page = at + i * kPage;
       if (!is_touched[i] || is_zero(memory + page)) continue;
@@ -74,15 +80,18 @@ Status for_each_run(const uint8_t* memory, const os::TouchedPages& touched, uint
 
 }  // namespace
 
-Status ParkedImage::capture(emscripten::Process& process,
-                            const std::vector<wasm::SharedRegion>& shared,
+Status ParkedImage::capture(emscripten::Process& process, const wasm::SharedRegion& segment,
                             std::unique_ptr<ParkedImage>* out) {
   std::unique_ptr<ParkedImage> image(new ParkedImage);
   std::string error;
   if (!process.save(&image->state_, &error)) return Status::invalid_argument(error);
+  const auto mapped = process.memory_owner().shared_regions();
+  std::vector<wasm::SharedRegion> shared(mapped.begin(), mapped.end());
+  shared.push_back(segment);
+  std::ranges::sort(shared, {}, &wasm::SharedRegion::begin);
   const wasm_rt_memory_t& memory = *process.linear_memory();
   Status status = image->copy_private(memory.data, memory.size, shared);
-  if (status.ok()) status = image->copy_shared(memory.data, shared);
+  if (status.ok()) status = image->copy_shared(memory.data, shared, segment);
   if (status.ok()) *out = std::move(image);
   return status;
 }
@@ -100,16 +109,18 @@ Status ParkedImage::copy_private(const uint8_t* memory, uint64_t size,
   };
   uint64_t begin = 0;
   for (const wasm::SharedRegion& region : shared) {
-    if (status.ok()) status = for_each_run(memory, touched, begin, region.begin, kLargestGap, copy);
+    if (status.ok())
+      status = for_each_run(memory, &touched, begin, region.begin, kLargestGap, copy);
     begin = region.end;
   }
-  if (status.ok()) status = for_each_run(memory, touched, begin, size, kLargestGap, copy);
+  if (status.ok()) status = for_each_run(memory, &touched, begin, size, kLargestGap, copy);
   return status;
 }
 
 // The file has the regions one behind the other; what is zero stays a hole.
 Status ParkedImage::copy_shared(const uint8_t* memory,
-                                const std::vector<wasm::SharedRegion>& shared) {
+                                const std::vector<wasm::SharedRegion>& shared,
+                                const wasm::SharedRegion& segment) {
   Status status = make_file(&shared_file_);
   if (!status.ok()) return status;
   const os::TouchedPages touched(memory);
@@ -120,7 +131,9 @@ Status ParkedImage::copy_shared(const uint8_t* memory,
     if (ftruncate(shared_file_.get(), static_cast<off_t>(offset + length)) != 0) {
       return no_memory(static_cast<std::errc>(errno));
     }
-    status = for_each_run(memory, touched, region.begin, region.end, 0,
+    // A page that was mapped from a file may hold something untouched.
+    const bool is_segment = region.begin == segment.begin;
+    status = for_each_run(memory, is_segment ? &touched : nullptr, region.begin, region.end, 0,
                           [&](uint64_t address, uint64_t size) {
                             return write_all(shared_file_.get(), memory + address, size,
                                              offset + address - region.begin);

@@ -20,10 +20,11 @@ namespace pglite::postgres {
 
 class ParkedImage final : public emscripten::PageSource {
  public:
-  // Takes the image of a process that is at rest. `shared`: what of its memory is shared from now
-  // on, by whole pages, ascending and apart. kInvalidArgument: it has something open that no other
-  // process can open; kIoError: the system has no memory for it.
-  static Status capture(emscripten::Process& process, const std::vector<wasm::SharedRegion>& shared,
+  // Takes the image of a process that is at rest. What of its memory is shared from now on is
+  // `segment`, in whole pages, and the files that it has mapped. Those are copied, as nobody will
+  // map them again. kInvalidArgument: it has something open that no other process can open;
+  // kIoError: the system has no memory for it.
+  static Status capture(emscripten::Process& process, const wasm::SharedRegion& segment,
                         std::unique_ptr<ParkedImage>* out);
 
   // For Process::restore.
@@ -40,9 +41,12 @@ class ParkedImage final : public emscripten::PageSource {
     uint64_t offset = 0;
   };
 
+  // What lies between the regions of `shared`, which ascend and are apart.
   Status copy_private(const uint8_t* memory, uint64_t size,
                       const std::vector<wasm::SharedRegion>& shared);
-  Status copy_shared(const uint8_t* memory, const std::vector<wasm::SharedRegion>& shared);
+  // `segment` is the one of them that is not mapped from a file.
+  Status copy_shared(const uint8_t* memory, const std::vector<wasm::SharedRegion>& shared,
+                     const wasm::SharedRegion& segment);
 
   std::string state_;
   os::UniqueFd private_file_;

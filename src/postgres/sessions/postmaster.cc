@@ -12,6 +12,7 @@
 #include "postgres/guest/backend.h"
 #include "postgres/guest/layout.h"
 #include "postgres/guest/postgres_process.h"
+#include "vfs/shared_memory_filesystem.h"
 
 namespace pglite::postgres {
 
@@ -26,6 +27,9 @@ constexpr std::string_view kBelieved =
     "local all all trust\n"
     "local replication all trust\n";
 constexpr std::string_view kOfTheCluster = "include_if_exists /pglite/data/pg_hba.conf\n";
+
+// Where the C library has the segments of shm_open().
+constexpr std::string_view kSharedMemoryDirectory = "/dev/shm";
 
 // What a process without a client reads and writes.
 uint32_t nothing_to_read(void* /*context*/, uint32_t /*buffer*/, uint32_t /*size*/) {
@@ -110,6 +114,10 @@ Status Postmaster::park() {
   }
   Status status = write_file(*config_.tree.memory, kHbaFile, config_.access_rules);
   if (!status.ok()) return status;
+  if (!config_.tree.root->mount(kSharedMemoryDirectory,
+                                std::make_shared<vfs::SharedMemoryFileSystem>())) {
+    return Status::io_error("there is no place for shared memory");
+  }
   std::unique_ptr<Process> parked;
   status = make_postgres_process(
       config_.tree.root, postgres_environment(kInitialName, kInitialName), config_.log, &parked);
@@ -171,12 +179,9 @@ Status Postmaster::park() {
 
   const uint32_t segment = load(process, process.data_address(symbols::kSharedMemory));
   const uint32_t size = load(process, segment + kLayout.shared_memory_size);
-  std::vector<wasm::SharedRegion> shared = process.shared_maps();
   constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
-  shared.push_back(
-      {.begin = segment, .end = (uint64_t{segment} + size + kPage - 1) / kPage * kPage});
-  std::ranges::sort(shared, {}, &wasm::SharedRegion::begin);
-  return ParkedImage::capture(process, shared, &image_);
+  const uint64_t end = (uint64_t{segment} + size + kPage - 1) / kPage * kPage;
+  return ParkedImage::capture(process, {.begin = segment, .end = end}, &image_);
 }
 
 std::string Postmaster::reason_for(const wasm::Outcome& outcome) const {

@@ -458,19 +458,65 @@ TEST_F(FileImportsTest, WhatDescriptorsAre) {
 TEST_F(FileImportsTest, MapsAFileByCopy) {
   const uint32_t fd = open("/tmp/a", kReadWrite | kCreate);
   write(fd, "0123456789");
-  on_guest_stack([&] {
-    EXPECT_EQ(w2c_env_0x5Fmmap_js(env(), 4096, 3, 1, fd, 2, scratch + 600, scratch + 604), 0U);
-  });
-  EXPECT_EQ(get<uint32_t>(600), 1U);
-  const auto address = get<uint32_t>(604);
-  EXPECT_EQ(address % 65536, 0U);
-  auto mapped = process->memory().bytes(address, 4096);
-  EXPECT_EQ(std::memcmp(mapped->data(), "23456789\0\0", 10), 0);
-  std::memcpy(mapped->data(), "ab", 2);
-  EXPECT_EQ(w2c_env_0x5Fmunmap_js(env(), address, 8, 3, 2, fd, 2), 0U);  // private
+  const auto map = [&](uint32_t flags) {
+    on_guest_stack([&] {
+      EXPECT_EQ(w2c_env_0x5Fmmap_js(env(), 4096, 3, flags, fd, 2, scratch + 600, scratch + 604),
+                0U);
+    });
+    EXPECT_EQ(get<uint32_t>(600), 1U);
+    const auto address = get<uint32_t>(604);
+    EXPECT_EQ(address % 65536, 0U);
+    auto mapped = process->memory().bytes(address, 4096);
+    EXPECT_EQ(std::memcmp(mapped->data(), "23456789\0\0", 10), 0);
+    std::memcpy(mapped->data(), "ab", 2);
+    return address;
+  };
+  const uint32_t own = map(2);  // private
+  EXPECT_EQ(w2c_env_0x5Fmunmap_js(env(), own, 4096, 3, 2, fd, 2), 0U);
   EXPECT_EQ(content("/tmp/a"), "0123456789");
-  EXPECT_EQ(w2c_env_0x5Fmunmap_js(env(), address, 8, 3, 1, fd, 2), 0U);  // shared
+  const uint32_t shared = map(1);
+  EXPECT_EQ(w2c_env_0x5Fmunmap_js(env(), shared, 8, 3, 1, fd, 2), failed(kInvalid));
+  EXPECT_EQ(content("/tmp/a"), "0123456789");
+  EXPECT_EQ(w2c_env_0x5Fmunmap_js(env(), shared, 4096, 3, 1, fd, 2), 0U);
   EXPECT_EQ(content("/tmp/a"), "01ab456789");
+  EXPECT_EQ(w2c_env_0x5Fmunmap_js(env(), shared, 4096, 3, 1, fd, 2), failed(kInvalid));
+}
+
+// The guest closes a file that it has mapped, and the C library still says its number.
+TEST_F(FileImportsTest, AMapIsWrittenBackToItsOwnFile) {
+  const uint32_t fd = open("/tmp/a", kReadWrite | kCreate);
+  write(fd, "0123456789");
+  on_guest_stack([&] {
+    EXPECT_EQ(w2c_env_0x5Fmmap_js(env(), 10, 3, 1, fd, 0, scratch + 600, scratch + 604), 0U);
+  });
+  const auto address = get<uint32_t>(604);
+  std::memcpy(process->memory().bytes(address, 10)->data(), "abc", 3);
+  close(fd);
+  ASSERT_EQ(open("/tmp/b", kReadWrite | kCreate), fd);
+  write(fd, "another file");
+  EXPECT_EQ(w2c_env_0x5Fmunmap_js(env(), address, 10, 3, 1, fd, 0), 0U);
+  EXPECT_EQ(content("/tmp/a"), "abc3456789");
+  EXPECT_EQ(content("/tmp/b"), "another file");
+}
+
+TEST_F(FileImportsTest, RefusesMapsThatCannotBe) {
+  const uint32_t fd = open("/tmp/a", kReadWrite | kCreate);
+  write(fd, "0123456789");
+  const auto map = [&](uint32_t length, uint32_t protection, uint32_t flags, uint32_t descriptor) {
+    uint32_t result = 0;
+    on_guest_stack([&] {
+      result = w2c_env_0x5Fmmap_js(env(), length, protection, flags, descriptor, 0, scratch + 600,
+                                   scratch + 604);
+    });
+    return result;
+  };
+  EXPECT_EQ(map(0, 3, 1, fd), failed(kInvalid));
+  EXPECT_EQ(map(4096, 3, 2 | 0x10, fd), failed(kInvalid));  // at an address
+  const uint32_t reader = open("/tmp/a", kReadOnly);
+  EXPECT_EQ(map(4096, 3, 1, reader), failed(kAccess));
+  EXPECT_EQ(map(4096, 1, 1, reader), 0U);
+  EXPECT_EQ(map(4096, 3, 2, reader), 0U);
+  EXPECT_EQ(map(4096, 1, 2, open("/tmp/a", kWriteOnly)), failed(kAccess));
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ inline constexpr uint32_t kBadAddresses[] = {0x80000000, 0xfffffff0, 0xffffffff}
 inline constexpr uint32_t kAccess = 2, kAgain = 6, kBadFile = 8, kExists = 20, kFault = 21,
                           kInvalid = 28, kIsDirectory = 31, kManyFiles = 33, kNoEntry = 44,
                           kNoMemory = 48, kNotDirectory = 54, kNotTerminal = 59, kPipe = 64,
-                          kRange = 68, kSeek = 70, kNotSupported = 138;
+                          kRange = 68, kSeek = 70, kNoDevice = 43, kNoAddress = 60,
+                          kNotSupported = 138;
 inline constexpr uint32_t kCwd = static_cast<uint32_t>(-100);
 
 // What __syscall_* answers for an errno.
@@ -53,7 +54,7 @@ class ProcessTest : public testing::Test {
     config.main = wasm::find_module_by_name("pglite");
     config.program = "/test";
     config.environment = {"A=1", "LONGER=value"};
-    config.filesystem = filesystem;
+    config.filesystem = tree != nullptr ? tree : filesystem;
     config.is_never_replaced = [](std::string_view path) { return path == "/tmp/kept"; };
     config.kernel = kernel_of_process;
     config.log = [this](std::string_view line) { log.emplace_back(line); };
@@ -159,6 +160,7 @@ class ProcessTest : public testing::Test {
   }
 
   std::shared_ptr<vfs::MemoryFileSystem> filesystem;
+  std::shared_ptr<vfs::FileSystem> tree;  // null: `filesystem` is all of it
   std::vector<std::string> log;
   Kernel* kernel_of_process = nullptr;  // to be set before SetUp()
   std::unique_ptr<Process> process;
