@@ -300,6 +300,8 @@ SYMBOLS = [
              called_by("standard_ProcessUtility")),
     function("ForwardSyncRequest", "ii_i", says("ForwardSyncRequest")),
     function("RegisterSyncRequest", "iii_i", calls("ForwardSyncRequest"), calls("WaitLatch")),
+    # Shared memory that is made while processes run. With dsm_impl_posix and its like inlined.
+    function("dsm_impl_op", "iiiiiii_i", says("dsm_impl_posix"), calls("mmap")),
     # End of a process.
     function("proc_exit", "i_v", says("proc_exit")),
     function("proc_exit_prepare", "i_v", says("proc_exit_prepare")),

@@ -106,7 +106,7 @@ def send_large_fills_to_host(files: list[pathlib.Path]) -> None:
 
 
 # Function, exported or one of symbols.py -> the statement that is put at the start of its C
-# function; `return` makes it the whole.
+# function; `return` makes it the whole. @NAME is the C name of another function.
 HOOKS = {
     # Emscripten's has the milliseconds of Date.now().
     "gettimeofday": "{ u64 now = guest_wall_clock();"
@@ -127,6 +127,12 @@ HOOKS = {
     "RequestCheckpoint": "{ if (guest_request_checkpoint(instance->w2c_env_instance, var_p0))"
                          " return; }",
     "set_max_safe_fds": "{ if (guest_park(instance->w2c_env_instance)) return; }",
+    # PGlite's has lost its munmap(): every segment that a process lets go (DSM_OP_DETACH and _DESTROY)
+    # would stay mapped.
+    "dsm_impl_op": "{ u8* base = (u8*)instance;"
+                   " u32 mapped = var_p0 >= 2 ? i32_load_default32(base, 0, 0, (u64)var_p4) : 0;"
+                   " if (mapped != 0) @munmap(instance, mapped,"
+                   " i32_load_default32(base, 0, 0, (u64)var_p5)); }",
     # The host is the postmaster: it lives as long as its guests, and counts them itself.
     "PostmasterIsAliveInternal": "{ return 1; }",
     "RegisterPostmasterChildActive": "{ return; }",
@@ -172,6 +178,9 @@ class CNames:
 
     def named(self, function: str) -> str:
         return self.of(self.finder.function(function))
+
+    def in_statement(self, statement: str) -> str:
+        return re.sub(r"@(\w+)", lambda match: self.named(match[1]), statement)
 
 
 def export_names(header: str) -> dict[str, str]:
@@ -509,7 +518,8 @@ def main() -> None:
         finder = symbols.find(module)
         names = CNames(name, (directory / f"{name}.h").read_text(), finder)
         found = symbols.describe(finder, names.of)
-        add_hooks(name, files, {names.named(f): statement for f, statement in HOOKS.items()})
+        add_hooks(name, files, {names.named(f): names.in_statement(statement)
+                                for f, statement in HOOKS.items()})
         ask_host_for_pid(name, files, names)
         wait_in_host(name, files, names)
         use_processor_for_crc32c(name, files, module)

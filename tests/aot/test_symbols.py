@@ -327,7 +327,7 @@ KNOWN = {
     "PostmasterIsAliveInternal": 5469, "RegisterPostmasterChildActive": 5467, "BackendMain": 5783,
     "AutoVacLauncherMain": 4529, "AutoVacWorkerMain": 4537, "BackgroundWorkerMain": 4547,
     "CheckpointerMain": 4559, "WalReceiverMain": 5014, "WalSummarizerMain": 4619,
-    "StartupProcessMain": 4602, "wrapper_handler": 10910,
+    "StartupProcessMain": 4602, "wrapper_handler": 10910, "dsm_impl_op": 5439,
 }
 KNOWN_DATA = {
     "MyProcPid": 2875608, "IsPostmasterEnvironment": 2875556, "IsUnderPostmaster": 2875557,
@@ -410,6 +410,7 @@ def test_a_functions_name_in_c_is_its_first_exports(tmp_path):
     header = "".join(f"/* export: '{e}' */\nvoid w2c_m_{e}(w2c_m*);\n" for e in "ab")
     names = translate.CNames("m", header, finder(m))
     assert (names.of(0), names.of(1), names.named("b")) == ("w2c_m_a_0", "w2c_m_f1", "w2c_m_a_0")
+    assert names.in_statement("{ @b(x); @a(); }") == "{ w2c_m_a_0(x); w2c_m_a_0(); }"
 
 
 COMPARED = """\
