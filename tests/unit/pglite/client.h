@@ -1,4 +1,5 @@
-// A small client for tests: sends requests to an Instance and reads the answers.
+// A small client for tests: sends requests to an Instance and reads the answers. What is for the
+// sessions of a Cluster is in session_client.h.
 #ifndef PGLITE_TESTS_UNIT_POSTGRES_CLIENT_H_
 #define PGLITE_TESTS_UNIT_POSTGRES_CLIENT_H_
 
@@ -25,6 +26,8 @@ struct Answer {
   std::vector<std::string> rows;    // columns joined by '|', NULL as "null"
   std::vector<std::string> errors;  // "SQLSTATE message"
   std::vector<std::string> tags;
+  std::vector<std::string> notifications;  // "channel payload"
+  std::string copied;                      // by COPY TO STDOUT
 
   // Everything that a test of one value wants: the first row, or the error.
   [[nodiscard]] std::string text() const {
@@ -33,6 +36,35 @@ struct Answer {
     return rows.empty() ? types : rows[0];
   }
 };
+
+inline void add(const wire::BackendMessage& message, Answer* answer) {
+  answer->types += message.type;
+  if (message.type == 'D') {
+    std::vector<std::optional<std::string_view>> values;
+    EXPECT_TRUE(wire::parse_data_row(message.body, &values));
+    std::string row;
+    for (const auto& value : values) {
+      if (&value != &values.front()) row += '|';
+      row += value.value_or("null");
+    }
+    answer->rows.push_back(std::move(row));
+  } else if (message.type == 'E') {
+    wire::ErrorFields fields;
+    EXPECT_TRUE(wire::parse_error(message.body, &fields));
+    answer->errors.push_back(std::string(fields.sqlstate) + " " + std::string(fields.message));
+  } else if (message.type == 'C') {
+    std::string_view tag;
+    EXPECT_TRUE(wire::parse_command_complete(message.body, &tag));
+    answer->tags.emplace_back(tag);
+  } else if (message.type == 'A') {
+    wire::Notification notification;
+    EXPECT_TRUE(wire::parse_notification(message.body, &notification));
+    answer->notifications.push_back(std::string(notification.channel) + " " +
+                                    std::string(notification.payload));
+  } else if (message.type == 'd') {
+    answer->copied += message.body;
+  }
+}
 
 class Client {
  public:
@@ -43,7 +75,7 @@ class Client {
     wire::BackendReader reader;
     answer.status = instance_.exec_protocol(request, [&](std::string_view bytes) {
       EXPECT_TRUE(
-          reader.feed(bytes, [&](const wire::BackendMessage& message) { take(message, &answer); }));
+          reader.feed(bytes, [&](const wire::BackendMessage& message) { add(message, &answer); }));
     });
     return answer;
   }
@@ -52,28 +84,6 @@ class Client {
   std::string value(std::string_view sql) { return query(sql).text(); }
 
  private:
-  static void take(const wire::BackendMessage& message, Answer* answer) {
-    answer->types += message.type;
-    if (message.type == 'D') {
-      std::vector<std::optional<std::string_view>> values;
-      EXPECT_TRUE(wire::parse_data_row(message.body, &values));
-      std::string row;
-      for (const auto& value : values) {
-        if (&value != &values.front()) row += '|';
-        row += value.value_or("null");
-      }
-      answer->rows.push_back(std::move(row));
-    } else if (message.type == 'E') {
-      wire::ErrorFields fields;
-      EXPECT_TRUE(wire::parse_error(message.body, &fields));
-      answer->errors.push_back(std::string(fields.sqlstate) + " " + std::string(fields.message));
-    } else if (message.type == 'C') {
-      std::string_view tag;
-      EXPECT_TRUE(wire::parse_command_complete(message.body, &tag));
-      answer->tags.emplace_back(tag);
-    }
-  }
-
   Instance& instance_;
 };
 
