@@ -130,8 +130,6 @@ Status Postmaster::park() {
       // There are no threads of PostgreSQL's to do it otherwise.
       "io_method=sync",
       "hba_file=" + std::string(kHbaFile),
-      // Dynamic shared memory comes out of the main segment, which all processes map.
-      "min_dynamic_shared_memory=16MB",
       // Workers take turns with their leader on one thread: they gain nothing. A session that wants
       // their plans can have them.
       "max_parallel_workers_per_gather=0",
