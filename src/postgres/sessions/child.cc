@@ -162,14 +162,13 @@ void Child::set_latch() {
 }
 
 void Child::wait(Process& process, const WaitFor& what) {
-  const uint8_t* byte = nullptr;
-  if (what.what == WaitFor::What::kByte) {
-    const auto bytes = process.memory().bytes(what.byte.address, 1);
-    if (!bytes) return;
-    byte = reinterpret_cast<const uint8_t*>(bytes->data());
-  }
   process.interrupt_timer.rest();
-  task_->wait(what.due, byte);
+  if (what.what != WaitFor::What::kByte) {
+    task_->wait(what.due);
+  } else if (const auto byte = process.memory().bytes(what.byte.address, 1)) {
+    // Neither signals nor timers end the wait for a semaphore, and nothing delivers them there.
+    task_->wait_for(reinterpret_cast<const uint8_t*>(byte->data()));
+  }
   process.interrupt_timer.attend();
 }
 
