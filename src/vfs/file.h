@@ -94,6 +94,11 @@ class File {
   virtual Result<std::vector<DirectoryEntry>> entries() = 0;
   // False for pipes and terminals, where seeking fails with ESPIPE.
   [[nodiscard]] virtual bool seekable() const { return true; }
+  // A descriptor of the system's by which processes can map the file and share its memory, open for
+  // reading and writing; it is the file's own. -1: the file cannot be mapped. What may be mapped is
+  // the file from its beginning, up to its size in whole pages of 4 KiB; that memory is reserved,
+  // and it stays as long as it is mapped, whatever happens to the file.
+  [[nodiscard]] virtual int mappable_descriptor() const { return -1; }
 };
 
 }  // namespace pglite::vfs

@@ -81,6 +81,14 @@ bool LinearMemory::map_shared(uint64_t address, uint64_t size, int fd, uint64_t 
   return true;
 }
 
+bool LinearMemory::unmap_shared(uint64_t address, uint64_t size) {
+  const auto region = std::ranges::find(shared_, address, &SharedRegion::begin);
+  if (region == shared_.end() || region->end != address + size) return false;
+  if (!os::map_zero_pages(place_->data + address, size)) return false;
+  shared_.erase(region);
+  return true;
+}
+
 void LinearMemory::clear(uint64_t address, uint64_t size) {
   const uint64_t end = address + size;
   for (const SharedRegion& region : shared_) {

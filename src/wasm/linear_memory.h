@@ -60,8 +60,13 @@ class LinearMemory {
   // The caller vouches that the file has so many bytes and keeps them.
   bool map_file(uint64_t address, uint64_t size, int fd, uint64_t offset);
   // As map_file(), but what is written is seen by all that map the file so. What was there before
-  // is gone. The region lasts as long as the memory.
+  // is gone. The region lasts until unmap_shared(), or as long as the memory.
   bool map_shared(uint64_t address, uint64_t size, int fd, uint64_t offset);
+  // Puts fresh private pages, all zeros, in the place of a shared region. False, and nothing has
+  // changed, where no shared region is just this range. False also where the system refuses; the
+  // region is then still recorded, and no guest may run on in this memory: it may be shared, or may
+  // not be there.
+  bool unmap_shared(uint64_t address, uint64_t size);
   // In the order of their addresses; they do not overlap.
   [[nodiscard]] std::span<const SharedRegion> shared_regions() const { return shared_; }
 

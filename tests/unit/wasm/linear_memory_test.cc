@@ -277,6 +277,56 @@ TEST(SharedRegions, AreUnmappedWithTheMemoryAndTheFileStays) {
   EXPECT_EQ(mapping_flags(data + kPage), "");
 }
 
+TEST(SharedRegions, AreReplacedByFreshPagesWhenTheyAreUnmapped) {
+  const SharedFile file(4 * kPage, 7);
+  LinearMemory one(10, 10);
+  LinearMemory two(10, 10);
+  for (LinearMemory* memory : {&one, &two}) {
+    std::memset(memory->get()->data, 9, memory->size());
+    ASSERT_TRUE(memory->map_shared(2 * kPage, 2 * kPage, file.fd(), 0));
+    ASSERT_TRUE(memory->map_shared(6 * kPage, 4096, file.fd(), 2 * kPage));
+  }
+  // Not just a region.
+  EXPECT_FALSE(one.unmap_shared(2 * kPage, kPage));
+  EXPECT_FALSE(one.unmap_shared(3 * kPage, kPage));
+  EXPECT_FALSE(one.unmap_shared(2 * kPage, 4 * kPage));
+  EXPECT_FALSE(one.unmap_shared(kPage, kPage));
+  EXPECT_FALSE(one.unmap_shared(6 * kPage, 0));
+  EXPECT_FALSE(one.unmap_shared(UINT64_MAX, 1));
+  EXPECT_FALSE(LinearMemory().unmap_shared(0, kPage));
+  EXPECT_EQ(one.shared_regions().size(), 2U);
+
+  ASSERT_TRUE(one.unmap_shared(2 * kPage, 2 * kPage));
+  ASSERT_EQ(one.shared_regions().size(), 1U);
+  EXPECT_EQ(one.shared_regions()[0].begin, 6 * kPage);
+  const uint8_t* const data = one.get()->data;
+  EXPECT_EQ(data[2 * kPage - 1], 9);
+  for (uint64_t at = 2 * kPage; at < 4 * kPage; at += 512) ASSERT_EQ(data[at], 0);
+  EXPECT_EQ(data[4 * kPage], 9);
+  one.get()->data[2 * kPage] = 1;
+  EXPECT_EQ(file.at(0), 7);
+  EXPECT_EQ(two.get()->data[2 * kPage], 7);
+  EXPECT_FALSE(one.unmap_shared(2 * kPage, 2 * kPage));
+
+  // Something else may be mapped there, and the other region is still shared.
+  ASSERT_TRUE(one.map_shared(3 * kPage, 2 * kPage, file.fd(), 0));
+  EXPECT_EQ(data[3 * kPage], 7);
+  ASSERT_TRUE(one.unmap_shared(6 * kPage, 4096));
+  EXPECT_EQ(data[6 * kPage + 4095], 0);
+  EXPECT_EQ(data[6 * kPage + 4096], 9);
+}
+
+// A fill that comes later clears the pages as private ones.
+TEST(SharedRegions, ArePrivateOnceTheyAreUnmapped) {
+  const SharedFile file(2 * kPage, 7);
+  LinearMemory memory(4, 4);
+  ASSERT_TRUE(memory.map_shared(kPage, 2 * kPage, file.fd(), 0));
+  ASSERT_TRUE(memory.unmap_shared(kPage, 2 * kPage));
+  fill_as_guest(memory, 0, 0, 4 * kPage);
+  EXPECT_EQ(file.at(0), 7);
+  EXPECT_TRUE(memory.shared_regions().empty());
+}
+
 TEST(FileMaps, AreCopiedWhenTheyAreWritten) {
   const SharedFile file(3 * kPage, 7);
   LinearMemory memory(4, 4);
