@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <functional>
 #include <iostream>
 #include <string>
 
@@ -14,6 +15,7 @@
 #include "postgres/guest/guest_tree.h"
 #include "postgres/guest/layout.h"
 #include "postgres/guest/session_sql.h"
+#include "postgres/sessions/verify.h"
 #include "postgres/snapshot/snapshot_file.h"
 #include "vfs/image.h"
 
@@ -21,6 +23,18 @@ namespace {
 
 using namespace pglite;            // NOLINT
 using namespace pglite::postgres;  // NOLINT
+
+// A server of many processes, in a tree of its own.
+Status verify_server(const std::function<void(std::string_view)>& log) {
+  auto tree = make_guest_tree(bundle_image(), log);
+  if (!tree || !vfs::load_image(data_directory_image(), *tree->memory, kDataDirectory)) {
+    return Status::incompatible("the images cannot be unpacked");
+  }
+  PostmasterConfig config;
+  config.tree = std::move(*tree);
+  config.log = log;
+  return verify_sessions(std::move(config));
+}
 
 // What sessions do first: these fill the catalogue caches and load PL/pgSQL. They must leave no
 // trace in the cluster: no object, no object identifier, no transaction identifier used up.
@@ -93,6 +107,12 @@ Status make(const char* output) {
   // Afterwards, so that it leaves no trace in the snapshot. A build with another layout than this
   // server's must have none.
   if (status.ok()) status = verify_layout(*backend);
+  backend.reset();
+  if (status.ok()) {
+    transcript.clear();
+    status = verify_server(log);
+    if (!status.ok()) status = Status(status.code(), status.message() + "\n" + transcript);
+  }
   if (!status.ok()) (void)::unlink(output);
   return status;
 }

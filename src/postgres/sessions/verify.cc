@@ -1,0 +1,168 @@
+#include "postgres/sessions/verify.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "postgres/guest/session_sql.h"
+#include "wire/frontend_message.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+class SessionVerification {
+ public:
+  explicit SessionVerification(PostmasterConfig config) : config_(std::move(config)) {}
+
+  Status run() {
+    config_.access_rules = "host all all all trust\n";
+    status_ = Postmaster::start(std::move(config_), &postmaster_);
+    if (!status_.ok()) return status_;
+    first_ = connect({});
+    // 192.0.2.7, which is nobody's.
+    second_ = connect({.is_outside = true, .bytes = {192, 0, 2, 7}, .port = 4711});
+    if (!status_.ok()) return status_;
+    addresses();
+    waits();
+    signals();
+    checkpoints();
+    workers();
+    if (status_.ok()) status_ = postmaster_->shut_down();
+    return status_;
+  }
+
+ private:
+  void expect(bool right, std::string_view fact) {
+    if (right || !status_.ok()) return;
+    status_ = Status::incompatible("PostgreSQL's processes are not as layout.h describes them: " +
+                                   std::string(fact));
+  }
+
+  // Runs the server until `done`, for some seconds at most.
+  template <class Done>
+  bool run_until(Done done) {
+    constexpr double kPatience = 20'000;
+    const double end = emscripten::monotonic_milliseconds() + kPatience;
+    postmaster_->scheduler().begin_slices();
+    while (!done() && postmaster_->failure().ok() && emscripten::monotonic_milliseconds() < end) {
+      if (postmaster_->run_next()) continue;
+      postmaster_->wake_event().clear();
+      if (postmaster_->scheduler().has_ready()) continue;
+      postmaster_->sleep_until(std::min(postmaster_->next_due().value_or(end), end));
+    }
+    postmaster_->scheduler().end_slices();
+    return done();
+  }
+
+  Status exec(Client& client, std::string_view request, const ResponseSink& sink) {
+    client.send(request);
+    const bool answered = run_until([&] { return client.ended() || client.wants_input(); });
+    sink(client.output());
+    client.take(client.output().size());
+    if (!postmaster_->failure().ok()) return postmaster_->failure();
+    return answered ? Status() : Status::incompatible("a session does not answer");
+  }
+
+  Client* connect(const SocketAddress& address) {
+    Client* client = nullptr;
+    if (status_.ok()) status_ = postmaster_->connect(address, &client);
+    if (!status_.ok()) return nullptr;
+    const std::pair<std::string_view, std::string_view> parameters[] = {{"user", kInitialName},
+                                                                        {"database", kInitialName}};
+    run(*client, wire::startup_packet(parameters), nullptr);
+    return client;
+  }
+
+  void run(Client& client, std::string_view messages, SqlResult* result) {
+    if (!status_.ok()) return;
+    status_ = run_messages([&](std::string_view request,
+                               const ResponseSink& sink) { return exec(client, request, sink); },
+                           messages, result);
+  }
+
+  std::string value(Client& client, const std::string& sql) {
+    SqlResult result;
+    run(client, wire::query(sql), &result);
+    if (result.rows.empty() || result.rows[0].empty()) return {};
+    return result.rows[0][0];
+  }
+
+  std::string wait_event_of_second() {
+    return value(*first_,
+                 "SELECT wait_event_type || ':' || wait_event FROM pg_stat_activity WHERE "
+                 "pid = " +
+                     std::to_string(second_->pid()));
+  }
+
+  void addresses() {
+    expect(value(*first_, "SELECT inet_client_addr() IS NULL") == "t", "ClientSocket.raddr");
+    expect(value(*second_, "SELECT inet_client_addr() || ':' || inet_client_port()") ==
+               "192.0.2.7/32:4711",
+           "ClientSocket.raddr");
+    expect(value(*first_, "SELECT pg_backend_pid()") == std::to_string(first_->pid()),
+           "MyProcPid of a child");
+    expect(value(*first_, "SELECT now() - pg_postmaster_start_time() BETWEEN '0s' AND '1 hour'") ==
+               "t",
+           "PgStartTime");
+  }
+
+  void waits() {
+    expect(wait_event_of_second() == "Client:ClientRead", "WaitEventSet or my_wait_event_info");
+    (void)value(*first_, "SELECT pg_advisory_lock(1)");
+    second_->send(wire::query("SELECT pg_advisory_lock(1)"));
+    expect(run_until([&] { return !second_->wants_input() && second_->task().waiting(); }),
+           "a session does not wait for a lock");
+    expect(wait_event_of_second() == "Lock:advisory", "my_wait_event_info");
+    (void)value(*first_, "SELECT pg_advisory_unlock(1)");
+    expect(run_until([&] { return second_->wants_input(); }), "Latch.maybe_sleeping or owner_pid");
+    second_->take(second_->output().size());
+  }
+
+  void signals() {
+    second_->send(wire::query("SELECT pg_sleep(100)"));
+    (void)run_until([&] { return second_->task().waiting(); });
+    (void)value(*first_, "SELECT pg_cancel_backend(" + std::to_string(second_->pid()) + ")");
+    expect(run_until([&] { return second_->wants_input(); }), "a cancel does not reach a session");
+    second_->take(second_->output().size());
+  }
+
+  void checkpoints() {
+    const std::string done = "SELECT num_done FROM pg_stat_checkpointer";
+    const std::string before = value(*first_, done);
+    (void)value(*first_, "CREATE TABLE verify_checkpoint (n int); CHECKPOINT");
+    expect(value(*first_, done) != before, "CheckpointerShmemStruct");
+  }
+
+  // A worker's start needs the registration, its pid the leader; both come and go with the query.
+  void workers() {
+    (void)value(*first_, "SET debug_parallel_query = on; SET max_parallel_workers_per_gather = 2");
+    SqlResult plan;
+    run(*first_, wire::query("EXPLAIN (ANALYZE, COSTS OFF) SELECT count(*) FROM pg_class"), &plan);
+    expect(std::ranges::any_of(plan.rows,
+                               [](const auto& row) {
+                                 return !row.empty() && row[0].ends_with("Workers Launched: 1");
+                               }),
+           "BackgroundWorkerSlot or BackgroundWorker");
+    expect(value(*first_,
+                 "RESET debug_parallel_query; SELECT count(*) FROM pg_stat_activity WHERE "
+                 "backend_type = 'parallel worker'") == "0",
+           "BackgroundWorkerSlot.pid");
+  }
+
+  PostmasterConfig config_;
+  std::unique_ptr<Postmaster> postmaster_;
+  Client* first_ = nullptr;
+  Client* second_ = nullptr;
+  Status status_;
+};
+
+}  // namespace
+
+Status verify_sessions(PostmasterConfig config) {
+  return SessionVerification(std::move(config)).run();
+}
+
+}  // namespace pglite::postgres
