@@ -45,7 +45,7 @@ struct SessionOptions {
   std::string username = "postgres";
   std::string database = "postgres";
   // Settings for the session, "name=value", as a client may give them when it connects.
-  std::vector<std::string> settings;
+  std::vector<std::string> settings = {};
 };
 
 // Where a client is, as PostgreSQL is to see it: for its access rules and its statistics.
