@@ -29,6 +29,8 @@ struct WaitFor {
   // When the guest wants to look again at the latest: the end of its wait or the next of its
   // timers, whichever comes first. CLOCK_MONOTONIC in milliseconds; kNoEnd: never by itself.
   double due = kNoEnd;
+  // Whether the wait itself has an end. Otherwise `due` is that of a timer.
+  bool has_end = false;
   // kLatch: PostgreSQL's struct Latch, which begins with the flag; 0: no latch is waited for. The
   // address is the guest's word: it may lie outside of its memory.
   wasm::GuestPtr<uint32_t> latch{};

@@ -266,6 +266,7 @@ bool Process::deliver_signals() {
 
 void Process::wait(WaitFor what) {
   execution_.need_host_stack();
+  what.has_end = what.due < WaitFor::kNoEnd;
   if (const auto timer = next_timer()) what.due = std::min(what.due, *timer);
   kernel().wait(*this, what);
 }

@@ -47,10 +47,10 @@ class Scheduler {
     // It waits, and nothing has woken it yet.
     [[nodiscard]] bool waiting() const { return state_ == State::kWaiting; }
 
-    // It waits for another guest or for somebody outside: neither time nor a thread of ours
-    // (wait_for) will wake it.
-    [[nodiscard]] bool waits_for_others() const {
-      return waiting() && minds_signals_ && due_ >= WaitFor::kNoEnd;
+    // It waits for another guest or for somebody outside: neither time, up to `until`, nor a thread
+    // of ours (wait_for) will wake it.
+    [[nodiscard]] bool waits_for_others(double until = WaitFor::kNoEnd) const {
+      return waiting() && minds_signals_ && due_ >= until;
     }
 
     // Makes a waiting task ready; nothing for others.

@@ -319,7 +319,7 @@ Status PostgresCluster::run_for(Client& client, const std::function<void()>& del
     if (!postmaster_->failure().ok()) return postmaster_->failure();
     if (done()) return {};
     if (scheduler.has_ready()) continue;
-    if (client.task().waits_for_others() && !postmaster_->others_may_act(client)) {
+    if (client.waits_for_others() && !postmaster_->others_may_act(client)) {
       return Status::waiting("the session waits for another one");
     }
     postmaster_->wake_event().clear();

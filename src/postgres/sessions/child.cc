@@ -150,6 +150,14 @@ void Child::live() {
   }
 }
 
+bool Child::waits_for_others() const {
+  // Whoever waits for a lock has a timer for when to look for a deadlock, usually after a second.
+  // The others (statement_timeout, or when to hand in statistics) may be far away.
+  constexpr double kSoon = 2000;
+  return task_->waits_for_others(wait_has_end_ ? WaitFor::kNoEnd
+                                               : emscripten::monotonic_milliseconds() + kSoon);
+}
+
 void Child::signal(int number) {
   // It is for a latch, which has been set: there is nothing for a handler to do.
   if (number != kSignalUrgent) process_->send_signal(number);
@@ -162,6 +170,7 @@ void Child::set_latch() {
 }
 
 void Child::wait(Process& process, const WaitFor& what) {
+  wait_has_end_ = what.has_end;
   process.interrupt_timer.rest();
   if (what.what != WaitFor::What::kByte) {
     task_->wait(what.due);

@@ -38,6 +38,8 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   [[nodiscard]] const emscripten::Scheduler::Task& task() const { return *task_; }
 
   [[nodiscard]] bool ended() const { return task_->ended(); }
+  // It waits for another process or for somebody outside, and none of its timers is due soon.
+  [[nodiscard]] bool waits_for_others() const;
   // How it ended: exit statuses 0 and 1 are in order, all else is a crash.
   [[nodiscard]] const wasm::Outcome& outcome() const { return outcome_; }
   [[nodiscard]] bool crashed() const;
@@ -101,6 +103,7 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   std::unique_ptr<emscripten::Process> process_;
   std::unique_ptr<emscripten::Scheduler::Task> task_;  // goes before the process
   wasm::Outcome outcome_;
+  bool wait_has_end_ = false;  // the one that it is in
   // What a thread does for the process. It is kept here, as the process may be abandoned meanwhile.
   std::shared_ptr<emscripten::IoThreads::Job> job_;
   std::optional<std::errc> job_error_;

@@ -278,7 +278,7 @@ bool Postmaster::others_may_act(const Client& client) const {
     const Child& child = *entry.second;
     if (&child == &client || child.ended()) return false;
     if (const auto* other = dynamic_cast<const Client*>(&child)) {
-      return !other->wants_input() && !other->task().waits_for_others();
+      return !other->wants_input() && !other->waits_for_others();
     }
     return child.type() == BackendType::kAutovacuumWorker ||
            child.type() == BackendType::kBackgroundWorker;
