@@ -266,6 +266,8 @@ Status Postmaster::connect(const SocketAddress& address, Client** out) {
 void Postmaster::release(Client* client) {
   client->is_orphan = true;
   client->close_input();
+  // What it is in the middle of is for nobody. One that waits for its client sees that it has gone.
+  if (!client->wants_input() && !client->ended()) client->signal(kSignalTerminate);
   if (client->ended() || !failure_.ok()) remove(client->pid());
 }
 
