@@ -19,13 +19,22 @@ Status Client::make(Postmaster& postmaster, int32_t pid, const SocketAddress& ad
   return status;
 }
 
+namespace {
+
+// Drops the first `*used` bytes, unless more than these would have to move for it: a buffer that is
+// never empty stays small all the same.
+void drop(std::string* buffer, size_t* used) {
+  if (*used < buffer->size() - *used) return;
+  buffer->erase(0, *used);
+  *used = 0;
+}
+
+}  // namespace
+
 void Client::send(std::string_view bytes) {
   if (bytes.empty()) return;
   wants_input_ = false;
-  if (read_ == input_.size()) {
-    input_.clear();
-    read_ = 0;
-  }
+  drop(&input_, &read_);
   input_ += bytes;
   task().wake();
 }
@@ -38,10 +47,6 @@ void Client::close_input() {
 void Client::take(size_t size) {
   const bool was_full = output().size() >= kOutputLimit;
   taken_ += std::min(size, output().size());
-  if (taken_ == output_.size()) {
-    output_.clear();
-    taken_ = 0;
-  }
   if (was_full && output().size() < kOutputLimit) task().wake();
 }
 
@@ -91,7 +96,7 @@ uint32_t Client::socket_events(uint32_t events) {
   if (events & kLayout.wait_socket_readable) wants_input_ = unread() == 0;
   uint32_t has = 0;
   if (unread() != 0 || input_ends_) has |= kLayout.wait_socket_readable;
-  if (output().size() < kOutputLimit || input_ends_) has |= kLayout.wait_socket_writable;
+  if (output().size() < kOutputLimit || is_orphan) has |= kLayout.wait_socket_writable;
   if (input_ends_) has |= kLayout.wait_socket_closed;
   return has;
 }
@@ -118,16 +123,20 @@ uint32_t Client::write_output(void* self, uint32_t buffer, uint32_t size) {
   auto& client = *static_cast<Client*>(self);
   client.process().execution().need_host_stack();
   // Nobody listens any more.
-  if (client.input_ends_) return size;
+  if (client.is_orphan) return size;
   if (client.output().size() >= kOutputLimit) return client.would_block();
-  const auto source = client.process().memory().bytes(buffer, size);
+  // A message may be far larger than the limit.
+  const auto count =
+      static_cast<uint32_t>(std::min<size_t>(size, kOutputLimit - client.output().size()));
+  const auto source = client.process().memory().bytes(buffer, count);
   if (!source) return 0;
   try {
+    drop(&client.output_, &client.taken_);
     client.output_.append(reinterpret_cast<const char*>(source->data()), source->size());
   } catch (const std::bad_alloc&) {
     return client.would_block();
   }
-  return size;
+  return count;
 }
 
 }  // namespace pglite::postgres
