@@ -307,12 +307,13 @@ std::optional<Clock::time_point> PostgresCluster::deadline() {
 Status PostgresCluster::run_for(Client& client, const std::function<void()>& deliver) {
   constexpr std::chrono::milliseconds kTurn{50};
   const auto done = [&] { return client.ended() || client.wants_input(); };
+  const auto is_full = [&] { return client.output().size() >= Client::kOutputLimit; };
   for (;;) {
     if (postmaster_ == nullptr) return Status::engine_gone("the cluster is closed");
     emscripten::Scheduler& scheduler = postmaster_->scheduler();
     scheduler.begin_slices();
     const Clock::time_point end = Clock::now() + kTurn;
-    while (!done() && postmaster_->run_next() && Clock::now() < end) {
+    while (!done() && !is_full() && postmaster_->run_next() && Clock::now() < end) {
     }
     scheduler.end_slices();
     deliver();
