@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "pglite/cancel_gate.h"
 #include "pglite/instance.h"
 #include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
@@ -28,10 +29,10 @@ class PostgresCluster;
 
 class PostgresSession final : public Session {
  public:
-  PostgresSession(PostgresCluster& cluster, Client* client) : cluster_(cluster), client_(client) {}
+  PostgresSession(PostgresCluster& cluster, Client* client);
   ~PostgresSession() override;
 
-  [[nodiscard]] int32_t pid() const override { return client_->pid(); }
+  [[nodiscard]] int32_t pid() const override { return pid_; }
   Status exec(std::string_view request, const ResponseSink& sink) override {
     return without_exceptions([&] { return begin(request, sink); });
   }
@@ -41,17 +42,32 @@ class PostgresSession final : public Session {
       return run_request(sink);
     });
   }
-  void send(std::string_view bytes) override { client_->send(bytes); }
-  void close_input() override { client_->close_input(); }
-  [[nodiscard]] size_t unread() const override { return client_->unread(); }
-  [[nodiscard]] std::string_view output() const override { return client_->output(); }
-  void take(size_t size) override { client_->take(size); }
-  [[nodiscard]] bool wants_input() const override { return client_->wants_input(); }
-  [[nodiscard]] bool ended() const override { return client_->ended(); }
+  void send(std::string_view bytes) override {
+    if (client_ != nullptr) client_->send(bytes);
+  }
+  void close_input() override {
+    if (client_ != nullptr) client_->close_input();
+  }
+  [[nodiscard]] size_t unread() const override {
+    return client_ == nullptr ? 0 : client_->unread();
+  }
+  [[nodiscard]] std::string_view output() const override {
+    return client_ == nullptr ? std::string_view() : client_->output();
+  }
+  void take(size_t size) override {
+    if (client_ != nullptr) client_->take(size);
+  }
+  [[nodiscard]] bool wants_input() const override {
+    return client_ != nullptr && client_->wants_input();
+  }
+  [[nodiscard]] bool ended() const override { return client_ == nullptr || client_->ended(); }
   void terminate() override {
-    if (!client_->ended()) client_->signal(postgres::kSignalTerminate);
+    if (!ended()) client_->signal(postgres::kSignalTerminate);
   }
   void cancel() override;
+
+  // The cluster is about to drop the client: nothing but its number stays.
+  void forget_client();
 
   // Sends the startup packet and waits for its answer.
   Status start(const SessionOptions& options);
@@ -63,8 +79,10 @@ class PostgresSession final : public Session {
   void deliver(const ResponseSink& sink);
 
   PostgresCluster& cluster_;
-  Client* client_;
+  Client* client_;  // null: the cluster is closed
+  int32_t pid_;
   bool in_request_ = false;
+  CancelGate cancel_gate_;  // open while there is a client
 };
 
 class PostgresCluster final : public Cluster {
@@ -89,12 +107,14 @@ class PostgresCluster final : public Cluster {
 
   // --- For the sessions ---
 
-  void release(Client* client) {
-    if (postmaster_ != nullptr) postmaster_->release(client);
+  void add(PostgresSession* session) { sessions_.push_back(session); }
+  // `client` is the session's, null where the cluster has dropped it.
+  void remove(PostgresSession* session, Client* client) {
+    std::erase(sessions_, session);
+    if (client != nullptr) postmaster_->release(client);
   }
-  void news() {
-    if (postmaster_ != nullptr) postmaster_->news();
-  }
+  // From any thread and from signal handlers, while a session has its client.
+  void news() { postmaster_->news(); }
   // Runs until `client` wants input or has ended. kWaiting: neither will be by itself.
   Status run_for(Client& client, const std::function<void()>& deliver);
 
@@ -108,17 +128,34 @@ class PostgresCluster final : public Cluster {
   Options options_;
   Storage storage_{options_};
   std::unique_ptr<Postmaster> postmaster_;  // goes before the storage
+  std::vector<PostgresSession*> sessions_;
 };
 
 // ---- Session ----
 
+PostgresSession::PostgresSession(PostgresCluster& cluster, Client* client)
+    : cluster_(cluster), client_(client), pid_(client->pid()) {
+  cluster_.add(this);
+  cancel_gate_.open();
+}
+
 PostgresSession::~PostgresSession() {
-  cluster_.release(client_);
+  Client* client = client_;
+  forget_client();
+  cluster_.remove(this, client);
+}
+
+void PostgresSession::forget_client() {
+  cancel_gate_.close();
+  client_ = nullptr;
+  in_request_ = false;
 }
 
 void PostgresSession::cancel() {
-  client_->process().send_signal(postgres::kCancelSignal);
-  cluster_.news();
+  cancel_gate_.pass([this] {
+    client_->process().send_signal(postgres::kCancelSignal);
+    cluster_.news();
+  });
 }
 
 void PostgresSession::deliver(const ResponseSink& sink) {
@@ -129,6 +166,7 @@ void PostgresSession::deliver(const ResponseSink& sink) {
 }
 
 Status PostgresSession::begin(std::string_view request, const ResponseSink& sink) {
+  if (client_ == nullptr) return Status::engine_gone("the cluster is closed");
   if (in_request_) return Status::invalid_argument("a request of the session is under way");
   if (client_->ended()) return Status::session_ended("PostgreSQL has ended the session");
   if (request.empty()) return {};
@@ -336,6 +374,7 @@ Status PostgresCluster::shut_down() {
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   const Status status =
       storage_.in_memory() || !postmaster_->failure().ok() ? Status() : postmaster_->shut_down();
+  for (PostgresSession* session : sessions_) session->forget_client();
   postmaster_.reset();
   storage_.close();
   log(1, status.ok() ? "closed" : "closed after: " + status.message());
