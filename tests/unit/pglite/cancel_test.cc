@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "canceller.h"
 #include "client.h"
 #include "pglite/cancel_gate.h"
 
@@ -92,52 +93,9 @@ std::unique_ptr<Instance> open_instance() {
   return instance;
 }
 
-// A thread that cancels without pause.
-class Canceller {
- public:
-  explicit Canceller(Instance& instance)
-      : thread_([this, &instance] {
-          while (!stop_) {
-            ++begun_;
-            instance.cancel();
-            ++done_;
-            if (rest_) {
-              resting_ = true;
-              while (rest_ && !stop_) std::this_thread::yield();
-              resting_ = false;
-            }
-          }
-        }) {}
-  ~Canceller() {
-    stop_ = true;
-    thread_.join();
-  }
-  Canceller(const Canceller&) = delete;
-  Canceller& operator=(const Canceller&) = delete;
-
-  // Afterwards the last cancel has returned.
-  void rest() {
-    rest_ = true;
-    while (!resting_) std::this_thread::yield();
-  }
-  void go_on() {
-    rest_ = false;
-    const uint64_t seen = done_;
-    while (done_ == seen) std::this_thread::yield();
-  }
-
- private:
-  std::atomic<bool> stop_ = false;
-  std::atomic<bool> rest_ = false;
-  std::atomic<bool> resting_ = false;
-  std::atomic<uint64_t> begun_ = 0;
-  std::atomic<uint64_t> done_ = 0;
-  std::thread thread_;
-};
-
 TEST(Cancel, HitsNoRequestThatBeganAfterItReturned) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t (a int)");
   Canceller canceller(*instance);
   int cancelled = 0;
@@ -167,7 +125,7 @@ TEST(Cancel, HitsNoRequestThatBeganAfterItReturned) {
 // They are no requests; beside a cancel without pause they succeed.
 TEST(Cancel, CutsNoSnapshotShort) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   Canceller canceller(*instance);
   for (int i = 0; i < 20; ++i) {
     (void)client.query("SELECT 1");
@@ -187,7 +145,7 @@ TEST(Cancel, MayComeWhileTheInstanceIsClosedAndAfterwards) {
     auto instance = open_instance();
     {
       Canceller canceller(*instance);
-      Client client(*instance);
+      InstanceClient client(*instance);
       (void)client.query("CREATE TABLE t (a int)");
       // A COPY that waits is what can be cancelled at the moment of closing.
       if (i % 2 == 0) (void)client.query("COPY t FROM STDIN");
@@ -201,7 +159,7 @@ TEST(Cancel, MayComeWhileTheInstanceIsClosedAndAfterwards) {
 
 TEST(Cancel, ReachesACopyThatWaits) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t (a int)");
   EXPECT_EQ(client.query("COPY t FROM STDIN").types, "G");
   std::thread([&] { instance->cancel(); }).join();
@@ -223,7 +181,7 @@ TEST(Cancel, MayComeFromASignalHandler) {
   action.sa_flags = SA_ONSTACK | SA_RESTART;
   sigemptyset(&action.sa_mask);
   ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
-  Client client(*instance);
+  InstanceClient client(*instance);
   std::atomic<bool> stop = false;
   const pthread_t runner = pthread_self();
   std::thread sender([&] {

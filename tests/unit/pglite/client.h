@@ -66,9 +66,9 @@ inline void add(const wire::BackendMessage& message, Answer* answer) {
   }
 }
 
-class Client {
+class InstanceClient {
  public:
-  explicit Client(Instance& instance) : instance_(instance) {}
+  explicit InstanceClient(Instance& instance) : instance_(instance) {}
 
   Answer send(std::string_view request) {
     Answer answer;

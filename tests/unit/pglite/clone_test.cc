@@ -16,7 +16,7 @@ class CloneTest : public testing::Test {
   void SetUp() override {
     original = open_instance();
     ASSERT_NE(original, nullptr);
-    Client client(*original);
+    InstanceClient client(*original);
     client.query(
         "CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)");
   }
@@ -34,39 +34,40 @@ class CloneTest : public testing::Test {
 TEST_F(CloneTest, IsIndependentBothWays) {
   const auto copy = clone();
   ASSERT_NE(copy, nullptr);
-  Client(*copy).query("DELETE FROM t WHERE a > 10");
-  Client(*original).query("INSERT INTO t VALUES (101)");
-  EXPECT_EQ(Client(*copy).value("SELECT count(*) FROM t"), "10");
-  EXPECT_EQ(Client(*original).value("SELECT count(*) FROM t"), "101");
+  InstanceClient(*copy).query("DELETE FROM t WHERE a > 10");
+  InstanceClient(*original).query("INSERT INTO t VALUES (101)");
+  EXPECT_EQ(InstanceClient(*copy).value("SELECT count(*) FROM t"), "10");
+  EXPECT_EQ(InstanceClient(*original).value("SELECT count(*) FROM t"), "101");
   EXPECT_TRUE(original->close().ok());
-  EXPECT_EQ(Client(*copy).value("SELECT max(a) FROM t"), "10");
+  EXPECT_EQ(InstanceClient(*copy).value("SELECT max(a) FROM t"), "10");
 }
 
 TEST_F(CloneTest, IsOfTheMomentItIsTaken) {
   const auto before = clone();
   const auto same = clone();
-  Client(*original).query("INSERT INTO t VALUES (101)");
+  InstanceClient(*original).query("INSERT INTO t VALUES (101)");
   const auto after = clone();
-  EXPECT_EQ(Client(*before).value("SELECT count(*) FROM t"), "100");
-  EXPECT_EQ(Client(*same).value("SELECT count(*) FROM t"), "100");
-  EXPECT_EQ(Client(*after).value("SELECT count(*) FROM t"), "101");
-  EXPECT_NE(Client(*before).value("SELECT random()"), Client(*same).value("SELECT random()"));
+  EXPECT_EQ(InstanceClient(*before).value("SELECT count(*) FROM t"), "100");
+  EXPECT_EQ(InstanceClient(*same).value("SELECT count(*) FROM t"), "100");
+  EXPECT_EQ(InstanceClient(*after).value("SELECT count(*) FROM t"), "101");
+  EXPECT_NE(InstanceClient(*before).value("SELECT random()"),
+            InstanceClient(*same).value("SELECT random()"));
 }
 
 TEST_F(CloneTest, OfAClone) {
   const auto first = clone();
-  Client(*first).query("INSERT INTO t VALUES (200)");
+  InstanceClient(*first).query("INSERT INTO t VALUES (200)");
   std::unique_ptr<Instance> second;
   ASSERT_TRUE(first->clone(&second).ok());
-  EXPECT_EQ(Client(*second).value("SELECT sum(a) FROM t"), "5250");
+  EXPECT_EQ(InstanceClient(*second).value("SELECT sum(a) FROM t"), "5250");
 }
 
 TEST_F(CloneTest, NotInsideATransaction) {
-  Client(*original).query("BEGIN");
+  InstanceClient(*original).query("BEGIN");
   std::unique_ptr<Instance> copy;
   EXPECT_EQ(original->clone(&copy).code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(copy, nullptr);
-  Client(*original).query("ROLLBACK");
+  InstanceClient(*original).query("ROLLBACK");
   EXPECT_NE(clone(), nullptr);
 }
 
@@ -84,7 +85,7 @@ TEST_F(CloneTest, ASnapshotOutlivesTheInstanceAndItsFile) {
   for (int i = 0; i < 3; ++i) {
     std::unique_ptr<Instance> copy;
     ASSERT_TRUE(Instance::open(options, &copy).ok());
-    EXPECT_EQ(Client(*copy).value("SELECT count(*) FROM t"), "100");
+    EXPECT_EQ(InstanceClient(*copy).value("SELECT count(*) FROM t"), "100");
   }
 }
 
@@ -99,13 +100,13 @@ TEST(CancelTest, EndsWhatRuns) {
         instance->cancel();
       }
     });
-    const Answer answer = Client(*instance).query(sql);
+    const Answer answer = InstanceClient(*instance).query(sql);
     done = true;
     canceller.join();
     EXPECT_THAT(answer.text(), testing::StartsWith("57014")) << sql;
   }
   // Those that came too late hit nobody.
-  EXPECT_EQ(Client(*instance).value("SELECT 2"), "2");
+  EXPECT_EQ(InstanceClient(*instance).value("SELECT 2"), "2");
 }
 
 TEST(OpenTest, AHundredTimesLeavesNothing) {
@@ -118,9 +119,9 @@ TEST(OpenTest, AHundredTimesLeavesNothing) {
     statm >> size >> all >> shared;
     return (all - shared) * (sysconf(_SC_PAGESIZE) / 1024);  // KiB
   };
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(Client(*open_instance()).value("SELECT 1"), "1");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(InstanceClient(*open_instance()).value("SELECT 1"), "1");
   const long before = resident();
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(Client(*open_instance()).value("SELECT 1"), "1");
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(InstanceClient(*open_instance()).value("SELECT 1"), "1");
 #if __has_feature(address_sanitizer)
   constexpr long kMost = 300 << 10;  // what was freed stays in quarantine, up to 256 MiB
 #else

@@ -14,7 +14,7 @@ class CopyTest : public testing::Test {
   }
 
   std::unique_ptr<Instance> instance;
-  std::optional<Client> client;
+  std::optional<InstanceClient> client;
 };
 
 TEST_F(CopyTest, GoesOnOverSeveralRequests) {
@@ -89,7 +89,7 @@ TEST_F(CopyTest, ManyTimesOver) {
 
 TEST_F(CopyTest, MayBeResumedOnAnotherInstancesTurn) {
   auto other = open_instance();
-  Client second(*other);
+  InstanceClient second(*other);
   second.query("CREATE TABLE t (n int)");
   client->query("COPY t FROM STDIN");
   second.query("COPY t FROM STDIN");
@@ -114,7 +114,7 @@ TEST(CopyInADirectory, CloseWhileItWaitsKeepsWhatWasCommitted) {
   TemporaryDirectory directory;
   {
     auto instance = open_instance(in_directory(directory.path()));
-    Client client(*instance);
+    InstanceClient client(*instance);
     client.query("CREATE TABLE t (n int); INSERT INTO t VALUES (1)");
     EXPECT_EQ(client.query("COPY t FROM STDIN").types, "G");
     client.send(wire::copy_data("2\n"));
@@ -126,7 +126,7 @@ TEST(CopyInADirectory, CloseWhileItWaitsKeepsWhatWasCommitted) {
   options.debug = 1;
   options.log = [&](int, std::string_view line) { log.append(line).append("\n"); };
   auto instance = open_instance(options);
-  EXPECT_EQ(Client(*instance).value("SELECT string_agg(n::text, ',') FROM t"), "1");
+  EXPECT_EQ(InstanceClient(*instance).value("SELECT string_agg(n::text, ',') FROM t"), "1");
   // It was a clean shutdown.
   EXPECT_THAT(log, testing::Not(testing::HasSubstr("not properly shut down"))) << log;
 }

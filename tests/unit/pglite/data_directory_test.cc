@@ -40,7 +40,7 @@ class DataDirectoryTest : public testing::Test {
   static void SetUpTestSuite() {
     made_ = std::make_unique<TemporaryDirectory>();
     auto instance = open_instance(in_directory(made_->path()));
-    Client client(*instance);
+    InstanceClient client(*instance);
     EXPECT_EQ(client.query("CREATE TABLE marker AS SELECT 42 AS n").tags[0], "SELECT 1");
     EXPECT_TRUE(instance->close().ok());
   }
@@ -64,7 +64,7 @@ class DataDirectoryTest : public testing::Test {
   }
   static std::string marker(const fs::path& path) {
     auto instance = open_instance(in_directory(path));
-    return instance == nullptr ? "" : Client(*instance).value("SELECT n FROM marker");
+    return instance == nullptr ? "" : InstanceClient(*instance).value("SELECT n FROM marker");
   }
 
   static std::unique_ptr<TemporaryDirectory> made_;
@@ -257,7 +257,7 @@ TEST_F(DataDirectoryTest, NamesThatWereNotMadeAreMadeLater) {
     directory.reset();
     if (role_is_there) {
       fs::remove(path / names::kUnfinished);
-      Client(*open_instance(in_directory(path))).query("CREATE ROLE alice SUPERUSER LOGIN");
+      InstanceClient(*open_instance(in_directory(path))).query("CREATE ROLE alice SUPERUSER LOGIN");
       write_file(path / names::kUnfinished, "");
     }
     Options options = in_directory(path);
@@ -266,7 +266,8 @@ TEST_F(DataDirectoryTest, NamesThatWereNotMadeAreMadeLater) {
     for (int i = 0; i < 2; ++i) {
       auto instance = open_instance(options);
       ASSERT_NE(instance, nullptr);
-      EXPECT_EQ(Client(*instance).value("SELECT current_user, current_database()"), "alice|shop");
+      EXPECT_EQ(InstanceClient(*instance).value("SELECT current_user, current_database()"),
+                "alice|shop");
       EXPECT_FALSE(fs::exists(path / names::kUnfinished));
     }
     // It is a cluster like any other now.
@@ -280,7 +281,7 @@ TEST_F(DataDirectoryTest, ANameThatCannotBeMadeLeavesTheClusterNew) {
   options.username = "pg_reserved";
   EXPECT_EQ(open_fails(options).code(), StatusCode::kInvalidArgument);
   options.username = "alice";
-  EXPECT_EQ(Client(*open_instance(options)).value("SELECT current_user"), "alice");
+  EXPECT_EQ(InstanceClient(*open_instance(options)).value("SELECT current_user"), "alice");
 }
 
 TEST_F(DataDirectoryTest, AKillAtAnyMomentLeavesADirectoryThatOpens) {

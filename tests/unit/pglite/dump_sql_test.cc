@@ -27,7 +27,7 @@ class DumpSqlTest : public testing::Test {
       return Status();
     });
   }
-  std::string value(std::string_view sql) { return Client(*memory).value(sql); }
+  std::string value(std::string_view sql) { return InstanceClient(*memory).value(sql); }
 
   std::vector<std::string> messages;
   std::unique_ptr<Instance> memory;
@@ -35,7 +35,7 @@ class DumpSqlTest : public testing::Test {
 };
 
 TEST_F(DumpSqlTest, OfAMemoryInstance) {
-  Client(*memory).query("CREATE TABLE t AS SELECT 7 AS a");
+  InstanceClient(*memory).query("CREATE TABLE t AS SELECT 7 AS a");
   ASSERT_TRUE(dump().ok());
   EXPECT_THAT(text, StartsWith("--\n-- PostgreSQL database dump\n"));
   EXPECT_THAT(text, HasSubstr("COPY public.t (a) FROM stdin;\n7\n\\.\n"));
@@ -45,7 +45,7 @@ TEST_F(DumpSqlTest, OfAMemoryInstance) {
 }
 
 TEST_F(DumpSqlTest, TheSessionIsAsBefore) {
-  Client client(*memory);
+  InstanceClient client(*memory);
   client.query("CREATE ROLE other SUPERUSER; CREATE SCHEMA \"S,1\"");
   client.query(
       "SET search_path = \"S,1\", public; SET work_mem = '5MB'; SET datestyle = 'SQL, DMY'");
@@ -63,7 +63,7 @@ TEST_F(DumpSqlTest, TheSessionIsAsBefore) {
     EXPECT_EQ(value("EXECUTE mine"), "42");
     EXPECT_EQ(value("SELECT count(*) FROM kept"), "0");
     // No transaction was left open.
-    EXPECT_EQ(Client(*memory).query("ROLLBACK").types, "NCZ");
+    EXPECT_EQ(InstanceClient(*memory).query("ROLLBACK").types, "NCZ");
   }
 }
 
@@ -86,7 +86,7 @@ TEST_F(DumpSqlTest, AFunctionThatItLacksIsATrapOfItsOwn) {
 }
 
 TEST_F(DumpSqlTest, NotInATransaction) {
-  Client client(*memory);
+  InstanceClient client(*memory);
   client.query("BEGIN");
   EXPECT_EQ(dump().code(), StatusCode::kInvalidArgument);
   client.query("ROLLBACK");
@@ -98,11 +98,11 @@ TEST_F(DumpSqlTest, NotInATransaction) {
 
 // The rest of a long answer is not waited for.
 TEST_F(DumpSqlTest, WhatTheSinkSaysIsReturned) {
-  Client(*memory).query(
+  InstanceClient(*memory).query(
       "CREATE TABLE big AS SELECT repeat(md5(g::text), 100) FROM generate_series(1, 20000) g");
   size_t taken = 0;
   const auto full = [&](std::string_view bytes) {
-    EXPECT_EQ(Client(*memory).send(wire::query("SELECT 1")).status.code(),
+    EXPECT_EQ(InstanceClient(*memory).send(wire::query("SELECT 1")).status.code(),
               StatusCode::kInvalidArgument);
     taken += bytes.size();
     return taken < size_t{1} << 20 ? Status() : Status::io_error("full");
@@ -117,7 +117,7 @@ TEST_F(DumpSqlTest, WhatTheSinkSaysIsReturned) {
 }
 
 TEST_F(DumpSqlTest, CanBeCancelled) {
-  Client(*memory).query(
+  InstanceClient(*memory).query(
       "CREATE TABLE big AS SELECT repeat(md5(g::text), 100) FROM generate_series(1, 20000) g");
   const Status status = memory->dump_sql({}, Compression::kNone, [&](std::string_view) {
     memory->cancel();
@@ -133,7 +133,7 @@ TEST_F(DumpSqlTest, AsTheInstancesRoleInItsDatabase) {
   options.username = "alice";
   options.database = "shop";
   memory = open_instance(options);
-  Client(*memory).query("CREATE TABLE t (a int)");
+  InstanceClient(*memory).query("CREATE TABLE t (a int)");
   ASSERT_TRUE(dump().ok());
   EXPECT_THAT(text, HasSubstr("ALTER TABLE public.t OWNER TO alice;"));
   ASSERT_TRUE(dump({"-d", "shop", "-U", "alice"}).ok());
@@ -144,7 +144,7 @@ TEST_F(DumpSqlTest, AsTheInstancesRoleInItsDatabase) {
 // it.
 Status dump_with_failure(size_t failing, bool silent, size_t* requests) {
   auto memory = open_instance();
-  Client(*memory).query("CREATE TABLE t AS SELECT g FROM generate_series(1, 40000) g");
+  InstanceClient(*memory).query("CREATE TABLE t AS SELECT g FROM generate_series(1, 40000) g");
   PgDumpConfig config;
   config.username = config.database = "postgres";
   *requests = 0;

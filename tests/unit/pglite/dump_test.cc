@@ -41,7 +41,7 @@ class DumpTest : public testing::TestWithParam<Compression> {};
 TEST_P(DumpTest, AMemoryInstanceBecomesADirectory) {
   const TemporaryDirectory temporary;
   auto memory = open_instance();
-  Client client(*memory);
+  InstanceClient client(*memory);
   client.query(kMake);
   const std::string archive = dump(*memory, GetParam());
   const std::string look = client.value(kLook);
@@ -50,7 +50,7 @@ TEST_P(DumpTest, AMemoryInstanceBecomesADirectory) {
   restore(archive, temporary.path() / "db");
   auto directory = open_instance(in_directory(temporary.path() / "db"));
   ASSERT_NE(directory, nullptr);
-  EXPECT_EQ(Client(*directory).value(kLook), look);
+  EXPECT_EQ(InstanceClient(*directory).value(kLook), look);
   if (const char* file = std::getenv("PGLITE_TEST_ARCHIVE")) {
     std::ofstream(file, std::ios::binary) << archive;
   }
@@ -64,17 +64,17 @@ INSTANTIATE_TEST_SUITE_P(Both, DumpTest, testing::Values(Compression::kNone, Com
 TEST(Dump, OfADirectoryThatIsOpen) {
   const TemporaryDirectory temporary;
   auto original = open_instance(in_directory(temporary.path() / "a"));
-  Client client(*original);
+  InstanceClient client(*original);
   client.query(kMake);
   restore(dump(*original, Compression::kNone), temporary.path() / "b");
   auto copy = open_instance(in_directory(temporary.path() / "b"));
   ASSERT_NE(copy, nullptr);
-  EXPECT_EQ(Client(*copy).value(kLook), client.value(kLook));
+  EXPECT_EQ(InstanceClient(*copy).value(kLook), client.value(kLook));
 }
 
 TEST(Dump, NotInATransaction) {
   auto memory = open_instance();
-  Client client(*memory);
+  InstanceClient client(*memory);
   const auto refused = [&] {
     bool called = false;
     const Status status = memory->dump(Compression::kNone, [&](std::string_view) {
@@ -98,12 +98,12 @@ TEST(Dump, NotInATransaction) {
 TEST(Dump, WhatTheSinkSaysIsReturned) {
   auto memory = open_instance();
   const Status status = memory->dump(Compression::kGzip, [&](std::string_view) {
-    EXPECT_EQ(Client(*memory).send(wire::query("SELECT 1")).status.code(),
+    EXPECT_EQ(InstanceClient(*memory).send(wire::query("SELECT 1")).status.code(),
               StatusCode::kInvalidArgument);
     return Status::io_error("full");
   });
   EXPECT_EQ(status.message(), "full");
-  EXPECT_EQ(Client(*memory).value("SELECT 1"), "1");
+  EXPECT_EQ(InstanceClient(*memory).value("SELECT 1"), "1");
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ TEST_P(Exceptions, OfTheSinkOfAnAnswerEndTheInstance) {
 
 TEST_P(Exceptions, OfTheSinkOfADumpEndTheDumpOnly) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   EXPECT_EQ(client.value("SET work_mem = '5MB'"), "CZ");
   for (const Compression compression : {Compression::kNone, Compression::kGzip}) {
     EXPECT_EQ(instance->dump(compression, byte_sink()).code(), StatusCode::kIoError);
@@ -76,7 +76,7 @@ TEST_P(Exceptions, OfTheLogAreDropped) {
   for (Options options : {Options(), in_directory(directory.path() / "data")}) {
     auto instance = open_instance(throwing_log(options));
     ASSERT_NE(instance, nullptr);
-    Client client(*instance);
+    InstanceClient client(*instance);
     EXPECT_EQ(client.value("CHECKPOINT"), "CZ");
     std::string dump;
     const Status dumped =
@@ -121,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Exceptions, testing::ValuesIn(kThrown),
 
 TEST(Snapshot, IsTakenWhateverTheRoleAndItsTimeouts) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   EXPECT_EQ(client.value("CREATE ROLE bob"), "CZ");
   EXPECT_EQ(client.value("SET statement_timeout = '1ms'; SET SESSION AUTHORIZATION bob"), "CCZ");
   // A slow machine is one whose statements take longer than a millisecond.
@@ -129,7 +129,7 @@ TEST(Snapshot, IsTakenWhateverTheRoleAndItsTimeouts) {
     std::unique_ptr<Instance> copy;
     const Status status = instance->clone(&copy);
     ASSERT_TRUE(status.ok()) << status.message();
-    Client other(*copy);
+    InstanceClient other(*copy);
     EXPECT_EQ(other.value("SELECT current_user, current_setting('statement_timeout')"), "bob|1ms");
     (void)client.query("SELECT");
   }
@@ -140,7 +140,7 @@ TEST(OwnStatements, CallNoOperatorOfTheSessions) {
   Options options;
   options.settings = {"autovacuum_naptime=1s"};
   auto instance = open_instance(options);
-  Client client(*instance);
+  InstanceClient client(*instance);
   std::string traps = "CREATE TABLE public.called (by text); CREATE SCHEMA trap;";
   const struct {
     const char* name;

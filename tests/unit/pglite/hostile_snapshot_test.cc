@@ -24,7 +24,7 @@ class HostileSnapshotTest : public testing::Test {
     directory = pattern;
     const auto instance = open_instance();
     ASSERT_NE(instance, nullptr);
-    Client(*instance).query("CREATE TABLE t AS SELECT generate_series(1, 100) AS a");
+    InstanceClient(*instance).query("CREATE TABLE t AS SELECT generate_series(1, 100) AS a");
     std::shared_ptr<const Snapshot> snapshot;
     ASSERT_TRUE(instance->snapshot(&snapshot).ok());
     ASSERT_TRUE(snapshot->save(path()).ok());
@@ -71,7 +71,7 @@ class HostileSnapshotTest : public testing::Test {
     std::unique_ptr<Instance> instance;
     status = Instance::open(options, &instance);
     if (!status.ok()) return "not opened: " + status.message();
-    Client client(*instance);
+    InstanceClient client(*instance);
     client.query("DO $$ BEGIN PERFORM 1; END $$");
     return client.value("SELECT count(*) FROM t");
   }

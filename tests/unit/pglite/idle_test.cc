@@ -41,7 +41,7 @@ TEST(Idle, TreatsTablesAndSaysNothing) {
   Options options;
   options.settings = {"autovacuum_naptime=1s"};
   auto instance = open_instance(options);
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)");
   client.query("DELETE FROM t");
   std::string said;
@@ -55,7 +55,7 @@ TEST(Idle, TreatsTablesAndSaysNothing) {
 
 TEST(Idle, WhatIsCutShortIsDoneLater) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)");
   client.query("DELETE FROM t");
   // Through the first look at the tables, five seconds after the start, and the timer by which
@@ -81,7 +81,7 @@ TEST(Idle, WhatIsCutShortIsDoneLater) {
 
 TEST(Idle, ACancelThatComesTooLateHitsNobody) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   for (int i = 0; i < 3; ++i) {
     instance->cancel();
     EXPECT_EQ(client.query("SELECT 1").types, "TDCZ");
@@ -110,7 +110,7 @@ TEST(Idle, ACancelThatComesTooLateHitsNobody) {
 
 TEST(Idle, ATransactionIsLeftAlone) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t (a int)");
   EXPECT_NE(instance->idle_deadline(), std::nullopt);
   client.query("BEGIN");
@@ -123,7 +123,7 @@ TEST(Idle, ATransactionIsLeftAlone) {
 
 TEST(Idle, ASessionThatWaitsTooLongEnds) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("SET idle_session_timeout = '50ms'");
   std::string said;
   const Status status = idle_until(*instance, [] { return false; }, &said);
@@ -136,7 +136,7 @@ TEST(Idle, ASessionThatWaitsTooLongEnds) {
 
 TEST(Idle, WithoutItTheLogIsCutAllTheSame) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t (a int, b text)");
   for (int i = 0; i < 25; ++i) {
     client.query("INSERT INTO t SELECT g, repeat('y', 500) FROM generate_series(1, 20000) g");

@@ -18,7 +18,7 @@ class InstanceTest : public testing::Test {
   }
 
   std::unique_ptr<Instance> instance;
-  std::optional<Client> client;
+  std::optional<InstanceClient> client;
 };
 
 TEST_F(InstanceTest, AnswersAQuery) {
@@ -200,8 +200,9 @@ TEST_F(InstanceTest, ASinkMustNotUseTheInstance) {
 TEST_F(InstanceTest, ASinkMayUseAnotherInstance) {
   auto other = open_instance();
   std::string inner;
-  const Status status = instance->exec_protocol(
-      wire::query("SELECT 1"), [&](std::string_view) { inner = Client(*other).value("SELECT 2"); });
+  const Status status = instance->exec_protocol(wire::query("SELECT 1"), [&](std::string_view) {
+    inner = InstanceClient(*other).value("SELECT 2");
+  });
   EXPECT_TRUE(status.ok());
   EXPECT_EQ(inner, "2");
   EXPECT_EQ(client->value("SELECT 3"), "3");
@@ -214,7 +215,7 @@ TEST(InstanceLog, ALogThatThrowsHarmsNothing) {
   options.log = [](int, std::string_view) { throw std::runtime_error("disk full"); };
   auto instance = open_instance(options);
   ASSERT_NE(instance, nullptr);
-  EXPECT_EQ(Client(*instance).value("SELECT 1"), "1");
+  EXPECT_EQ(InstanceClient(*instance).value("SELECT 1"), "1");
   EXPECT_TRUE(instance->close().ok());
 }
 
@@ -273,14 +274,14 @@ TEST(InstanceOpen, BadSettingsSayWhatPostgresSaid) {
   Options options;
   options.settings = {"work_mem=12345kB"};
   auto instance = open_instance(options);
-  EXPECT_EQ(Client(*instance).value("SHOW work_mem"), "12345kB");
+  EXPECT_EQ(InstanceClient(*instance).value("SHOW work_mem"), "12345kB");
 }
 
 TEST(InstanceOpen, ManyOneAfterTheOther) {
   for (int i = 0; i < 30; ++i) {
     auto instance = open_instance();
     ASSERT_NE(instance, nullptr);
-    ASSERT_EQ(Client(*instance).value("SELECT 1"), "1");
+    ASSERT_EQ(InstanceClient(*instance).value("SELECT 1"), "1");
   }
 }
 
@@ -299,7 +300,7 @@ TEST(InstanceNames, AreMadeInANewCluster) {
     options.database = database;
     auto instance = open_instance(options);
     ASSERT_NE(instance, nullptr) << username << " " << database;
-    Client client(*instance);
+    InstanceClient client(*instance);
     EXPECT_EQ(client.query("SELECT current_user, current_database()").text(),
               username + "|" + database);
     EXPECT_EQ(client.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"), "t");
@@ -315,13 +316,14 @@ TEST(InstanceNames, MustExistInAnOldOne) {
   {
     auto instance = open_instance(options);
     ASSERT_NE(instance, nullptr);
-    EXPECT_EQ(Client(*instance).query("CREATE TABLE t AS SELECT 7 AS n").tags[0], "SELECT 1");
+    EXPECT_EQ(InstanceClient(*instance).query("CREATE TABLE t AS SELECT 7 AS n").tags[0],
+              "SELECT 1");
     EXPECT_TRUE(instance->close().ok());
   }
   {
     auto instance = open_instance(options);
     ASSERT_NE(instance, nullptr);
-    EXPECT_EQ(Client(*instance).value("SELECT n FROM t"), "7");
+    EXPECT_EQ(InstanceClient(*instance).value("SELECT n FROM t"), "7");
   }
   options.database = "nowhere";
   EXPECT_THAT(open_fails(options).message(), HasSubstr("database \"nowhere\" does not exist"));
@@ -331,7 +333,7 @@ TEST(InstanceNames, MustExistInAnOldOne) {
   // A failed open let the directory go.
   options.username = "postgres";
   auto instance = open_instance(options);
-  EXPECT_EQ(Client(*instance).value("SELECT current_user"), "postgres");
+  EXPECT_EQ(InstanceClient(*instance).value("SELECT current_user"), "postgres");
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ namespace {
 TEST(Instances, DoNotShareAnything) {
   auto a = open_instance();
   auto b = open_instance();
-  Client client_a(*a);
-  Client client_b(*b);
+  InstanceClient client_a(*a);
+  InstanceClient client_b(*b);
   client_a.query("CREATE TABLE t AS SELECT 'a' AS v");
   client_b.query("CREATE TABLE t AS SELECT 'b' AS v");
   client_a.query("BEGIN");
@@ -34,7 +34,7 @@ TEST(Instances, InThreads) {
     threads.emplace_back([t] {
       auto instance = open_instance();
       ASSERT_NE(instance, nullptr);
-      Client client(*instance);
+      InstanceClient client(*instance);
       client.query("CREATE TABLE t AS SELECT " + std::to_string(t) + " AS v");
       for (int i = 0; i < 100; ++i) {
         ASSERT_EQ(client.value("SELECT v FROM t"), std::to_string(t));
@@ -47,7 +47,7 @@ TEST(Instances, InThreads) {
 
 TEST(Instances, MoveBetweenThreads) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t (n int)");
   // In the middle of a COPY, even.
   client.query("COPY t FROM STDIN");
@@ -62,7 +62,7 @@ TEST(Instances, MoveBetweenThreads) {
 
 TEST(Instances, GoOnInAForkedChild) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   client.query("CREATE TABLE t AS SELECT 1 AS n");
   const pid_t child = fork();
   if (child == 0) {
@@ -84,7 +84,7 @@ TEST(Instances, OneDirectoryAgainAndAgain) {
   for (int i = 1; i <= 4; ++i) {
     auto instance = open_instance(in_directory(directory.path()));
     ASSERT_NE(instance, nullptr);
-    Client client(*instance);
+    InstanceClient client(*instance);
     client.query("CREATE TABLE IF NOT EXISTS t (n int)");
     EXPECT_EQ(client.query("INSERT INTO t VALUES (1)").tags[0], "INSERT 0 1");
     EXPECT_EQ(client.value("SELECT count(*) FROM t"), std::to_string(i));
@@ -102,7 +102,7 @@ TEST(Instances, AKilledOneLosesNothingThatWasCommitted) {
   const pid_t child = fork();
   if (child == 0) {
     auto instance = open_instance(in_directory(directory.path()));
-    Client client(*instance);
+    InstanceClient client(*instance);
     client.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
     client.query("BEGIN; INSERT INTO t VALUES (0)");
     kill(getpid(), SIGKILL);
@@ -110,7 +110,7 @@ TEST(Instances, AKilledOneLosesNothingThatWasCommitted) {
   waitpid(child, nullptr, 0);
   auto instance = open_instance(in_directory(directory.path()));
   ASSERT_NE(instance, nullptr);
-  EXPECT_EQ(Client(*instance).value("SELECT count(*) FROM t"), "1000");
+  EXPECT_EQ(InstanceClient(*instance).value("SELECT count(*) FROM t"), "1000");
 }
 
 }  // namespace

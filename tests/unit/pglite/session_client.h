@@ -17,6 +17,9 @@ namespace pglite::postgres {
 
 using namespace std::chrono_literals;
 
+// Computes for ever, in little memory.
+inline constexpr std::string_view kEndless = "DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$";
+
 class SessionClient {
  public:
   explicit SessionClient(std::unique_ptr<Session> session) : session_(std::move(session)) {}
@@ -95,6 +98,14 @@ inline SessionClient connect(Cluster& cluster, const SessionOptions& options = {
   return SessionClient(std::move(session));
 }
 
+// A session whose client sends everything itself.
+inline SessionClient connect_raw(Cluster& cluster) {
+  std::unique_ptr<Session> session;
+  const Status status = cluster.accept({}, &session);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return SessionClient(std::move(session));
+}
+
 // A session that must be refused; why.
 inline Status connect_fails(Cluster& cluster, const SessionOptions& options) {
   std::unique_ptr<Session> session;
@@ -122,7 +133,7 @@ Status run_until(Cluster& cluster, Done done, std::chrono::milliseconds limit = 
   return {};
 }
 
-// Runs until nothing is to be done at present.
+// Runs until nothing is to be done at present. For clusters in which nobody computes for ever.
 inline void settle(Cluster& cluster) {
   EXPECT_TRUE(cluster.run(Clock::now() + 10s).ok());
 }

@@ -24,7 +24,7 @@ TEST(Timeouts, InAThreadThatBlocksTheSignal) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, nullptr);
     auto instance = open_instance();
-    Client client(*instance);
+    InstanceClient client(*instance);
     client.query("SET statement_timeout = '100ms'");
     for (int i = 0; i < 2; ++i) {
       EXPECT_EQ(client.value(kEndless), kCanceled);
@@ -42,7 +42,7 @@ TEST(Timeouts, InAThreadThatBlocksTheSignal) {
 // PostgreSQL leaves its timer running when a statement has ended, and the next one relies on it.
 TEST(Timeouts, WhenTheThreadOfTheLastStatementHasEnded) {
   auto instance = open_instance();
-  Client client(*instance);
+  InstanceClient client(*instance);
   for (int i = 0; i < 2; ++i) {
     std::thread([&] {
       client.query("SET statement_timeout = '300ms'");
@@ -57,9 +57,9 @@ TEST(Timeouts, TheSignalsHandlerIsGivenBack) {
   sigaction(SIGURG, nullptr, &before);
   auto a = open_instance();
   auto b = open_instance();
-  Client client_a(*a);
-  Client client_b(*b);
-  for (Client* client : {&client_a, &client_b}) {
+  InstanceClient client_a(*a);
+  InstanceClient client_b(*b);
+  for (InstanceClient* client : {&client_a, &client_b}) {
     client->query("SET statement_timeout = '50ms'");
     EXPECT_EQ(client->value(kEndless), kCanceled);
   }
