@@ -11,18 +11,16 @@ import subprocess
 import tempfile
 import time
 
-# As pg_regress sets them, except what is only about logging checkpoints.
+# As pg_regress sets them, except what is only about logging.
 SETTINGS = {
     "log_line_prefix": "%m %b[%p] %q%a ",
     "log_lock_waits": "on",
     "max_prepared_transactions": "2",
 }
-# What differs between the guest and PostgreSQL as it comes, and shows in answers: the native server gets the same.
-GUEST_SETTINGS = {
-    "max_parallel_workers": "0",
-    "max_parallel_maintenance_workers": "0",
-    "max_parallel_workers_per_gather": "0",
-    "max_worker_processes": "0",
+# PostgreSQL's own values, where a cluster of pglite-port has others by itself: tests are about parallel plans too.
+DEFAULTS = {
+    "max_parallel_workers_per_gather": "2",
+    "max_parallel_maintenance_workers": "2",
 }
 
 
@@ -90,7 +88,7 @@ class Bridge(Server):
         super().__init__(work, install)
         self.program = program
         self.data_dir = data_dir
-        self.settings = [f"{name}={value}" for name, value in SETTINGS.items()] + list(settings)
+        self.settings = [f"{name}={value}" for name, value in (SETTINGS | DEFAULTS).items()] + list(settings)
 
     def start(self) -> None:
         settings = [argument for setting in self.settings for argument in ("--setting", setting)]
@@ -119,7 +117,7 @@ class Native(Server):
     def __init__(self, work, install, settings=()):
         super().__init__(work, install)
         self.data = work / "data"
-        self.settings = [f"{name}={value}" for name, value in (SETTINGS | GUEST_SETTINGS).items()] + list(settings)
+        self.settings = [f"{name}={value}" for name, value in SETTINGS.items()] + list(settings)
 
     def _command(self, *arguments) -> list:
         # PostgreSQL does not run as root. In a user namespace it is another user, for itself only.
