@@ -101,9 +101,9 @@ uint32_t Client::socket_events(uint32_t events) {
   return has;
 }
 
-uint32_t Client::would_block() {
+uint32_t Client::fail(std::errc error) {
   const auto errno_location = find_symbol(process(), symbols::kErrnoLocation);
-  store(errno_location(), emscripten::guest_errno(std::errc::operation_would_block));
+  store(errno_location(), emscripten::guest_errno(error));
   return UINT32_MAX;
 }
 
@@ -122,8 +122,8 @@ uint32_t Client::read_input(void* self, uint32_t buffer, uint32_t size) {
 uint32_t Client::write_output(void* self, uint32_t buffer, uint32_t size) {
   auto& client = *static_cast<Client*>(self);
   client.process().execution().need_host_stack();
-  // Nobody listens any more.
-  if (client.is_orphan) return size;
+  // Nobody listens any more: PostgreSQL gives up what it is doing.
+  if (client.is_orphan) return client.fail(std::errc::broken_pipe);
   if (client.output().size() >= kOutputLimit) return client.would_block();
   // A message may be far larger than the limit.
   const auto count =

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "postgres/sessions/child.h"
@@ -52,12 +53,14 @@ class Client final : public Child {
 
   emscripten::Callback callback(std::string_view name) override;
   void before_main() override;
+  [[nodiscard]] bool is_abandoned() const override { return is_orphan; }
   uint32_t socket_events(uint32_t events) override;
 
   static uint32_t read_input(void* self, uint32_t buffer, uint32_t size);
   static uint32_t write_output(void* self, uint32_t buffer, uint32_t size);
-  // What a socket says that would block.
-  uint32_t would_block();
+  // What send() and recv() return that fail.
+  uint32_t fail(std::errc error);
+  uint32_t would_block() { return fail(std::errc::operation_would_block); }
 
   SocketAddress address_;
   std::string input_;
