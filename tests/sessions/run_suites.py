@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -35,6 +35,7 @@ REPOSITORY = HERE.parent.parent
 # Where the guest sees the data directory. The regression suite writes files in the server that its client reads, so
 # there is a link at the same place on this machine while it runs.
 GUEST_ROOT = pathlib.Path("/pglite")
+LONGEST_ANSWER = 16 << 20
 # There is no such directory on either server: the C functions in it cannot be had.
 NO_LIBRARIES = "/nonexistent"
 
@@ -49,16 +50,18 @@ class Result:
     because: str = ""  # why it is known to differ
 
 
-def differing_lines(left: list[str], right: list[str]) -> list[str]:
-    return list(difflib.unified_diff(left, right, "expected", "answer", lineterm=""))
+def differences(expected: pathlib.Path, answer: pathlib.Path) -> str:
+    done = subprocess.run(["diff", "-a", "-U3", expected, answer], stdout=subprocess.PIPE)
+    return done.stdout.decode("utf-8", "replace")
 
 
-def count(diff: list[str]) -> int:
-    return sum(line[0] in "+-" for line in diff[2:])
+def count(diff: str) -> int:
+    return sum(line.startswith(("+", "-")) for line in diff.split("\n")[2:])
 
 
-def read_lines(file: pathlib.Path) -> list[str]:
-    return file.read_bytes().decode("utf-8", "replace").split("\n")
+def limit_answer() -> None:
+    """A test whose answer has no end is ended by the system."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LONGEST_ANSWER, LONGEST_ANSWER))
 
 
 @dataclass
@@ -81,15 +84,15 @@ class Run:
             raise RuntimeError(f"no database: {done.stderr}")
 
     def compare(self, test: str, seconds: float, problem: str) -> None:
-        answer = read_lines(self.output / "results" / f"{test}.out")
+        answer = self.output / "results" / f"{test}.out"
         expected = [self.suite / "expected" / f"{test}{alternative}.out"
                     for alternative in ("", *(f"_{number}" for number in range(10)))]
-        best = min((differing_lines(read_lines(file), answer) for file in expected if file.exists()), key=len)
-        (self.output / "diffs" / f"{test}.diff").write_text("\n".join(best))
+        best = min((differences(file, answer) for file in expected if file.exists()), key=len)
+        (self.output / "diffs" / f"{test}.diff").write_text(best)
         result = Result(test, count(best), None, problem, seconds, self.known.get(test, ""))
         if self.reference is not None and (reference := self.reference / "results" / f"{test}.out").exists():
-            diff = differing_lines(read_lines(reference), answer)
-            (self.output / "diffs" / f"{test}.reference.diff").write_text("\n".join(diff))
+            diff = differences(reference, answer)
+            (self.output / "diffs" / f"{test}.reference.diff").write_text(diff)
             result.reference = count(diff)
         self.results.append(result)
         said = problem or ("ok" if not best else f"{result.differing} lines differ")
@@ -105,7 +108,8 @@ class Run:
             output = open(self.output / "results" / f"{test}.out", "wb")
             source = open(command[-1], "rb")
             running[test] = subprocess.Popen(command[:-1], stdin=source, stdout=output, stderr=output,
-                                             env=self.server.environment() | environment, start_new_session=True)
+                                             env=self.server.environment() | environment, start_new_session=True,
+                                             preexec_fn=limit_answer)
             source.close()
             output.close()
         seconds = {}
@@ -245,6 +249,8 @@ def main() -> int:
     for directory in ("results", "diffs"):
         (output / directory).mkdir(parents=True)
 
+    # What was begun is ended, also on SIGTERM.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with contextlib.ExitStack() as stack:
         if arguments.server == "native":
             server = Native(output, install, arguments.setting)
