@@ -208,6 +208,7 @@ int main(int argc, char** argv) {
 
   // A file that grows over RLIMIT_FSIZE must be an error for PostgreSQL, and not end this process.
   (void)std::signal(SIGXFSZ, SIG_IGN);
+  options.debug = 1;  // the whole server log
   options.log = [](int, std::string_view line) {
     std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
   };
