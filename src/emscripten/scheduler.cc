@@ -27,6 +27,7 @@ Scheduler::Task::Task(Scheduler& scheduler, wasm::Execution& execution, const Si
 Scheduler::Task::~Task() {
   std::erase(scheduler_.tasks_, this);
   std::erase(scheduler_.ready_, this);
+  std::erase(scheduler_.yielded_, this);
   std::erase(scheduler_.polled_, this);
   scheduler_.due_.erase({due_, this});
   if (begun_ && state_ != State::kEnded) execution_.abandon();
@@ -61,7 +62,7 @@ void Scheduler::Task::suspend_until(double due, const uint8_t* byte) {
 
 void Scheduler::Task::yield() {
   state_ = State::kReady;
-  scheduler_.ready_.push_back(this);
+  scheduler_.yielded_.push_back(this);
   execution_.suspend(wasm::Suspension::kYield);
 }
 
@@ -90,20 +91,26 @@ void Scheduler::wake_due() {
 
 bool Scheduler::has_ready() {
   wake_due();
-  return !ready_.empty();
+  return !ready_.empty() || !yielded_.empty();
 }
 
 bool Scheduler::run_next() {
   wake_due();
-  if (ready_.empty()) return false;
-  Task& task = *ready_.front();
-  ready_.pop_front();
+  if (ready_.empty() && yielded_.empty()) return false;
+  constexpr double kSliceMs = std::chrono::duration<double, std::milli>(kSlice).count();
+  const bool is_long =
+      !yielded_.empty() &&
+      (ready_.empty() || monotonic_milliseconds() - yielded_turn_ended_ >= kSliceMs);
+  std::deque<Task*>& queue = is_long ? yielded_ : ready_;
+  Task& task = *queue.front();
+  queue.pop_front();
   task.state_ = Task::State::kRunning;
   slice_over_.store(false, std::memory_order_relaxed);
   running_flag_.store(task.look_up_, std::memory_order_relaxed);
   const bool begun = std::exchange(task.begun_, true);
   const bool done = begun ? task.execution_.resume() : task.execution_.run(task.body_);
   running_flag_.store(nullptr, std::memory_order_relaxed);
+  if (is_long) yielded_turn_ended_ = monotonic_milliseconds();
   if (done) task.state_ = Task::State::kEnded;
   return true;
 }

@@ -111,7 +111,11 @@ class Scheduler {
   // Those that wait for what has come.
   void wake_due();
 
+  // Those that have waited come before those whose slice was over, but the latter get a slice after
+  // each time of one: what takes long goes on beside whatever many short things there are.
   std::deque<Task*> ready_;
+  std::deque<Task*> yielded_;
+  double yielded_turn_ended_ = 0;           // CLOCK_MONOTONIC in milliseconds
   std::set<std::pair<double, Task*>> due_;  // of those that wait, but not for ever
   std::vector<Task*> polled_;               // of those that wait, with a byte
   std::vector<Task*> tasks_;
