@@ -119,7 +119,7 @@ class Cluster {
   // clusters: kInvalidArgument.
   static Status open(const Options& options, std::unique_ptr<Cluster>* out);
 
-  // Closes as close() does, ignoring its result. Its sessions are gone by then.
+  // Closes as close() does, ignoring its result.
   virtual ~Cluster() = default;
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -145,7 +145,8 @@ class Cluster {
   virtual Status reload() = 0;
 
   // Ends all sessions, checkpoints, and ends PostgreSQL in order; memory:// is dropped as it is.
-  // Idempotent.
+  // Idempotent. A session that is still there has ended, without last words, and answers
+  // kEngineGone; it may outlive the cluster.
   virtual Status close() = 0;
 
  protected:

@@ -66,7 +66,8 @@ class PostgresSession final : public Session {
   }
   void cancel() override;
 
-  // The cluster is about to drop the client: nothing but its number stays.
+  // The cluster is about to drop the client: nothing but its number stays, and the cluster is not
+  // used any more.
   void forget_client();
 
   // Sends the startup packet and waits for its answer.
@@ -108,10 +109,9 @@ class PostgresCluster final : public Cluster {
   // --- For the sessions ---
 
   void add(PostgresSession* session) { sessions_.push_back(session); }
-  // `client` is the session's, null where the cluster has dropped it.
   void remove(PostgresSession* session, Client* client) {
     std::erase(sessions_, session);
-    if (client != nullptr) postmaster_->release(client);
+    postmaster_->release(client);
   }
   // From any thread and from signal handlers, while a session has its client.
   void news() { postmaster_->news(); }
@@ -128,7 +128,7 @@ class PostgresCluster final : public Cluster {
   Options options_;
   Storage storage_{options_};
   std::unique_ptr<Postmaster> postmaster_;  // goes before the storage
-  std::vector<PostgresSession*> sessions_;
+  std::vector<PostgresSession*> sessions_;  // that have a client
 };
 
 // ---- Session ----
@@ -140,6 +140,7 @@ PostgresSession::PostgresSession(PostgresCluster& cluster, Client* client)
 }
 
 PostgresSession::~PostgresSession() {
+  if (client_ == nullptr) return;
   Client* client = client_;
   forget_client();
   cluster_.remove(this, client);
@@ -375,6 +376,7 @@ Status PostgresCluster::shut_down() {
   const Status status =
       storage_.in_memory() || !postmaster_->failure().ok() ? Status() : postmaster_->shut_down();
   for (PostgresSession* session : sessions_) session->forget_client();
+  sessions_.clear();
   postmaster_.reset();
   storage_.close();
   log(1, status.ok() ? "closed" : "closed after: " + status.message());
