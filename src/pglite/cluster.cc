@@ -115,6 +115,7 @@ class PostgresCluster final : public Cluster {
   }
   // From any thread and from signal handlers, while a session has its client.
   void news() { postmaster_->news(); }
+  [[nodiscard]] Status failure() const { return postmaster_->failure(); }
   // Runs until `client` wants input or has ended. kWaiting: neither will be by itself.
   Status run_for(Client& client, const std::function<void()>& deliver);
 
@@ -169,6 +170,7 @@ void PostgresSession::deliver(const ResponseSink& sink) {
 Status PostgresSession::begin(std::string_view request, const ResponseSink& sink) {
   if (client_ == nullptr) return Status::engine_gone("the cluster is closed");
   if (in_request_) return Status::invalid_argument("a request of the session is under way");
+  if (Status failure = cluster_.failure(); !failure.ok()) return failure;
   if (client_->ended()) return Status::session_ended("PostgreSQL has ended the session");
   if (request.empty()) return {};
   client_->send(request);
