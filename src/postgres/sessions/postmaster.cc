@@ -340,8 +340,13 @@ bool Postmaster::run_next() {
 
 void Postmaster::fail(const Child& child) {
   if (!failure_.ok()) return;
-  failure_ = Status::engine_gone("a process of PostgreSQL crashed (pid " +
-                                 std::to_string(child.pid()) + "): " + reason_for(child.outcome()));
+  // A FATAL error is some session's own, unless the cluster was being recovered.
+  const std::string* last = config_.last_fatal;
+  const bool is_said =
+      last != nullptr && (child.type() == BackendType::kStartup || last->starts_with("PANIC"));
+  failure_ = Status::engine_gone(
+      "a process of PostgreSQL crashed (pid " + std::to_string(child.pid()) +
+      "): " + (is_said ? reason_for(child.outcome()) : describe(child.outcome())));
 }
 
 std::optional<double> Postmaster::next_due() const {
