@@ -165,6 +165,13 @@ bool Child::waits_for_others() const {
                                                : emscripten::monotonic_milliseconds() + kSoon);
 }
 
+bool Child::waits_for_checkpointer() const {
+  if (!task_->waiting()) return false;
+  const uint32_t event = load(load(wait_event_info_));
+  return event == kLayout.wait_event_checkpoint_start ||
+         event == kLayout.wait_event_checkpoint_done;
+}
+
 void Child::signal(int number) {
   // It is for a latch, which has been set: there is nothing for a handler to do.
   if (number != kSignalUrgent) process_->send_signal(number);

@@ -40,6 +40,8 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   [[nodiscard]] bool ended() const { return task_->ended(); }
   // It waits for another process or for somebody outside, and none of its timers is due soon.
   [[nodiscard]] bool waits_for_others() const;
+  // It waits for a checkpoint that it has requested.
+  [[nodiscard]] bool waits_for_checkpointer() const;
   // How it ended: exit statuses 0 and 1 are in order, all else is a crash.
   [[nodiscard]] const wasm::Outcome& outcome() const { return outcome_; }
   [[nodiscard]] bool crashed() const;

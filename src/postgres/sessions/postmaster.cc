@@ -276,14 +276,17 @@ void Postmaster::remove(int32_t pid) {
 }
 
 bool Postmaster::others_may_act(const Client& client) const {
+  // The checkpointer may be waiting for the system, or for a second after an error.
+  if (client.waits_for_checkpointer()) return true;
   return std::ranges::any_of(children_, [&](const auto& entry) {
     const Child& child = *entry.second;
     if (&child == &client || child.ended()) return false;
     if (const auto* other = dynamic_cast<const Client*>(&child)) {
       return !other->wants_input() && !other->waits_for_others();
     }
-    return child.type() == BackendType::kAutovacuumWorker ||
-           child.type() == BackendType::kBackgroundWorker;
+    const bool works = child.type() == BackendType::kAutovacuumWorker ||
+                       child.type() == BackendType::kBackgroundWorker;
+    return works && !child.waits_for_others();
   });
 }
 
