@@ -574,7 +574,6 @@ TEST_F(SessionMisuse, TheViewOfTheOutputIsGoodUntilTheClusterRuns) {
 
 class SessionClose : public SessionFlow {};
 
-// The sessions may be destroyed after the cluster was closed, but not after it was destroyed.
 TEST_F(SessionClose, WithSessionsThatAreInTheMiddleOfSomething) {
   SessionClient idle = session();
   idle.run("CREATE TABLE t (n int)");
@@ -614,6 +613,18 @@ TEST_F(SessionClose, WithSessionsThatAreInTheMiddleOfSomething) {
   EXPECT_EQ(cluster->reload().code(), StatusCode::kEngineGone);
   EXPECT_EQ(cluster->run(Clock::now() + 1s).code(), StatusCode::kEngineGone);
   EXPECT_EQ(cluster->deadline(), std::nullopt);
+}
+
+TEST_F(SessionClose, ASessionMayOutliveItsCluster) {
+  SessionClient a = session();
+  SessionClient b = session();
+  a.begin("SELECT 1");
+  cluster.reset();
+  EXPECT_EQ(a.query("SELECT 1").status.code(), StatusCode::kEngineGone);
+  EXPECT_TRUE(a->ended());
+  EXPECT_EQ(a->output(), "");
+  a->cancel();
+  a->terminate();
 }
 
 TEST_F(SessionClose, MayComeWhileAnotherThreadCancels) {
