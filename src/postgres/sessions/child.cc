@@ -140,20 +140,19 @@ void Child::live() {
   // leaves it: the turns after that are ours.
   const auto main_loop_once = find_symbol(process, symbols::kMainLoopOnce);
   const auto main_long_jump = find_symbol(process, symbols::kMainLongJump);
-  const auto proc_exit = find_symbol(process, symbols::kProcExit);
+  const auto process_interrupts = find_symbol(process, symbols::kProcessInterrupts);
   while (outcome_.exited(kExitLongJump)) {
-    outcome_ = process.call([&] { main_long_jump(); });
-    // An error may come again at once for ever, before PostgreSQL reads or looks up: the one of a
-    // conversion that PGlite lacks does.
-    if (outcome_.returned() && is_abandoned()) {
-      outcome_ = process.call([&] { proc_exit(kExitFatal); });
-    }
-    if (postmaster_.scheduler().take_slice_over()) let_others_run();
+    // An error may come again at once for ever, before PostgreSQL looks up: the one of a conversion
+    // that PGlite lacks does. So it looks up here, for others' turns, signals, a lost client.
+    outcome_ = process.call([&] {
+      main_long_jump();
+      if (*process.interrupt_flag() != 0) process_interrupts();
+    });
     while (outcome_.returned()) outcome_ = process.call([&] { main_loop_once(); });
   }
   // The client has ended the session. PGlite leaves out what PostgresMain does then.
   if (outcome_.exited(kExitAlive)) {
-    outcome_ = process.call([&] { proc_exit(0); });
+    outcome_ = process.call([&] { find_symbol(process, symbols::kProcExit)(0); });
   }
 }
 
@@ -195,17 +194,14 @@ void Child::wait(Process& process, const WaitFor& what) {
   process.interrupt_timer.attend();
 }
 
-void Child::look_up(Process& /*process*/) {
+void Child::look_up(Process& process) {
   if (!postmaster_.scheduler().take_slice_over()) return;
   // PostgreSQL holds a lightweight lock only while it holds interrupts off. Who is left alone here
   // looks up again: the flag stays until interrupts are allowed.
-  if (*holdoff_count_ == 0 && *critical_count_ == 0) let_others_run();
-}
-
-void Child::let_others_run() {
-  process_->interrupt_timer.rest();
+  if (*holdoff_count_ != 0 || *critical_count_ != 0) return;
+  process.interrupt_timer.rest();
   task_->yield();
-  process_->interrupt_timer.attend();
+  process.interrupt_timer.attend();
 }
 
 // The others go on meanwhile. Who needs the same WAL on disk waits for the one that flushes it, and

@@ -70,8 +70,6 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   virtual emscripten::Callback callback(std::string_view name);
   // Called in the process before its main function.
   virtual void before_main() {}
-  // Nobody is there any more for whom it runs.
-  [[nodiscard]] virtual bool is_abandoned() const { return false; }
   // Which of `events` (WL_SOCKET_...) the process's socket has now.
   virtual uint32_t socket_events(uint32_t events) {
     (void)events;
@@ -96,7 +94,6 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
  private:
   // The whole life of the process, on the guest stack.
   void live();
-  void let_others_run();
   // What a postmaster's child does between fork and its main function.
   void begin();
   // What has occurred of a WaitEventSet.

@@ -53,7 +53,6 @@ class Client final : public Child {
 
   emscripten::Callback callback(std::string_view name) override;
   void before_main() override;
-  [[nodiscard]] bool is_abandoned() const override { return is_orphan; }
   uint32_t socket_events(uint32_t events) override;
 
   static uint32_t read_input(void* self, uint32_t buffer, uint32_t size);
