@@ -90,6 +90,20 @@ fault-test: build-tests
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/file_moves_test --gtest_filter='*EveryFault*'
 
+## isolation-test, regression-test: PostgreSQL's own suites on many sessions of one cluster (tests/sessions)
+.PHONY: setup-suites isolation-test regression-test
+SUITES = nice python3 tests/sessions/run_suites.py
+RESULTS = tests/sessions/results
+isolation-test: setup-suites build-tests
+	$(SUITES) isolation --build-dir $(BUILD) --table $(RESULTS)/isolation.md
+
+regression-test: setup-suites build-tests
+	$(SUITES) regression --server native --output $(BUILD)/sessions/native
+	$(SUITES) regression --build-dir $(BUILD) --reference $(BUILD)/sessions/native --table $(RESULTS)/regression.md
+
+setup-suites:
+	scripts/setup build test suites
+
 ## bench: measure beside the peers, in one run; results go to bench/results
 bench: setup-bench build
 	python3 bench/run.py

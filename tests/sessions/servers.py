@@ -1,10 +1,11 @@
-"""The servers that PostgreSQL's suites run on: pglite-port's sessions behind the bridge, and native PostgreSQL."""
+"""The servers that PostgreSQL's suites run on: pglite-port (`serve`, or the bridge), and native PostgreSQL."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -81,28 +82,29 @@ class Server:
         shutil.rmtree(self.sockets, ignore_errors=True)
 
 
-class Bridge(Server):
-    """`data_dir` is "memory://" or a directory."""
+class Sessions(Server):
+    """pglite-port. `data_dir` is "memory://" or a directory."""
 
-    def __init__(self, work, install, program: pathlib.Path, data_dir: str, settings=()):
+    def __init__(self, work, install, program: pathlib.Path, data_dir: str, settings=(), durability="off"):
         super().__init__(work, install)
         self.program = program
         self.data_dir = data_dir
+        self.durability = durability
         self.settings = [f"{name}={value}" for name, value in (SETTINGS | DEFAULTS).items()] + list(settings)
 
+    def command(self) -> list:
+        raise NotImplementedError
+
     def start(self) -> None:
-        settings = [argument for setting in self.settings for argument in ("--setting", setting)]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "--socket-dir", self.sockets, "--port", str(self.port), "--data-dir", self.data_dir,
-                 "--durability", "off", *settings],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=log)
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            ready = selector.select(120) and self.process.stdout.readline() == b"ready\n"
+            ready = selector.select(120) and self.process.stdout.readline().startswith(b"ready")
         if not ready:
             self.kill()
-            raise RuntimeError(f"the bridge does not start, see {self.log}")
+            raise RuntimeError(f"the server does not start, see {self.log}")
 
     def stop(self) -> str:
         self.process.terminate()
@@ -111,6 +113,20 @@ class Bridge(Server):
         except subprocess.TimeoutExpired:
             return "does not end in order"
         return f"ended with status {status}" if status else ""
+
+
+class Bridge(Sessions):
+    def command(self) -> list:
+        settings = [argument for setting in self.settings for argument in ("--setting", setting)]
+        return [self.program, "--socket-dir", self.sockets, "--port", str(self.port), "--data-dir", self.data_dir,
+                "--durability", self.durability, *settings]
+
+
+class Serve(Sessions):
+    def command(self) -> list:
+        settings = " ".join(f"-c {shlex.quote(setting)}" for setting in self.settings)
+        return [self.program, "serve", "--socket-dir", self.sockets, "--socket-port", str(self.port), "--ready-fd", "1",
+                "--debug", "1", "--data-dir", self.data_dir, "--durability", self.durability, "-o", settings]
 
 
 class Native(Server):
