@@ -304,6 +304,10 @@ bool Postmaster::kill(int32_t pid, int signal) {
 
 void Postmaster::reload() {
   reloaded_ = true;
+  // It has ended where autovacuum was off, and ends again where it is.
+  if (running_ && !shutting_down_ && find(BackendType::kAutovacuumLauncher) == nullptr) {
+    restarts_[BackendType::kAutovacuumLauncher] = emscripten::monotonic_milliseconds();
+  }
   for (const auto& [pid, child] : children_) {
     if (!child->ended()) child->signal(kSignalHangUp);
   }
@@ -331,10 +335,7 @@ bool Postmaster::wake_checkpointer() {
 
 bool Postmaster::run_next() {
   if (!failure_.ok()) return false;
-  if (const auto restart = workers_.next_restart();
-      restart && *restart <= emscripten::monotonic_milliseconds()) {
-    if (const Process* process = any_process()) workers_.restart_due(*process);
-  }
+  restart_due();
   if (!scheduler_.run_next()) return false;
   if (any_ended_) reap();
   if (signalled_) act_on_signals();
@@ -352,10 +353,26 @@ void Postmaster::fail(const Child& child) {
       "): " + (is_said ? reason_for(child.outcome()) : describe(child.outcome())));
 }
 
+void Postmaster::restart_due() {
+  const std::optional<double> worker = workers_.next_restart();
+  if (!worker && restarts_.empty()) return;
+  const double now = emscripten::monotonic_milliseconds();
+  if (worker && *worker <= now) {
+    if (const Process* process = any_process()) workers_.restart_due(*process);
+  }
+  std::erase_if(restarts_, [&](const auto& restart) {
+    return restart.second <= now && start_child(restart.first, {}, nullptr).ok();
+  });
+}
+
 std::optional<double> Postmaster::next_due() const {
-  const std::optional<double> restart = workers_.next_restart();
-  const std::optional<double> due = scheduler_.next_due();
-  return restart && (!due || *restart < *due) ? restart : due;
+  std::optional<double> next = scheduler_.next_due();
+  const auto consider = [&](double due) {
+    if (!next || due < *next) next = due;
+  };
+  if (const auto worker = workers_.next_restart()) consider(*worker);
+  for (const auto& [type, due] : restarts_) consider(due);
+  return next;
 }
 
 const Process* Postmaster::any_process() const {
@@ -377,6 +394,13 @@ void Postmaster::reap() {
     const bool needed = child.type() == BackendType::kStartup ||
                         (child.type() == BackendType::kCheckpointer && !wal_is_shut_down_);
     if (child.crashed() || (needed && !child.outcome().exited(0))) fail(child);
+    // After an error PostgreSQL's postmaster starts them again, too.
+    const bool is_helper =
+        child.type() == BackendType::kWalWriter || child.type() == BackendType::kAutovacuumLauncher;
+    if (is_helper && !shutting_down_ && child.outcome().exited(kExitFatal)) {
+      constexpr double kPause = 1000;
+      restarts_[child.type()] = emscripten::monotonic_milliseconds() + kPause;
+    }
     if (child.type() == BackendType::kBackgroundWorker && failure_.ok()) {
       if (const Process* process = any_process()) {
         workers_.ended(*process, child.pid(), child.outcome());
@@ -418,6 +442,7 @@ void Postmaster::act_on_signals() {
 Status Postmaster::shut_down() {
   constexpr double kPatience = 60'000;
   shutting_down_ = true;
+  restarts_.clear();
   workers_.forget_restarts();
   const auto is_last = [](const auto& entry) {
     const Child& child = *entry.second;

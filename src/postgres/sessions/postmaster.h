@@ -118,6 +118,8 @@ class Postmaster {
   Status park();
   Status recover();
   Status start_helpers();
+  // Starts workers and helpers that are due.
+  void restart_due();
   Status start_child(BackendType type, std::string startup_data, Child** out);
   // A client's process, which has ended or is abandoned.
   void remove(int32_t pid);
@@ -144,6 +146,8 @@ class Postmaster {
   std::map<int32_t, std::unique_ptr<Child>> children_;
   BackgroundWorkers workers_;
   int client_count_ = 0;
+  // When helpers that have ended are started again: CLOCK_MONOTONIC in milliseconds.
+  std::map<BackendType, double> restarts_;
   int32_t last_pid_ = 100;
   bool has_own_rules_ = true;  // config_.access_rules are the caller's
   bool reloaded_ = false;
