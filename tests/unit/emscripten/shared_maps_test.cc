@@ -178,7 +178,7 @@ TEST_F(SharedMapsTest, EndWithTheProcess) {
 }
 
 TEST_F(SharedMapsTest, MayBeOfTheBeginningOfAFile) {
-  const uint32_t fd = make_file("/dev/shm/a", 3 * 4096);
+  const uint32_t fd = make_file("/dev/shm/a", uint64_t{3} * 4096);
   const uint32_t address = map(fd, 100);
   ASSERT_NE(address, kFailed);
   EXPECT_EQ(process->memory_owner().shared_regions()[0].end, address + 4096);
@@ -223,7 +223,7 @@ TEST_F(SharedMapsTest, WithNowhereToSayWhereTheyAreAreNotMade) {
 }
 
 TEST_F(SharedMapsTest, AreNotUnmappedInParts) {
-  const uint32_t fd = make_file("/dev/shm/a", 3 * 4096);
+  const uint32_t fd = make_file("/dev/shm/a", uint64_t{3} * 4096);
   const uint32_t address = map(fd, 3 * 4096);
   const auto refused = [&](uint32_t begin, uint32_t length) {
     return w2c_env_0x5Fmunmap_js(env(), begin, length, kReadAndWrite, kShared, fd, 0);

@@ -100,7 +100,7 @@ TEST_F(SharedMemoryTest, FilesHaveWholePages) {
     struct stat status{};
     ASSERT_EQ(::fstat(file->mappable_descriptor(), &status), 0);
     EXPECT_EQ(static_cast<uint64_t>(status.st_size), (size + kPage - 1) / kPage * kPage);
-    EXPECT_EQ(contents(*file, 0, 2 * 1024 * 1024), std::string(size, '\0'));
+    EXPECT_EQ(contents(*file, 0, size_t{2} << 20), std::string(size, '\0'));
   }
 }
 
