@@ -6,8 +6,9 @@
 //
 // Failures are values of std::errc, named here by their errno. There are four file systems:
 // MemoryFileSystem (memory), HostFileSystem (host), SharedMemoryFileSystem (memory, with files
-// only), and MountTable, which asks the one that a path lies in and adds EBUSY and EXDEV. Tests and PostgreSQL's recovery put others in front of them;
-// unless a comment says so, these must not fail in other ways. Nothing throws.
+// only), and MountTable, which asks the one that a path lies in and adds EBUSY and EXDEV. Tests and
+// PostgreSQL's recovery put others in front of them; unless a comment says so, these must not fail
+// in other ways. Nothing throws.
 //
 // Every method that takes a path may fail with
 //   ENOENT        a component does not exist, or the path is empty

@@ -4,6 +4,8 @@
 //   /pglite/data     the data directory: in memory, or a directory of the host
 //   /dev             null, zero, random, urandom, stdin, stdout, stderr, tty, shm/
 //   /tmp
+//
+// Over /dev/shm, a Postmaster mounts files that processes can map.
 #ifndef PGLITE_POSTGRES_GUEST_GUEST_TREE_H_
 #define PGLITE_POSTGRES_GUEST_GUEST_TREE_H_
 
