@@ -39,7 +39,7 @@ void Connection::start() {
 }
 
 void Connection::read() {
-  if (reading_ || input_ended_ || closed_) return;
+  if (reading_ || gone_ || closed_) return;
   reading_ = true;
   const auto handler = [self = shared_from_this()](const error_code& error, size_t size) {
     self->reading_ = false;
@@ -54,7 +54,7 @@ void Connection::read() {
 
 void Connection::on_read(const error_code& error, size_t size) {
   if (closed_) return;
-  if (error || size == 0) return input_ends();
+  if (error || size == 0) return client_is_gone();
   config_.traffic->bytes_in += size;
   const std::string_view bytes(input_.data(), size);
   if (session_ == nullptr) {
@@ -93,7 +93,7 @@ void Connection::answer_and_read(char answer) {
   output_.assign(1, answer);
   const auto handler = [self = shared_from_this(), answer](const error_code& error, size_t) {
     self->output_.clear();
-    if (error) return self->close();
+    if (error) return self->client_is_gone();
     if (answer == 'S') {
       self->begin_tls({});
     } else {
@@ -128,6 +128,7 @@ void Connection::begin_session() {
 
 void Connection::pump() {
   if (closed_ || session_ == nullptr) return;
+  if (gone_) session_->take(session_->output().size());
   if (!writing_) write();
   if (closed_) return;
   if (session_->ended() && !writing_ && session_->output().empty()) return close();
@@ -136,7 +137,7 @@ void Connection::pump() {
 
 void Connection::write() {
   const std::string_view bytes = session_->output();
-  if (bytes.empty()) return;
+  if (bytes.empty() || gone_) return;
   if (tls_ == nullptr) {
     // Most answers go out at once, and from where PostgreSQL has put them.
     error_code error;
@@ -145,7 +146,7 @@ void Connection::write() {
     config_.traffic->bytes_out += size;
     if (size == bytes.size()) return;
     if (error && error != asio::error::would_block && error != asio::error::try_again) {
-      return close();
+      return client_is_gone();
     }
   }
   const std::string_view rest = session_->output();
@@ -167,16 +168,17 @@ void Connection::on_written(const error_code& error, size_t size) {
   writing_ = false;
   config_.traffic->bytes_out += size;
   if (closed_) return;
-  if (error) return close();
+  if (error) return client_is_gone();
   pump();
 }
 
-// What has come is answered all the same. Where nobody takes the answers, writing fails, and
-// PostgreSQL gives up what it is doing.
-void Connection::input_ends() {
-  input_ended_ = true;
+void Connection::client_is_gone() {
+  if (gone_ || closed_) return;
+  gone_ = true;
   if (session_ == nullptr) return close();
+  // PostgreSQL reads what has come, and then the end.
   session_->close_input();
+  session_->take(session_->output().size());
 }
 
 void Connection::terminate() {

@@ -74,8 +74,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void begin_session();
   void write();
   void on_written(const boost::system::error_code& error, size_t size);
-  // The client has closed its side, or reading has failed.
-  void input_ends();
+  // Reading or writing has failed, or the client has closed its side.
+  void client_is_gone();
   void close();
   void refuse(std::string_view why);
 
@@ -90,7 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   size_t written_ = 0;  // of output_
   bool reading_ = false;
   bool writing_ = false;
-  bool input_ended_ = false;
+  bool gone_ = false;  // the client
   bool closed_ = false;
 };
 
