@@ -86,7 +86,7 @@ class Session {
   // Adds to what the client has sent. The bytes may be any part of its messages. PostgreSQL reads
   // them when the cluster runs.
   virtual void send(std::string_view bytes) = 0;
-  // The client has closed its side.
+  // The client has closed its side: after what it has sent comes the end. It may still read.
   virtual void close_input() = 0;
   // How many bytes PostgreSQL has not read yet: whoever reads from a socket stops while they are
   // many.
@@ -148,6 +148,8 @@ class Cluster {
   // Idempotent. A session that is still there has ended, without last words, and answers
   // kEngineGone; it may outlive the cluster.
   virtual Status close() = 0;
+  // Closes as a crash does: nothing is ended in order, and the next open recovers.
+  virtual void abandon() = 0;
 
  protected:
   Cluster() = default;

@@ -9,10 +9,12 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <tuple>
 #include <vector>
 
 #include "cli/settings.h"
+#include "server/address.h"
 
 namespace pglite::cli {
 namespace {
@@ -217,8 +219,37 @@ std::optional<uint32_t> to_number(const std::string& text, int base, uint32_t mo
 
 Status convert_serve(const CLI::App& serve, const Texts& texts, Configuration* configuration) {
   server::ServerOptions& options = configuration->server;
+  for (const auto& [option, value] : {std::pair{"--snapshot", &texts.snapshot},
+                                      std::pair{"--save-snapshot", &texts.save_snapshot}}) {
+    if (!value->empty()) {
+      return Status::invalid_argument(
+          std::string(option) + " (" + serve.get_parent()->get_option(option)->get_envname() +
+          "): a server has many sessions, and snapshots are of one; accepted is "
+          "a data directory (-D), or memory:// without a snapshot");
+    }
+  }
+  std::vector<std::string> addresses = texts.listen;
+  if (!texts.metrics.empty()) addresses.push_back(texts.metrics);
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    std::vector<boost::asio::ip::tcp::endpoint> endpoints;
+    const char* option = i < texts.listen.size() ? "--listen" : "--metrics";
+    if (Status status = server::parse_endpoints(addresses[i], &endpoints); !status.ok()) {
+      return Status::invalid_argument(std::string(option) + " (" +
+                                      serve.get_option(option)->get_envname() +
+                                      "): " + status.message());
+    }
+  }
   options.listen = texts.listen;
-  options.socket_directory = texts.socket_directory;
+  // libpq takes what begins with a slash for a directory.
+  if (!texts.socket_directory.empty()) {
+    std::error_code error;
+    options.socket_directory =
+        std::filesystem::absolute(texts.socket_directory, error).lexically_normal().string();
+    if (error) return bad(serve, "--socket-dir", texts.socket_directory, "a directory");
+    while (options.socket_directory.size() > 1 && options.socket_directory.ends_with('/')) {
+      options.socket_directory.pop_back();
+    }
+  }
   const auto port = to_number(texts.socket_port, 10, 65535);
   if (!port || *port == 0) return bad(serve, "--socket-port", texts.socket_port, "1 to 65535");
   options.socket_port = static_cast<uint16_t>(*port);

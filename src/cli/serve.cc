@@ -10,9 +10,9 @@
 
 #include "os/file.h"
 #include "os/parent_death.h"
+#include "server/address.h"
 #include "server/server.h"
-#include "wire/backend.h"
-#include "wire/frontend_message.h"
+#include "server/statement.h"
 
 namespace pglite::cli {
 
@@ -63,30 +63,26 @@ std::string quoted(std::string_view text, char mark) {
 }
 
 // PostgreSQL makes a SCRAM verifier of it, with a salt of its own: there is no need to write it
-// again when the password is the one that the role has, but no way to know.
+// again when the password is the one that the role has, but no way to know. Whatever is logged, it
+// is not.
 Status set_password(Cluster& cluster, const std::string& role, const std::string& password) {
-  std::unique_ptr<Session> session;
-  Status status = cluster.connect({}, &session);
-  if (!status.ok()) return status;
-  std::string error;
-  wire::BackendReader reader;
-  status = session->exec(
-      wire::query("SET password_encryption = 'scram-sha-256'; SET standard_conforming_strings = on;"
-                  "SET log_statement = none; SET log_min_duration_statement = -1;"
-                  "ALTER ROLE " +
-                  quoted(role, '"') + " PASSWORD " + quoted(password, '\'')),
-      [&](std::string_view bytes) {
-        reader.feed(bytes, [&](const wire::BackendMessage& message) {
-          wire::ErrorFields fields;
-          if (message.type == 'E' && wire::parse_error(message.body, &fields)) {
-            error = fields.message;
-          }
-        });
-      });
-  if (status.ok() && !error.empty()) {
-    return Status::invalid_argument("the password of \"" + role + "\" cannot be set: " + error);
-  }
-  return status;
+  const std::vector<std::string> settings = {"password_encryption=scram-sha-256",
+                                             "standard_conforming_strings=on",
+                                             "log_statement=none",
+                                             "log_min_duration_statement=-1",
+                                             "log_min_duration_sample=-1",
+                                             "log_transaction_sample_rate=0",
+                                             "log_min_error_statement=panic",
+                                             "debug_print_parse=off",
+                                             "debug_print_rewritten=off",
+                                             "debug_print_plan=off",
+                                             "log_parser_stats=off",
+                                             "log_statement_stats=off"};
+  const Status status = server::run_statement(
+      cluster, settings, "ALTER ROLE " + quoted(role, '"') + " PASSWORD " + quoted(password, '\''));
+  if (status.code() != StatusCode::kInvalidArgument) return status;
+  return Status::invalid_argument("the password of \"" + role +
+                                  "\" cannot be set: " + status.message());
 }
 
 // What the command finds in its environment.
@@ -99,24 +95,13 @@ void set_environment(const server::Server& server, const Options& engine,
       setenv(name, value.c_str(), 1);
     }
   };
-  std::string url = server.url(engine.username, engine.database);
-  if (!password.empty()) {
-    // In a URL, all but letters and digits is written as numbers.
-    std::string encoded;
-    constexpr std::string_view kDigits = "0123456789ABCDEF";
-    for (const char c : password) {
-      if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
-        encoded += c;
-      } else {
-        const auto byte = static_cast<unsigned char>(c);
-        encoded += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
-      }
-    }
-    url.insert(url.find('@'), ":" + encoded);
-  }
-  set("DATABASE_URL", url);
-  set("PGHOST", server.host());
-  set("PGPORT", std::to_string(server.port()));
+  const server::Server::Place place = server.place();
+  const bool has_name = !place.host.empty();
+  set("DATABASE_URL",
+      has_name ? server::url_of(engine.username, password, place.host, place.port, engine.database)
+               : "");
+  set("PGHOST", place.host);
+  set("PGPORT", has_name ? std::to_string(place.port) : "");
   set("PGUSER", engine.username);
   set("PGDATABASE", engine.database);
   set("PGPASSWORD", password);
@@ -127,7 +112,16 @@ void set_environment(const server::Server& server, const Options& engine,
 Status serve(const OpenClusterFunction& open, const Configuration& configuration, int* exit_code) {
   // A client that has gone is an error of write().
   std::signal(SIGPIPE, SIG_IGN);
-  if (configuration.parent_death && !os::end_with_parent(SIGTERM)) {
+  // Before anything that has to be removed again.
+  server::ServerOptions options = configuration.server;
+  options.log = configuration.engine.log;
+  options.inherited = inherited_sockets();
+  if (!options.inherited.empty() && options.listen == std::vector<std::string>{"localhost:5432"}) {
+    options.listen.clear();
+  }
+  server::Server server(std::move(options));
+  // Its clients do not hold it up: what the server is for has gone.
+  if (configuration.parent_death && !os::end_with_parent(SIGINT)) {
     return Status::invalid_argument(
         "--parent-death (PGLITE_PARENT_DEATH): this system does not tell when a process's parent "
         "dies, or it has died already");
@@ -139,13 +133,6 @@ Status serve(const OpenClusterFunction& open, const Configuration& configuration
   }
   if (!status.ok()) return status;
 
-  server::ServerOptions options = configuration.server;
-  options.log = configuration.engine.log;
-  options.inherited = inherited_sockets();
-  if (!options.inherited.empty() && options.listen == std::vector<std::string>{"localhost:5432"}) {
-    options.listen.clear();
-  }
-  server::Server server(std::move(options));
   // First, so that clients that come early wait for their turn.
   status = server.listen();
   if (!status.ok()) return status;
@@ -161,7 +148,10 @@ Status serve(const OpenClusterFunction& open, const Configuration& configuration
   set_environment(server, engine, password);
   bool crash = false;
   status = server.run(*cluster, exit_code, &crash);
-  if (crash) _exit(*exit_code != 0 ? *exit_code : 128 + SIGQUIT);
+  if (crash) {
+    cluster->abandon();
+    return status;
+  }
   const Status closed = cluster->close();
   return status.ok() ? closed : status;
 }

@@ -105,6 +105,7 @@ class PostgresCluster final : public Cluster {
   Status close() override {
     return without_exceptions([&] { return shut_down(); });
   }
+  void abandon() override;
 
   // --- For the sessions ---
 
@@ -123,6 +124,7 @@ class PostgresCluster final : public Cluster {
   Status open_session(const Peer& peer, std::unique_ptr<PostgresSession>* out);
   Status run_until(Clock::time_point until);
   Status create_names();
+  void drop_processes();
   Status shut_down();
   void log(int level, std::string_view line) const { storage_.log(level, line); }
 
@@ -372,14 +374,26 @@ Status PostgresCluster::run_for(Client& client, const std::function<void()>& del
   }
 }
 
+void PostgresCluster::drop_processes() {
+  for (PostgresSession* session : sessions_) session->forget_client();
+  sessions_.clear();
+  postmaster_.reset();
+}
+
+void PostgresCluster::abandon() {
+  if (postmaster_ == nullptr) return;
+  drop_processes();
+  Postmaster::remove_pid_file(storage_.tree());
+  storage_.close();
+  log(1, "closed as it was");
+}
+
 Status PostgresCluster::shut_down() {
   if (postmaster_ == nullptr) return {};
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   const Status status =
       storage_.in_memory() || !postmaster_->failure().ok() ? Status() : postmaster_->shut_down();
-  for (PostgresSession* session : sessions_) session->forget_client();
-  sessions_.clear();
-  postmaster_.reset();
+  drop_processes();
   storage_.close();
   log(1, status.ok() ? "closed" : "closed after: " + status.message());
   return status;

@@ -65,4 +65,34 @@ std::string to_string(const ip::tcp::endpoint& endpoint) {
          std::to_string(endpoint.port());
 }
 
+namespace {
+
+// In a URL, all but letters and digits is written as numbers.
+std::string encoded(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (kPlain.find(c) != std::string_view::npos) {
+      result += c;
+    } else {
+      result += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string url_of(std::string_view username, std::string_view password, std::string_view host,
+                   uint16_t port, std::string_view database) {
+  std::string url = "postgres://" + encoded(username);
+  if (!password.empty()) url += ":" + encoded(password);
+  const bool is_v6 = host.find(':') != std::string_view::npos && !host.starts_with('/');
+  url += "@" + (is_v6 ? "[" + std::string(host) + "]" : encoded(host));
+  return url + ":" + std::to_string(port) + "/" + encoded(database);
+}
+
 }  // namespace pglite::server

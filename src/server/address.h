@@ -21,6 +21,11 @@ Peer peer_of(const boost::asio::ip::tcp::endpoint& endpoint);
 
 std::string to_string(const boost::asio::ip::tcp::endpoint& endpoint);
 
+// "postgres://..."; an empty password is left out. `host` is an address or the directory of a Unix
+// socket.
+std::string url_of(std::string_view username, std::string_view password, std::string_view host,
+                   uint16_t port, std::string_view database);
+
 }  // namespace pglite::server
 
 #endif  // PGLITE_SERVER_ADDRESS_H_

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "wire/frontend.h"
+#include "wire/backend_message.h"
 #include "wire/startup_packet.h"
 
 namespace pglite::server {
@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kLengthWord = 4;
 constexpr size_t kCodeEnd = 8;
 constexpr char kTlsRecord = 0x16;  // how a TLS handshake begins
+// How long a client may take to answer the end of TLS.
+constexpr std::chrono::seconds kGoodbye{1};
 
 uint32_t word_at(std::string_view bytes, size_t at) {
   uint32_t word = 0;
@@ -38,8 +40,17 @@ void Connection::start() {
   read();
 }
 
+template <class Handler>
+void Connection::write_output(Handler handler) {
+  if (tls_ != nullptr) {
+    asio::async_write(*tls_, asio::buffer(output_), std::move(handler));
+  } else {
+    asio::async_write(socket_, asio::buffer(output_), std::move(handler));
+  }
+}
+
 void Connection::read() {
-  if (reading_ || gone_ || closed_) return;
+  if (reading_ || input_ended_ || gone_ || closed_) return;
   reading_ = true;
   const auto handler = [self = shared_from_this()](const error_code& error, size_t size) {
     self->reading_ = false;
@@ -54,6 +65,7 @@ void Connection::read() {
 
 void Connection::on_read(const error_code& error, size_t size) {
   if (closed_) return;
+  if (error == asio::error::eof && tls_ == nullptr) return input_ends();
   if (error || size == 0) return client_is_gone();
   config_.traffic->bytes_in += size;
   const std::string_view bytes(input_.data(), size);
@@ -80,8 +92,9 @@ void Connection::examine() {
   const bool wants_tls = code == wire::kSslRequestCode;
   if (length == kCodeEnd && (wants_tls || code == wire::kGssEncRequestCode)) {
     // What comes behind the request was not encrypted, and must not be taken for what will be.
-    if (first_bytes_.size() > kCodeEnd)
+    if (first_bytes_.size() > kCodeEnd) {
       return refuse("it did not wait for the answer to a request");
+    }
     first_bytes_.clear();
     return answer_and_read(wants_tls && config_.tls != nullptr && tls_ == nullptr ? 'S' : 'N');
   }
@@ -91,7 +104,7 @@ void Connection::examine() {
 
 void Connection::answer_and_read(char answer) {
   output_.assign(1, answer);
-  const auto handler = [self = shared_from_this(), answer](const error_code& error, size_t) {
+  write_output([self = shared_from_this(), answer](const error_code& error, size_t) {
     self->output_.clear();
     if (error) return self->client_is_gone();
     if (answer == 'S') {
@@ -99,28 +112,38 @@ void Connection::answer_and_read(char answer) {
     } else {
       self->read();
     }
-  };
-  if (tls_ != nullptr) {
-    asio::async_write(*tls_, asio::buffer(output_), handler);
-  } else {
-    asio::async_write(socket_, asio::buffer(output_), handler);
-  }
+  });
 }
 
 void Connection::begin_tls(std::string already_read) {
   tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, *config_.tls);
+  const bool has_asked = already_read.empty();
   const auto bytes = std::make_shared<std::string>(std::move(already_read));
-  tls_->async_handshake(asio::ssl::stream_base::server, asio::buffer(*bytes),
-                        [self = shared_from_this(), bytes](const error_code& error, size_t) {
-                          if (self->closed_) return;
-                          if (error) return self->refuse("TLS failed: " + error.message());
-                          self->read();
-                        });
+  tls_->async_handshake(
+      asio::ssl::stream_base::server, asio::buffer(*bytes),
+      [self = shared_from_this(), bytes, has_asked](const error_code& error, size_t) {
+        if (self->closed_) return;
+        if (error) return self->refuse("TLS failed: " + error.message());
+        self->tls_is_up_ = true;
+        // Somebody else's TLS, such as a browser's, must not be taken for PostgreSQL's.
+        const unsigned char* protocol = nullptr;
+        unsigned int size = 0;
+        SSL_get0_alpn_selected(self->tls_->native_handle(), &protocol, &size);
+        if (!has_asked && size == 0) {
+          return self->refuse("it began with TLS, and did not name the protocol postgresql in it");
+        }
+        self->read();
+      });
 }
 
 void Connection::begin_session() {
+  const std::string_view packet =
+      std::string_view(first_bytes_).substr(0, word_at(first_bytes_, 0));
+  if (*config_.is_ending && !wire::is_cancel_request(packet)) {
+    return refuse("57P03", "the database system is shutting down");
+  }
   const Status status = config_.cluster->accept(config_.peer, &session_);
-  if (!status.ok()) return refuse(status.message());
+  if (!status.ok()) return refuse("53200", status.message());
   timer_.cancel();
   session_->send(std::exchange(first_bytes_, {}));
   read();
@@ -128,7 +151,6 @@ void Connection::begin_session() {
 
 void Connection::pump() {
   if (closed_ || session_ == nullptr) return;
-  if (gone_) session_->take(session_->output().size());
   if (!writing_) write();
   if (closed_) return;
   if (session_->ended() && !writing_ && session_->output().empty()) return close();
@@ -152,16 +174,10 @@ void Connection::write() {
   const std::string_view rest = session_->output();
   output_.assign(rest.substr(0, tls_ != nullptr ? 4 * kChunk : kChunk));
   session_->take(output_.size());
-  written_ = 0;
   writing_ = true;
-  const auto handler = [self = shared_from_this()](const error_code& error, size_t size) {
+  write_output([self = shared_from_this()](const error_code& error, size_t size) {
     self->on_written(error, size);
-  };
-  if (tls_ != nullptr) {
-    asio::async_write(*tls_, asio::buffer(output_), handler);
-  } else {
-    asio::async_write(socket_, asio::buffer(output_), handler);
-  }
+  });
 }
 
 void Connection::on_written(const error_code& error, size_t size) {
@@ -172,13 +188,19 @@ void Connection::on_written(const error_code& error, size_t size) {
   pump();
 }
 
+void Connection::input_ends() {
+  if (session_ == nullptr) return client_is_gone();
+  input_ended_ = true;
+  // PostgreSQL reads what has come, and then the end.
+  session_->close_input();
+}
+
 void Connection::client_is_gone() {
   if (gone_ || closed_) return;
   gone_ = true;
   if (session_ == nullptr) return close();
-  // PostgreSQL reads what has come, and then the end.
   session_->close_input();
-  session_->take(session_->output().size());
+  session_->close_output();
 }
 
 void Connection::terminate() {
@@ -193,11 +215,32 @@ void Connection::refuse(std::string_view why) {
   close();
 }
 
+void Connection::refuse(std::string_view sqlstate, std::string_view why) {
+  ++config_.traffic->refused;
+  config_.log("the client at " + config_.name + " is refused: " + std::string(why));
+  output_ = wire::error_response("FATAL", sqlstate, why);
+  write_output([self = shared_from_this()](const error_code&, size_t) { self->close(); });
+}
+
 void Connection::close() {
   if (closed_) return;
   closed_ = true;
   timer_.cancel();
   session_.reset();
+  if (!tls_is_up_ || gone_) return close_socket();
+  // TLS has an end of its own, by which the client knows that nothing was cut off. It need not
+  // answer.
+  timer_.expires_after(kGoodbye);
+  timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (!error) self->close_socket();
+  });
+  tls_->async_shutdown([self = shared_from_this()](const error_code&) {
+    self->timer_.cancel();
+    self->close_socket();
+  });
+}
+
+void Connection::close_socket() {
   error_code ignored;
   socket_.shutdown(Socket::shutdown_both, ignored);
   socket_.close(ignored);

@@ -38,6 +38,8 @@ struct ConnectionConfig {
   std::shared_ptr<TlsContext> tls;
   // How long a client may take until its startup packet is here.
   std::chrono::seconds patience{60};
+  // Whether the server is about to end: there are no new sessions then.
+  const bool* is_ending = nullptr;
   Traffic* traffic = nullptr;
   // For the log: where the client is.
   std::string name;
@@ -70,14 +72,23 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Looks at the first bytes.
   void examine();
   void answer_and_read(char answer);
+  // `already_read` is where a client begins that has not asked first.
   void begin_tls(std::string already_read);
   void begin_session();
+  // Writes all of output_.
+  template <class Handler>
+  void write_output(Handler handler);
   void write();
   void on_written(const boost::system::error_code& error, size_t size);
-  // Reading or writing has failed, or the client has closed its side.
+  // The client has closed its side; it may still read.
+  void input_ends();
+  // Reading or writing has failed.
   void client_is_gone();
   void close();
+  void close_socket();
   void refuse(std::string_view why);
+  // Lets the client know, too.
+  void refuse(std::string_view sqlstate, std::string_view why);
 
   Socket socket_;
   ConnectionConfig config_;
@@ -87,9 +98,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::array<char, kChunk> input_;
   std::string first_bytes_;
   std::string output_;
-  size_t written_ = 0;  // of output_
   bool reading_ = false;
   bool writing_ = false;
+  bool tls_is_up_ = false;
+  bool input_ended_ = false;
   bool gone_ = false;  // the client
   bool closed_ = false;
 };

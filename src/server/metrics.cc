@@ -1,14 +1,13 @@
 #include "server/metrics.h"
 
-#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "server/address.h"
-#include "wire/backend.h"
-#include "wire/frontend_message.h"
+#include "server/listen.h"
+#include "server/statement.h"
 
 namespace pglite::server {
 
@@ -21,6 +20,8 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::chrono::seconds kPatience{10};
+// After accept() failed.
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 // One row a sample: name, labels, value. All are PostgreSQL's own statistics.
 constexpr std::string_view kSamples = R"sql(
@@ -33,7 +34,10 @@ SELECT 'pglite_waiting_sessions', format('type="%s",event="%s"', wait_event_type
   FROM pg_stat_activity WHERE backend_type = 'client backend' AND wait_event IS NOT NULL
   GROUP BY wait_event_type, wait_event
 UNION ALL
-SELECT v.name, format('database="%s"', replace(datname, '"', '\"')), v.value::text
+SELECT v.name,
+       format('database="%s"',
+              replace(replace(replace(datname, '\', '\\'), '"', '\"'), chr(10), '\n')),
+       v.value::text
   FROM pg_stat_database, LATERAL (VALUES
     ('pglite_transactions_committed_total', xact_commit),
     ('pglite_transactions_rolled_back_total', xact_rollback),
@@ -126,18 +130,8 @@ Status Metrics::open(asio::io_context& io, const std::string& address, const Tra
   Status status = parse_endpoints(address, &endpoints);
   if (!status.ok()) return status;
   std::unique_ptr<Metrics> metrics(new Metrics(io, traffic));
-  error_code error;
-  const asio::ip::tcp::endpoint& endpoint = endpoints.front();
-  metrics->acceptor_.open(endpoint.protocol(), error);
-  if (!error) metrics->acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) metrics->acceptor_.bind(endpoint, error);
-  if (!error) metrics->acceptor_.listen(asio::socket_base::max_listen_connections, error);
-  if (error) {
-    const std::string message =
-        "metrics cannot be had on " + to_string(endpoint) + ": " + error.message();
-    return error == asio::error::address_in_use ? Status::in_use(message)
-                                                : Status::io_error(message);
-  }
+  status = listen_on(endpoints.front(), &metrics->acceptor_);
+  if (!status.ok()) return status;
   *out = std::move(metrics);
   return {};
 }
@@ -150,15 +144,19 @@ void Metrics::start(Cluster& cluster) {
 void Metrics::accept() {
   acceptor_.async_accept([this](const error_code& error, asio::ip::tcp::socket socket) {
     if (error == asio::error::operation_aborted) return;
-    if (!error) std::make_shared<MetricsRequest>(std::move(socket), *this)->start();
-    accept();
+    if (!error) {
+      std::make_shared<MetricsRequest>(std::move(socket), *this)->start();
+      return accept();
+    }
+    // Out of descriptors or memory.
+    pause_.expires_after(kAcceptPause);
+    pause_.async_wait([this](const error_code& cancelled) {
+      if (!cancelled) accept();
+    });
   });
 }
 
 Status Metrics::page(std::string* out) {
-  std::unique_ptr<Session> session;
-  Status status = cluster_->connect({}, &session);
-  if (!status.ok()) return status;
   std::string last;
   const auto number = [](auto value) { return std::to_string(value); };
   append(out, "pglite_connections_accepted_total", "", number(traffic_.accepted), &last);
@@ -169,22 +167,10 @@ Status Metrics::page(std::string* out) {
       std::chrono::duration_cast<std::chrono::seconds>(start_time_.time_since_epoch());
   append(out, "pglite_start_time_seconds", "", number(since.count()), &last);
 
-  std::string error;
-  wire::BackendReader reader;
-  status = session->exec(wire::query(kSamples), [&](std::string_view bytes) {
-    reader.feed(bytes, [&](const wire::BackendMessage& message) {
-      std::vector<std::optional<std::string_view>> values;
-      wire::ErrorFields fields;
-      if (message.type == 'D' && wire::parse_data_row(message.body, &values) &&
-          values.size() == 3) {
-        append(out, values[0].value_or(""), values[1].value_or(""), values[2].value_or("0"), &last);
-      } else if (message.type == 'E' && wire::parse_error(message.body, &fields)) {
-        error = fields.message;
-      }
-    });
+  return run_statement(*cluster_, {}, kSamples, [&](const Row& row) {
+    if (row.size() != 3) return;
+    append(out, row[0].value_or(""), row[1].value_or(""), row[2].value_or("0"), &last);
   });
-  if (status.ok() && !error.empty()) status = Status::io_error("no statistics: " + error);
-  return status;
 }
 
 }  // namespace pglite::server

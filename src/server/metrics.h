@@ -7,6 +7,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -28,7 +29,8 @@ class Metrics {
   void start(Cluster& cluster);
 
  private:
-  Metrics(boost::asio::io_context& io, const Traffic& traffic) : acceptor_(io), traffic_(traffic) {}
+  Metrics(boost::asio::io_context& io, const Traffic& traffic)
+      : acceptor_(io), pause_(io), traffic_(traffic) {}
 
   void accept();
   // The page; kEngineGone and others: the cluster does not answer.
@@ -37,6 +39,7 @@ class Metrics {
   friend class MetricsRequest;
 
   boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer pause_;
   const Traffic& traffic_;
   Cluster* cluster_ = nullptr;
   std::chrono::system_clock::time_point start_time_ = std::chrono::system_clock::now();

@@ -3,19 +3,19 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/ip/v6_only.hpp>
-#include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
+#include "os/unique_fd.h"
 #include "server/address.h"
 #include "server/metrics.h"
+#include "server/statement.h"
 
 extern char** environ;
 
@@ -35,15 +35,19 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 // How long clients get to take their last words.
 constexpr std::chrono::seconds kFarewell{5};
 
-Status failed(const std::string& what, const error_code& error) {
-  const bool in_use = error == asio::error::address_in_use;
-  const std::string message = what + ": " + error.message();
-  return in_use ? Status::in_use(message) : Status::io_error(message);
-}
-
 }  // namespace
 
-Server::Server(ServerOptions options) : options_(std::move(options)) {}
+Server::Server(ServerOptions options) : options_(std::move(options)) {
+  // From here on, so that what is made is also removed when one comes early. Whoever started us may
+  // have blocked them.
+  sigset_t ours;
+  sigemptyset(&ours);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD}) {
+    signals_.add(signal);
+    sigaddset(&ours, signal);
+  }
+  pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
+}
 
 Server::~Server() {
   if (command_ > 0) ::kill(command_, SIGTERM);
@@ -63,7 +67,7 @@ Status Server::listen() {
         options_.listen.size() == 1) {
       wanted.port(tcp_.front().local_endpoint().port());
     }
-    status = listen_on(wanted);
+    status = listen_on_tcp(wanted);
     // localhost and * are served where there is no IPv6, too.
     const bool optional = wanted.address().is_v6() && !tcp_.empty() &&
                           (wanted.address().is_loopback() || wanted.address().is_unspecified());
@@ -118,59 +122,31 @@ Status Server::load_tls() {
   return {};
 }
 
-Status Server::listen_on(const ip::tcp::endpoint& endpoint) {
-  const std::string where = "cannot listen on " + to_string(endpoint);
+Status Server::listen_on_tcp(const ip::tcp::endpoint& endpoint) {
   TcpAcceptor acceptor(io_);
-  error_code error;
-  acceptor.open(endpoint.protocol(), error);
-  if (error) return failed(where, error);
-  acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  if (endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(true), error);
-  acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return failed(where, error);
-  tcp_.push_back(std::move(acceptor));
-  return {};
+  Status status = listen_on(endpoint, &acceptor);
+  if (status.ok()) tcp_.push_back(std::move(acceptor));
+  return status;
 }
 
 Status Server::listen_on_unix_socket() {
   Status status = SocketLock::take(options_.socket_directory, options_.socket_port, &socket_lock_);
   if (!status.ok()) return status;
-  const std::string& path = socket_lock_->path();
   UnixAcceptor acceptor(io_);
-  error_code error;
-  acceptor.open(asio::local::stream_protocol(), error);
-  if (!error) acceptor.bind(asio::local::stream_protocol::endpoint(path), error);
-  if (!error && ::chmod(path.c_str(), options_.socket_mode) != 0) {
-    error = error_code(errno, boost::system::system_category());
-  }
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return failed("cannot listen on \"" + path + "\"", error);
-  unix_.push_back(std::move(acceptor));
-  return {};
+  status = listen_on(socket_lock_->path(), options_.socket_mode, &acceptor);
+  if (status.ok()) unix_.push_back(std::move(acceptor));
+  return status;
 }
 
 Status Server::adopt_inherited() {
-  for (const int fd : options_.inherited) {
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      return Status::invalid_argument("the descriptor " + std::to_string(fd) +
-                                      " that was handed over is no socket");
-    }
-    error_code error;
-    if (address.ss_family == AF_UNIX) {
-      UnixAcceptor acceptor(io_);
-      acceptor.assign(asio::local::stream_protocol(), fd, error);
-      if (!error) unix_.push_back(std::move(acceptor));
+  for (const int descriptor : options_.inherited) {
+    TcpAcceptor tcp(io_);
+    UnixAcceptor unix_socket(io_);
+    if (Status status = adopt(descriptor, &tcp, &unix_socket); !status.ok()) return status;
+    if (tcp.is_open()) {
+      tcp_.push_back(std::move(tcp));
     } else {
-      TcpAcceptor acceptor(io_);
-      acceptor.assign(address.ss_family == AF_INET6 ? ip::tcp::v6() : ip::tcp::v4(), fd, error);
-      if (!error) tcp_.push_back(std::move(acceptor));
-    }
-    if (error) {
-      return failed("the descriptor " + std::to_string(fd) + " that was handed over cannot be used",
-                    error);
+      unix_.push_back(std::move(unix_socket));
     }
   }
   return {};
@@ -178,62 +154,46 @@ Status Server::adopt_inherited() {
 
 std::vector<std::string> Server::addresses() const {
   std::vector<std::string> all;
-  for (const TcpAcceptor& acceptor : tcp_) {
-    error_code error;
-    const ip::tcp::endpoint endpoint = acceptor.local_endpoint(error);
-    if (!error) all.push_back(to_string(endpoint));
-  }
-  if (socket_lock_ != nullptr) all.push_back(socket_lock_->path());
+  error_code error;
+  for (const TcpAcceptor& acceptor : tcp_) all.push_back(to_string(acceptor.local_endpoint(error)));
+  for (const UnixAcceptor& acceptor : unix_) all.push_back(acceptor.local_endpoint(error).path());
   return all;
 }
 
-std::string Server::host() const {
-  if (tcp_.empty()) return options_.socket_directory;
+Server::Place Server::place() const {
   error_code error;
-  const ip::address address = tcp_.front().local_endpoint(error).address();
-  if (!address.is_unspecified()) return address.to_string();
-  return address.is_v6() ? ip::address_v6::loopback().to_string()
-                         : ip::address_v4::loopback().to_string();
-}
-
-uint16_t Server::port() const {
-  error_code error;
-  return tcp_.empty() ? options_.socket_port : tcp_.front().local_endpoint(error).port();
-}
-
-std::string Server::url(const std::string& username, const std::string& database) const {
-  const std::string role = "postgres://" + username + "@";
   if (!tcp_.empty()) {
-    error_code error;
-    ip::tcp::endpoint endpoint = tcp_.front().local_endpoint(error);
-    if (endpoint.address().is_unspecified()) {
-      endpoint.address(endpoint.address().is_v6() ? ip::address(ip::address_v6::loopback())
-                                                  : ip::address(ip::address_v4::loopback()));
-    }
-    return role + to_string(endpoint) + "/" + database;
+    const ip::tcp::endpoint endpoint = tcp_.front().local_endpoint(error);
+    ip::address address = endpoint.address();
+    if (address.is_unspecified() && address.is_v4()) address = ip::address_v4::loopback();
+    if (address.is_unspecified() && address.is_v6()) address = ip::address_v6::loopback();
+    return {.host = address.to_string(), .port = endpoint.port()};
   }
-  if (socket_lock_ == nullptr) return {};
-  std::string directory;
-  for (const char c : options_.socket_directory) {
-    directory += c == '/' ? "%2F" : std::string(1, c);
+  // libpq makes the name of a socket from its directory and a number.
+  constexpr std::string_view kName = "/.s.PGSQL.";
+  for (const UnixAcceptor& acceptor : unix_) {
+    const std::string path = acceptor.local_endpoint(error).path();
+    const size_t name = path.rfind('/');
+    uint16_t port = 0;
+    if (name == std::string::npos || path.compare(name, kName.size(), kName) != 0) continue;
+    const char* const end = path.data() + path.size();
+    const auto parsed = std::from_chars(path.data() + name + kName.size(), end, port);
+    if (parsed.ptr == end && port != 0) return {.host = path.substr(0, name), .port = port};
   }
-  return role + directory + ":" + std::to_string(options_.socket_port) + "/" + database;
+  return {.host = {}, .port = options_.socket_port};
 }
 
 std::vector<std::string> Server::settings() const {
-  std::vector<std::string> settings;
-  uint16_t port = options_.socket_port;
   std::string hosts;
   for (const TcpAcceptor& acceptor : tcp_) {
     error_code error;
-    const ip::tcp::endpoint endpoint = acceptor.local_endpoint(error);
-    if (hosts.empty()) port = endpoint.port();
-    hosts += (hosts.empty() ? "" : ",") + endpoint.address().to_string();
+    hosts += (hosts.empty() ? "" : ",") + acceptor.local_endpoint(error).address().to_string();
   }
-  settings.push_back("listen_addresses=" + hosts);
-  settings.push_back("port=" + std::to_string(port));
-  settings.push_back("unix_socket_directories=" + options_.socket_directory);
-  return settings;
+  std::string directories = options_.socket_directory;
+  const Place where = place();
+  if (directories.empty() && where.host.starts_with('/')) directories = where.host;
+  return {"listen_addresses=" + hosts, "port=" + std::to_string(where.port),
+          "unix_socket_directories=" + directories};
 }
 
 std::string Server::access_rules() const {
@@ -295,6 +255,8 @@ void Server::add(Socket socket, Peer peer, std::string name) {
   config.cluster = cluster_;
   config.peer = std::move(peer);
   config.tls = config.peer.kind == Peer::Kind::kInternet ? tls_ : nullptr;
+  config.patience = patience_;
+  config.is_ending = &is_ending_;
   config.traffic = &traffic_;
   config.name = std::move(name);
   config.log = [this](std::string_view line) { log(1, line); };
@@ -315,30 +277,62 @@ void Server::on_signal(int signal) {
     case SIGHUP: {
       log(0, "the configuration is read again");
       (void)cluster_->reload();
+      read_patience();
       if (Status status = load_tls(); !status.ok()) log(0, status.message());
       return;
     }
     case SIGCHLD:
       return watch_command();
     case SIGTERM:
-      ending_ = ending_ == Ending::kNot ? Ending::kSmart : Ending::kImmediate;
-      break;
     case SIGINT:
-      ending_ =
-          ending_ == Ending::kNot || ending_ == Ending::kSmart ? Ending::kFast : Ending::kImmediate;
-      break;
+      if (command_ > 0) {
+        forward(signal);
+        // It may still need the server for its own end, and the server ends with it.
+        if (!std::exchange(has_forwarded_, true)) return;
+      }
+      if (ending_ == Ending::kNot)
+        return end(signal == SIGTERM && command_ == 0 ? Ending::kSmart : Ending::kFast);
+      return end(ending_ == Ending::kSmart && signal == SIGINT ? Ending::kFast
+                                                               : Ending::kImmediate);
     default:
-      ending_ = Ending::kImmediate;
+      forward(signal);
+      return end(Ending::kImmediate);
+  }
+}
+
+void Server::end(Ending how) {
+  ending_ = how;
+  is_ending_ = true;
+  switch (how) {
+    case Ending::kNot:
+      break;
+    case Ending::kSmart:
+      log(0, "the server waits for its clients to leave, and ends then");
+      break;
+    case Ending::kFast:
+      log(0, "the server ends its sessions");
+      farewell_ = Clock::now() + kFarewell;
+      break;
+    case Ending::kImmediate:
+      log(0, "the server ends at once");
       break;
   }
-  if (command_ > 0) ::kill(command_, signal);
-  stop_listening();
-  if (ending_ == Ending::kFast) {
-    for (const auto& connection : connections_) connection->terminate();
+}
+
+void Server::forward(int signal) {
+  if (command_ <= 0) return;
+  if (signal == SIGINT || signal == SIGQUIT) {
+    // A terminal sends these to all that runs in its foreground.
+    const os::UniqueFd terminal(::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC));
+    if (terminal && tcgetpgrp(terminal.get()) == getpgrp()) return;
   }
-  for (const auto& connection : connections_) {
-    if (!connection->has_session()) connection->terminate();
-  }
+  ::kill(command_, signal);
+}
+
+bool Server::is_deserted() const {
+  return command_ == 0 && std::ranges::none_of(connections_, [](const auto& connection) {
+           return connection->has_session();
+         });
 }
 
 void Server::stop_listening() {
@@ -410,33 +404,39 @@ void Server::watch_command() {
   if (command_ <= 0 || waitpid(command_, &status, WNOHANG) != command_) return;
   command_ = 0;
   exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  if (ending_ == Ending::kNot || ending_ == Ending::kSmart) on_signal(SIGINT);
+  if (ending_ == Ending::kNot || ending_ == Ending::kSmart) end(Ending::kFast);
 }
 
-Status Server::run(Cluster& cluster, int* exit_code, bool* crash) {
-  cluster_ = &cluster;
-  signals_.add(SIGINT);
-  signals_.add(SIGTERM);
-  signals_.add(SIGHUP);
-  signals_.add(SIGQUIT);
-  signals_.add(SIGCHLD);
-  watch_signals();
-  wake_.emplace(io_, ::dup(cluster.wake_descriptor()));
-  watch_cluster();
-  for (TcpAcceptor& acceptor : tcp_) accept(acceptor);
-  for (UnixAcceptor& acceptor : unix_) accept(acceptor);
-  if (metrics_ != nullptr) metrics_->start(cluster);
-  tell_ready();
-  Status status = start_command();
+void Server::read_patience() {
+  const Status status = run_statement(
+      *cluster_, {},
+      "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'authentication_timeout'",
+      [&](const Row& row) {
+        const std::string_view text = row.at(0).value_or("");
+        int seconds = 0;
+        std::from_chars(text.data(), text.data() + text.size(), seconds);
+        if (seconds > 0) patience_ = std::chrono::seconds(seconds);
+      });
+  if (!status.ok()) log(0, "authentication_timeout is not known: " + status.message());
+}
 
-  std::optional<Clock::time_point> farewell;
-  while (status.ok() && ending_ != Ending::kImmediate) {
-    status = turn();
-    if (ending_ != Ending::kNot && connections_.empty()) break;
-    if (ending_ == Ending::kFast && !farewell) farewell = Clock::now() + kFarewell;
-    if (farewell && Clock::now() >= *farewell) break;
-    std::optional<Clock::time_point> due = cluster.deadline();
-    if (farewell && (!due || *farewell < *due)) due = farewell;
+Status Server::serve() {
+  constexpr std::chrono::milliseconds kAgain{100};
+  Clock::time_point next_farewell{};
+  while (ending_ != Ending::kImmediate) {
+    if (Status status = turn(); !status.ok()) return status;
+    if (is_ending_ && is_deserted()) break;
+    std::optional<Clock::time_point> due = cluster_->deadline();
+    if (ending_ == Ending::kFast) {
+      if (Clock::now() >= farewell_) break;
+      // A session that has just begun loses the signal.
+      if (Clock::now() >= next_farewell) {
+        for (const auto& connection : connections_) connection->terminate();
+        next_farewell = Clock::now() + kAgain;
+        continue;
+      }
+      due = std::min({due.value_or(farewell_), farewell_, next_farewell});
+    }
     io_.restart();
     if (!due) {
       io_.run_one();
@@ -444,9 +444,28 @@ Status Server::run(Cluster& cluster, int* exit_code, bool* crash) {
       io_.run_one_until(*due);
     }
   }
-  *exit_code = exit_code_;
+  return {};
+}
+
+Status Server::run(Cluster& cluster, int* exit_code, bool* crash) {
+  cluster_ = &cluster;
+  watch_signals();
+  wake_.emplace(io_, ::fcntl(cluster.wake_descriptor(), F_DUPFD_CLOEXEC, 0));
+  read_patience();
+  for (TcpAcceptor& acceptor : tcp_) accept(acceptor);
+  for (UnixAcceptor& acceptor : unix_) accept(acceptor);
+  if (metrics_ != nullptr) metrics_->start(cluster);
+  tell_ready();
+  Status status = start_command();
+  if (status.ok()) status = serve();
+  if (command_ > 0) {
+    // It has not ended in time, or the server cannot go on.
+    ::kill(command_, SIGTERM);
+    command_ = 0;
+    exit_code_ = 128 + SIGTERM;
+  }
   *crash = ending_ == Ending::kImmediate;
-  for (const auto& connection : connections_) connection->terminate();
+  *exit_code = *crash && exit_code_ == 0 ? 128 + SIGQUIT : exit_code_;
   stop_listening();
   // Sessions go before the cluster.
   metrics_.reset();

@@ -11,6 +11,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <list>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "server/connection.h"
+#include "server/listen.h"
 #include "server/options.h"
 #include "server/socket_lock.h"
 
@@ -42,26 +44,27 @@ class Server {
   [[nodiscard]] std::string access_rules() const;
 
   // Serves until a signal ends it or the command does; `*exit_code` is what the program is to end
-  // with. SIGTERM: no new clients, and the end when the last one has gone. SIGINT: sessions are
+  // with. SIGTERM: no new sessions, and the end when the last client has gone. SIGINT: sessions are
   // ended. Either for the second time, or SIGQUIT: at once, as a crash, and the next start
-  // recovers. SIGHUP: configuration and certificates are read again. The cluster is the caller's to
-  // close, unless *crash is set: then it must be dropped as it is.
+  // recovers. While the command runs, the first SIGTERM or SIGINT is only for it. SIGHUP:
+  // configuration and certificates are read again. The cluster is the caller's to close, unless
+  // *crash is set: then it is to be abandoned. Signals wait for this from the constructor on.
   Status run(Cluster& cluster, int* exit_code, bool* crash);
 
-  // Where it listens, as URLs and "host:port".
+  // Where it listens: "host:port", and paths of Unix sockets.
   [[nodiscard]] std::vector<std::string> addresses() const;
-  // What PGHOST and PGPORT are for it: an address, or the Unix socket's directory.
-  [[nodiscard]] std::string host() const;
-  [[nodiscard]] uint16_t port() const;
-  // A URL of it for the role and database, without a password; empty: it listens nowhere.
-  [[nodiscard]] std::string url(const std::string& username, const std::string& database) const;
+  // What PGHOST and PGPORT are for it: an address, or the directory of a Unix socket. No host: it
+  // listens on a socket only that libpq has no name for.
+  struct Place {
+    std::string host;
+    uint16_t port = 0;
+  };
+  [[nodiscard]] Place place() const;
 
  private:
-  using TcpAcceptor = boost::asio::ip::tcp::acceptor;
-  using UnixAcceptor = boost::asio::local::stream_protocol::acceptor;
   enum class Ending { kNot, kSmart, kFast, kImmediate };
 
-  Status listen_on(const boost::asio::ip::tcp::endpoint& endpoint);
+  Status listen_on_tcp(const boost::asio::ip::tcp::endpoint& endpoint);
   Status listen_on_unix_socket();
   Status adopt_inherited();
   Status load_tls();
@@ -71,7 +74,15 @@ class Server {
   void watch_signals();
   void watch_cluster();
   void on_signal(int signal);
+  void end(Ending how);
+  // Hands a signal on to the command.
+  void forward(int signal);
+  // Nobody has a session or will have one: neither a client nor the command.
+  [[nodiscard]] bool is_deserted() const;
   void stop_listening();
+  // authentication_timeout, as it is now.
+  void read_patience();
+  Status serve();
   // Runs the cluster and moves bytes, once.
   Status turn();
   Status start_command();
@@ -94,7 +105,11 @@ class Server {
   std::list<std::shared_ptr<Connection>> connections_;
   Traffic traffic_;
   bool is_watching_ = false;  // wake_
+  std::chrono::seconds patience_{60};
   Ending ending_ = Ending::kNot;
+  bool is_ending_ = false;        // ending_ is not kNot
+  Clock::time_point farewell_{};  // kFast: the end, whoever is still there
+  bool has_forwarded_ = false;    // a signal that would have ended the server
   pid_t command_ = 0;
   int exit_code_ = 0;
 };

@@ -476,9 +476,12 @@ Status Postmaster::shut_down() {
   }
   if (!failure_.ok()) return failure_;
   if (!wal_is_shut_down_) return Status::engine_gone("PostgreSQL's shutdown did not end");
-  // The parked process made it, which never ends.
-  (void)config_.tree.root->remove_file(std::string(kDataDirectory) + "/postmaster.pid");
+  remove_pid_file(config_.tree);
   return {};
+}
+
+void Postmaster::remove_pid_file(const GuestTree& tree) {
+  (void)tree.root->remove_file(std::string(kDataDirectory) + "/postmaster.pid");
 }
 
 }  // namespace pglite::postgres

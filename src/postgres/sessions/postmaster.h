@@ -74,6 +74,8 @@ class Postmaster {
 
   // Ends all sessions, makes the shutdown checkpoint and ends all processes.
   Status shut_down();
+  // Removes postmaster.pid: the process that made it never ends.
+  static void remove_pid_file(const GuestTree& tree);
 
   emscripten::Scheduler& scheduler() { return scheduler_; }
   // A process has got a signal from outside, or what it waited for is done. From any thread and
