@@ -50,7 +50,7 @@ void Connection::write_output(Handler handler) {
 }
 
 void Connection::read() {
-  if (reading_ || input_ended_ || gone_ || closed_) return;
+  if (reading_ || input_ended_ || closed_) return;
   reading_ = true;
   const auto handler = [self = shared_from_this()](const error_code& error, size_t size) {
     self->reading_ = false;
@@ -65,7 +65,7 @@ void Connection::read() {
 
 void Connection::on_read(const error_code& error, size_t size) {
   if (closed_) return;
-  if (error == asio::error::eof && tls_ == nullptr) return input_ends();
+  if (error == asio::error::eof || error == asio::ssl::error::stream_truncated) return input_ends();
   if (error || size == 0) return client_is_gone();
   config_.traffic->bytes_in += size;
   const std::string_view bytes(input_.data(), size);
@@ -159,7 +159,7 @@ void Connection::pump() {
 
 void Connection::write() {
   const std::string_view bytes = session_->output();
-  if (bytes.empty() || gone_) return;
+  if (bytes.empty()) return;
   if (tls_ == nullptr) {
     // Most answers go out at once, and from where PostgreSQL has put them.
     error_code error;
@@ -195,12 +195,10 @@ void Connection::input_ends() {
   session_->close_input();
 }
 
+// What PostgreSQL has to say fails from now on, and it ends the session.
 void Connection::client_is_gone() {
-  if (gone_ || closed_) return;
   gone_ = true;
-  if (session_ == nullptr) return close();
-  session_->close_input();
-  session_->close_output();
+  close();
 }
 
 void Connection::terminate() {

@@ -3,9 +3,11 @@
 Broken and hostile clients are in test_serve_hostile.py.
 """
 
+import contextlib
 import fcntl
 import http.client
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -235,6 +237,14 @@ def test_socket_directories_that_do_not_do(tmp_path):
     assert status == 64 and "longer than" in text, (status, text)
 
 
+def test_a_relative_directory(tmp_path):
+    """The command would take a name without a slash for a host's."""
+    (tmp_path / "run").mkdir()
+    for name, path in (("run", tmp_path / "run"), (".", tmp_path), ("run/../", tmp_path)):
+        with Server("--socket-dir", name, cwd=tmp_path) as server:
+            assert server.addresses == [f"{path}/.s.PGSQL.5432"]
+
+
 # --- Ending ---
 
 
@@ -319,7 +329,7 @@ def test_a_crash_is_recovered(place, signals):
         assert server.wait() != 0
         with pytest.raises((Refused, Closed)):
             client.value("select 1")
-    assert os.listdir(place[1]) == []
+    assert is_clean(place)
     with start_in(place) as server:
         assert server.sql("select string_agg(v, ',' order by id) from t").value == "kept,acknowledged"
         assert "not properly shut down" in server.stderr()
@@ -350,7 +360,7 @@ def test_sigint_twice(place):
         assert server.running()
         server.signal(signal.SIGINT)
         assert server.wait(4) != 0
-    assert os.listdir(place[1]) == []
+    assert is_clean(place)
 
 
 def test_a_client_that_does_not_listen_cannot_hold_the_end_up(place):
@@ -375,8 +385,10 @@ def test_a_signal_while_it_starts(tmp_path, how, number):
         eventually(lambda: os.listdir(run))
         assert server.stop(number) == 0, server.stderr()
     assert is_clean((data, run))
-    with Server("-D", data, "--socket-dir", run) as server:
-        assert server.sql("select 1").value == "1"
+    with Server("-D", data, "--socket-dir", run, preexec=inherit) as server:
+        with server.connect() as client:
+            assert client.query(f"set statement_timeout = '50ms'; {ENDLESS}").sqlstate == CANCELED
+        assert server.stop(number) == 0, server.stderr()
 
 
 # --- SIGHUP ---
@@ -1067,6 +1079,29 @@ def test_run_forwards_signals_and_waits_for_the_command(place, number):
     assert is_clean(place)
     with start_in(place) as server:
         assert server.sql("select count(*) from t where v = 'late'").value == "1"
+
+
+def test_ctrl_c_reaches_the_command_once():
+    """The terminal sends it to the command, too; a shell or an Erlang ends at the second one."""
+    command = ("import signal, time; n = 0\n"
+               "def count(*_): global n; n += 1\n"
+               "signal.signal(signal.SIGINT, count); print('started', flush=True)\n"
+               "while not n: time.sleep(0.02)\n"
+               "time.sleep(0.5); raise SystemExit(n)")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(pgwire.port_command()[0], [
+            *pgwire.port_command(), "serve", "--listen", "127.0.0.1:0", "--run",
+            f"exec {sys.executable} -c \"$COMMAND\""], pgwire.port_environment({"COMMAND": command}))
+    out = b""
+    while b"started" not in out:
+        out += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    os.close(terminal)
 
 
 def test_run_does_not_wait_for_ever(place):

@@ -55,5 +55,13 @@ TEST(Peer, OfIPv4OverIPv6IsOfIPv4) {
               testing::ElementsAre(192, 0, 2, 7));
 }
 
+TEST(Url, HasEverythingThatIsNotPlainAsNumbers) {
+  EXPECT_EQ(url_of("postgres", "", "127.0.0.1", 5432, "postgres"),
+            "postgres://postgres@127.0.0.1:5432/postgres");
+  EXPECT_EQ(url_of("a@b", "p/:%\xC3\xBC", "::1", 1, "c d?"),
+            "postgres://a%40b:p%2F%3A%25%C3%BC@[::1]:1/c%20d%3F");
+  EXPECT_EQ(url_of("me", "", "/run/my:db", 5432, "x"), "postgres://me@%2Frun%2Fmy%3Adb:5432/x");
+}
+
 }  // namespace
 }  // namespace pglite::server
