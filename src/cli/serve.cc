@@ -78,7 +78,7 @@ Status set_password(Cluster& cluster, const std::string& role, const std::string
                                              "debug_print_plan=off",
                                              "log_parser_stats=off",
                                              "log_statement_stats=off"};
-  const Status status = server::run_statement(
+  Status status = server::run_statement(
       cluster, settings, "ALTER ROLE " + quoted(role, '"') + " PASSWORD " + quoted(password, '\''));
   if (status.code() != StatusCode::kInvalidArgument) return status;
   return Status::invalid_argument("the password of \"" + role +

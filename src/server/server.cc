@@ -154,6 +154,7 @@ Status Server::adopt_inherited() {
 
 std::vector<std::string> Server::addresses() const {
   std::vector<std::string> all;
+  all.reserve(tcp_.size() + unix_.size());
   error_code error;
   for (const TcpAcceptor& acceptor : tcp_) all.push_back(to_string(acceptor.local_endpoint(error)));
   for (const UnixAcceptor& acceptor : unix_) all.push_back(acceptor.local_endpoint(error).path());
@@ -343,6 +344,7 @@ void Server::stop_listening() {
 }
 
 void Server::watch_cluster() {
+  if (!wake_) return;
   is_watching_ = true;
   wake_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const error_code&) {
     // The descriptor is readable until the cluster runs: only then is it watched again.
