@@ -61,7 +61,7 @@ asan: setup-test
 ## tsan: the tests of what promises threads, with our own code under ThreadSanitizer
 tsan: setup-test
 	cmake --preset tsan -DBUILD_TESTING=ON
-	cmake --build --preset tsan --target pglite_test wasm_test
+	cmake --build --preset tsan --target pglite_test scheduler_test wasm_test
 	$(CTEST) --preset tsan
 	$(CHECK_SKIPS) build/tsan/ctest.xml
 

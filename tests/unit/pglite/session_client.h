@@ -99,9 +99,9 @@ inline SessionClient connect(Cluster& cluster, const SessionOptions& options = {
 }
 
 // A session whose client sends everything itself.
-inline SessionClient connect_raw(Cluster& cluster) {
+inline SessionClient connect_raw(Cluster& cluster, const Peer& peer = {}) {
   std::unique_ptr<Session> session;
-  const Status status = cluster.accept({}, &session);
+  const Status status = cluster.accept(peer, &session);
   EXPECT_TRUE(status.ok()) << status.message();
   return SessionClient(std::move(session));
 }

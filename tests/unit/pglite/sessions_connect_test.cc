@@ -224,6 +224,118 @@ TEST_F(SessionConnect, ASessionIsNoStandaloneBackend) {
   EXPECT_EQ(a.error("SELECT pg_reload_conf()"), "");
 }
 
+// --- Clients that are elsewhere ---
+
+class SessionPeer : public SessionConnect {
+ protected:
+  // What a client gets to its startup packet.
+  Answer answer_to(const Peer& peer, std::string_view user) {
+    return connect_raw(*cluster, peer)
+        .send(wire::startup_packet(Parameters{{"user", user}, {"database", "postgres"}}));
+  }
+  static Peer internet(std::vector<uint8_t> address, uint16_t port = 12345) {
+    return {.kind = Peer::Kind::kInternet, .address = std::move(address), .port = port};
+  }
+  void open_with(const std::string& rules) {
+    options.access_rules = rules;
+    cluster = open_cluster(options);
+    ASSERT_NE(cluster, nullptr);
+  }
+  static constexpr Peer kSocket{.kind = Peer::Kind::kUnixSocket};
+};
+
+TEST_F(SessionPeer, WithoutRulesThoseOfThisHostAreBelieved) {
+  EXPECT_THAT(answer_to(kSocket, "postgres").types, EndsWith("Z"));
+  EXPECT_THAT(answer_to(internet({10, 0, 0, 1}), "postgres").errors,
+              ElementsAre(StartsWith("28000 no pg_hba.conf entry")));
+}
+
+TEST_F(SessionPeer, RulesSayWhoIsBelieved) {
+  open_with(
+      "local all all reject\n"
+      "host all postgres 10.1.0.0/16 trust\n"
+      "host all all fd00::/8 trust\n");
+  session().run("CREATE ROLE plain LOGIN");  // this process is believed all the same
+  EXPECT_THAT(answer_to(kSocket, "postgres").errors, ElementsAre(StartsWith("28000")));
+  EXPECT_THAT(answer_to(internet({10, 1, 2, 3}), "postgres").types, EndsWith("Z"));
+  EXPECT_THAT(answer_to(internet({10, 1, 2, 3}), "plain").errors, ElementsAre(StartsWith("28000")));
+  EXPECT_THAT(answer_to(internet({10, 2, 2, 3}), "postgres").errors,
+              ElementsAre(StartsWith("28000")));
+  std::vector<uint8_t> v6(16);
+  v6[15] = 1;
+  EXPECT_THAT(answer_to(internet(v6), "plain").errors, ElementsAre(StartsWith("28000")));
+  v6[0] = 0xfd;
+  EXPECT_THAT(answer_to(internet(v6), "plain").types, EndsWith("Z"));
+  EXPECT_EQ(session().value("SELECT 1"), "1");
+}
+
+TEST_F(SessionPeer, APasswordIsAskedFor) {
+  open_with("local all all password\n");
+  session().run("CREATE ROLE plain LOGIN PASSWORD 'secret'");
+  const auto with = [&](std::string_view password) {
+    SessionClient client = connect_raw(*cluster, kSocket);
+    const Answer asks =
+        client.send(wire::startup_packet(Parameters{{"user", "plain"}, {"database", "postgres"}}));
+    EXPECT_TRUE(asks.status.ok());
+    EXPECT_EQ(asks.types, "R");
+    std::string message = "p";
+    message += std::string("\0\0\0", 3) + static_cast<char>(password.size() + 5);
+    message += std::string(password) + '\0';
+    return client.send(message);
+  };
+  EXPECT_THAT(with("secret").types, EndsWith("Z"));
+  EXPECT_THAT(with("guess").errors, ElementsAre(StartsWith("28P01")));
+  EXPECT_THAT(with("").errors, ElementsAre(StartsWith("28P01")));
+  EXPECT_EQ(session({.username = "plain"}).value("SELECT current_user"), "plain");
+}
+
+TEST_F(SessionPeer, PostgresKnowsWhereItsClientsAre) {
+  open_with("host all all all trust\nlocal all all trust\n");
+  SessionClient watcher = session();
+  std::vector<uint8_t> v6(16);
+  v6[0] = 0xfd;
+  v6[15] = 1;
+  const std::pair<Peer, std::string> peers[] = {
+      {internet({192, 168, 7, 9}, 4711), "192.168.7.9|4711"},
+      {internet(v6, 80), "fd00::1|80"},
+      {kSocket, "null|-1"},
+      {{}, "null|-1"}};
+  for (const auto& [peer, shown] : peers) {
+    SessionClient client = connect_raw(*cluster, peer);
+    EXPECT_TRUE(client.send(wire::startup_packet(Parameters{{"user", "postgres"}})).status.ok());
+    EXPECT_EQ(watcher.value("SELECT client_addr, client_port FROM pg_stat_activity WHERE pid = " +
+                            std::to_string(client->pid())),
+              shown);
+  }
+}
+
+TEST_F(SessionPeer, WhatIsNoAddressIsRefused) {
+  std::unique_ptr<Session> client;
+  for (const size_t size : {0U, 1U, 5U, 17U}) {
+    EXPECT_EQ(cluster->accept(internet(std::vector<uint8_t>(size)), &client).code(),
+              StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(client, nullptr);
+}
+
+TEST_F(SessionPeer, RulesThatAreWrongAreSaid) {
+  options.access_rules = "nonsense\n";
+  std::unique_ptr<Cluster> wrong;
+  const Status status = Cluster::open(options, &wrong);
+  EXPECT_EQ(status.code(), StatusCode::kIncompatible);
+  EXPECT_THAT(status.message(), HasSubstr("access rules"));
+}
+
+TEST_F(SessionPeer, RulesHoldAfterTheConfigurationWasReadAgain) {
+  open_with("local all all reject\n");
+  session();
+  EXPECT_TRUE(cluster->reload().ok());
+  settle(*cluster);
+  EXPECT_THAT(answer_to(kSocket, "postgres").errors, ElementsAre(StartsWith("28000")));
+  EXPECT_EQ(session().value("SELECT 1"), "1");
+  EXPECT_THAT(answer_to(kSocket, "postgres").errors, ElementsAre(StartsWith("28000")));
+}
+
 // --- Settings ---
 
 TEST_F(SessionConnect, SettingsOfTheStartupPacket) {

@@ -330,6 +330,22 @@ TEST_F(SessionEnds, ByAnother) {
   EXPECT_EQ(others(a), "1|0");
 }
 
+TEST_F(SessionEnds, ByItsOwner) {
+  SessionClient watcher = session();
+  for (const std::string_view sql :
+       {std::string_view("SELECT 1"), kEndless, std::string_view("SELECT pg_sleep(1000)")}) {
+    SessionClient a = session();
+    a.begin(sql);
+    EXPECT_TRUE(cluster->run(Clock::now() + 20ms).ok());
+    (void)a.taken();
+    a->terminate();
+    EXPECT_TRUE(run_until(*cluster, [&] { return a->ended(); }).ok());
+    EXPECT_THAT(a.taken().errors, ElementsAre(kTerminated));
+    a->terminate();
+  }
+  EXPECT_EQ(others(watcher), "0|0");
+}
+
 TEST_F(SessionEnds, ByItself) {
   SessionClient a = session();
   SessionClient b = session();
