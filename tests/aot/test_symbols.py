@@ -471,8 +471,8 @@ def test_the_host_waits_for_semaphores(processes):
 
 def test_another_number_of_semaphore_waits_fails(processes, monkeypatch):
     file, names = processes
-    monkeypatch.setattr(translate, "SEMAPHORE_WAITS", 6)
-    with pytest.raises(SystemExit, match="m waits for semaphores at 7 places, not at 6: w2c_m_"):
+    monkeypatch.setattr(translate, "SEMAPHORE_WAITS", 7)
+    with pytest.raises(SystemExit, match="m waits for semaphores at 6 places, not at 7: w2c_m_"):
         translate.wait_in_host("m", [file], names)
 
 
