@@ -104,6 +104,15 @@ regression-test: setup-suites build-tests
 setup-suites:
 	scripts/setup build test suites
 
+## replication-test: native PostgreSQL subscribes to a cluster, its clients receive WAL and take backups (two minutes)
+.PHONY: replication-test encodings-test
+replication-test: build-tests
+	nice $(PYTEST) tests/sessions/test_replication.py
+
+## encodings-test: conversions between encodings, compared with native PostgreSQL for every character (four minutes)
+encodings-test: build-tests
+	nice $(PYTEST) tests/sessions/test_encodings.py
+
 ## bench: measure beside the peers, in one run; results go to bench/results
 bench: setup-bench build
 	python3 bench/run.py
@@ -122,7 +131,7 @@ pgo:
 	llvm-profdata-22 merge --sparse -o aot/pgo/guest.profdata build/pgo/profiles/*.profraw
 	python3 aot/pgo/digest.py build/pgo/aot/modules > aot/pgo/guest.digest
 
-SOURCES = $(shell git ls-files '*.cc' '*.h')
+SOURCES = $(shell git ls-files '*.c' '*.cc' '*.h')
 
 ## format: rewrite our sources in the house style
 format:

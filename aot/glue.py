@@ -2,15 +2,19 @@
 """Generates what connects the translated modules to each other and to the host.
 
 usage: glue.py --directory DIR --main MANIFEST --program MANIFEST... --side MANIFEST...
+               --supplement C-FILE...
 
 --main is the module whose exports side modules import; --program are further main modules that
-stand alone (initdb, pg_dump). Writes into DIR:
+stand alone (initdb, pg_dump); --supplement is C of ours that defines imports of side modules
+(aot/supplement). Writes into DIR:
 
   func_types.c  one identifier for each function signature
   invokes.cc    Emscripten's invoke_SIG imports, one template instance each
   host_imports.h  the functions that src/emscripten defines: the whole boundary, name and type
-  forward.c     functions that side modules import from `env`: forwarded to the main module's
-                export, or, where no module has it, to guest_missing_function; also those of MISSING
+  forward.c     functions that side modules import from `env` and no supplement defines: forwarded
+                to the main module's, exported or found by symbols.py, or, where no module has it,
+                to guest_missing_function; also those of MISSING
+  supplement.h  what the supplement defines, and what it uses of the main module
   got.c         the cells of GOT.mem and GOT.func
   registry.c    one guest_module descriptor a module; its exports, and what symbols.py has found,
                 under their names
@@ -20,6 +24,7 @@ stand alone (initdb, pg_dump). Writes into DIR:
 import argparse
 import json
 import pathlib
+import re
 import sys
 
 # Imports that Emscripten's JavaScript library answers with an export of the main module.
@@ -111,14 +116,62 @@ def host_imports(modules: list[dict]) -> str:
     return "".join(out)
 
 
-def forward(main: dict, sides: list[dict], programs: list[dict], host: set[str]) -> str:
-    exports = {e["name"]: e for e in main["exports"] if e["kind"] == "func"}
+def functions_of(main: dict) -> dict[str, dict]:
+    """What the main module exports, and what was found in it."""
+    exports = [e for e in main["exports"] if e["kind"] == "func"]
+    return {e["name"]: e for e in [*main["symbols"]["functions"], *exports]}
+
+
+DEFINED = re.compile(r"^\w+ w2c_env_(\w+)\(struct w2c_env\* env", re.M)
+USED_FUNCTION = re.compile(r"\bmain_(\w+)\(")
+USED_DATA = re.compile(r"\baddress_of_(\w+)\(")
+
+
+def supplement(main: dict, sides: list[dict], source: str) -> tuple[str, set[str]]:
+    """supplement.h, and the imports that the source defines."""
+    imports, functions = env_functions(sides), functions_of(main)
+    defined = set(DEFINED.findall(source))
+    out = [BANNER, '#pragma once\n\n#include "wasm/guest_module.h"\n\n']
+    for name in sorted(defined):
+        if name not in imports:
+            sys.exit(f"glue.py: no side module imports {name}, which the supplement defines")
+        entry = imports[name]
+        if functions.get(name, {}).get("signature") == signature(entry["type"]):
+            sys.exit(f"glue.py: {main['name']} has {name}, which the supplement defines")
+        out.append(f"{c_result(entry['type']['results'])} {entry['c_name']}(struct w2c_env*"
+                   f"{parameters(entry['type']['params'])});\n")
+    for name in sorted(set(USED_FUNCTION.findall(source))):
+        if name not in functions:
+            sys.exit(f"glue.py: {main['name']} has no {name}, which the supplement calls")
+        params, results = functions[name]["signature"].replace("v", "").split("_")
+        types = "".join(f", {C_TYPES[t]}" for t in params)
+        out.append(f"{c_result(results)} {functions[name]['c_name']}(void*{types});\n"
+                   f"static inline {c_result(results)} main_{name}(struct w2c_env* env"
+                   f"{parameters(params)}) {{\n  {'return ' if results else ''}"
+                   f"{functions[name]['c_name']}(env->main{arguments(params)});\n}}\n")
+    exported = {e["name"]: e["c_name"] for e in main["exports"] if e["kind"] == "global"}
+    found = {e["name"]: e["address"] for e in main["symbols"]["data"]}
+    for name in sorted(set(USED_DATA.findall(source))):
+        head = f"static inline uint32_t address_of_{name}(struct w2c_env* env)"
+        if name in exported:
+            out.append(f"uint32_t* {exported[name]}(void*);\n"
+                       f"{head} {{\n  return *{exported[name]}(env->main);\n}}\n")
+        elif name in found:
+            out.append(f"{head} {{\n  (void)env;\n  return {found[name]}u;\n}}\n")
+        else:
+            sys.exit(f"glue.py: {main['name']} has no {name}, which the supplement uses")
+    return "".join(out), defined
+
+
+def forward(main: dict, sides: list[dict], programs: list[dict], defined: set[str]) -> str:
+    """`defined`: what the host and the supplement define."""
+    exports = functions_of(main)
     # A program has no business in the main module, which it does not share a process with.
     if found := MISSING & exports.keys():
         sys.exit(f"glue.py: {main['name']} has {', '.join(found)}: no longer missing")
     out = [BANNER, '#include "wasm/guest_module.h"\n\n']
     for name, entry in sorted(env_functions([*sides, *programs]).items()):
-        if name in host or name.startswith("invoke_"):
+        if name in defined or name.startswith("invoke_"):
             continue
         params, results = entry["type"]["params"], entry["type"]["results"]
         head = f"{c_result(results)} {entry['c_name']}(struct w2c_env* env{parameters(params)})"
@@ -241,6 +294,7 @@ def main() -> None:
     parser.add_argument("--main", type=pathlib.Path, required=True)
     parser.add_argument("--program", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--side", type=pathlib.Path, nargs="*", default=[])
+    parser.add_argument("--supplement", type=pathlib.Path, nargs="*", default=[])
     options = parser.parse_args()
 
     def load(path: pathlib.Path) -> dict:
@@ -252,12 +306,15 @@ def main() -> None:
     everything = [main_module, *programs, *sides]
     host = set(env_functions([main_module, *programs])) - MISSING
     entries = got_entries([*sides, *programs])
+    header, supplied = supplement(main_module, sides,
+                                  "".join(s.read_text() for s in options.supplement))
     options.directory.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("func_types.c", func_types(everything)),
         ("invokes.cc", invokes(env_functions(everything))),
         ("host_imports.h", host_imports([main_module, *programs])),
-        ("forward.c", forward(main_module, sides, programs, host)),
+        ("forward.c", forward(main_module, sides, programs, host | supplied)),
+        ("supplement.h", header),
         ("got.c", got(entries)),
         ("registry.c", registry(everything, entries)),
     ):

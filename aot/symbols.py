@@ -14,7 +14,7 @@ import functools
 import sys
 
 import wasm
-from disassembler import Call, Disassembler, Load, Loaded, Result, Store
+from disassembler import Call, Constant, Disassembler, Load, Loaded, Result, Store
 
 FunctionRule = collections.abc.Callable[["Finder"], set[int]]  # gives functions
 DataRule = collections.abc.Callable[["Finder"], set[int]]  # gives addresses
@@ -110,6 +110,23 @@ def calls(name: str) -> FunctionRule:
 
 def called_by(name: str) -> FunctionRule:
     return lambda f: f.disassembler.callees(f.function(name))
+
+
+def calls_only(*names: str) -> FunctionRule:
+    """Those that call all of these and nothing else."""
+    def rule(f: Finder) -> set[int]:
+        functions = {f.function(name) for name in names}
+        return {caller for caller in f.disassembler.callers(f.function(names[0]))
+                if f.disassembler.callees(caller) == functions}
+    return rule
+
+
+def calling_nothing(rule: FunctionRule) -> FunctionRule:
+    return lambda f: {found for found in rule(f) if not f.disassembler.callees(found)}
+
+
+def except_for(rule: FunctionRule, name: str) -> FunctionRule:
+    return lambda f: rule(f) - {f.function(name)}
 
 
 def storing(name: str) -> FunctionRule:
@@ -229,6 +246,30 @@ def refers_to_itself(name: str) -> DataRule:
                       and s.base + s.offset == s.value}
 
 
+LOWEST_ADDRESS = 1024  # where Emscripten puts the first data
+
+
+def constant_in(name: str) -> DataRule:
+    """What the function may use as an address."""
+    return lambda f: {s.value for s in f.code(name)
+                      if isinstance(s, Constant) and s.value >= LOWEST_ADDRESS}
+
+
+def table_of(*rows: tuple[str, int]) -> DataRule:
+    """Where a table begins with rows of a string's address and a number."""
+    def rule(f: Finder) -> set[int]:
+        found = set()
+        for name in f.strings(rows[0][0]):
+            at = f.memory.find(name.to_bytes(4, "little"))
+            while at >= 0:
+                if all(f.word(at + 8 * i) in f.strings(text) and f.word(at + 8 * i + 4) == number
+                       for i, (text, number) in enumerate(rows)):
+                    found.add(at)
+                at = f.memory.find(name.to_bytes(4, "little"), at + 1)
+        return found
+    return rule
+
+
 def other_than(rule: DataRule, *names: str) -> DataRule:
     return lambda f: rule(f) - {f.address(name) for name in names}
 
@@ -309,6 +350,48 @@ SYMBOLS = [
     function("on_proc_exit", "ii_v", says("on_proc_exit")),
     function("ProcKill", "ii_v", says("ProcKill")),
     function("AuxiliaryProcKill", "ii_v", says("AuxiliaryProcKill")),
+    # What pgoutput.so imports.
+    function("defGetStreamingMode", "i_i", says("defGetStreamingMode")),
+    function("ExecPrepareExpr", "ii_i", calls_only("expression_planner", "ExecInitExpr")),
+    function("CreateTupleDescCopyConstr", "i_i", called_by("lookup_rowtype_tupdesc_copy"),
+             calls("datumCopy")),
+    function("build_attrmap_by_name", "iii_i", says("build_attrmap_by_name")),
+    function("build_attrmap_by_name_if_req", "iii_i",
+             calls_only("build_attrmap_by_name", "pfree")),
+    function("execute_attr_map_slot", "iii_i",
+             calls_only("slot_getsomeattrs_int", "ExecStoreVirtualTuple")),
+    function("addRTEPermissionInfo", "ii_i", calls_only("palloc0", "lappend")),
+    function("build_generation_expression", "ii_i", calls("build_column_default"),
+             says("no generation expression found for column number %d of table \"%s\"")),
+    function("get_generated_columns", "iii_i", calls_only(
+        "build_generation_expression", "ChangeVarNodes", "makeTargetEntry", "lappend")),
+    function("expand_generated_columns_in_expr", "iii_i", calls("get_generated_columns"),
+             calls("makeAlias")),
+    function("GetRelationPublications", "i_i", called_by("CheckCmdReplicaIdentity"),
+             called_by("ATPrepCmd"), calls("SearchSysCacheList")),
+    function("GetSchemaPublications", "i_i", except_for(
+        calls_only("SearchSysCacheList", "lappend_oid", "ReleaseCatCacheList"),
+        "GetRelationPublications")),
+    # What aot/supplement calls.
+    function("CheckCmdReplicaIdentity", "ii_v", says("CheckCmdReplicaIdentity")),
+    function("ATPrepCmd", "iiiiiii_v", says("ATPrepChangePersistence")),
+    function("GetPublication", "i_i", says("GetPublication")),
+    function("get_publication_oid", "ii_i", called_by("get_object_address"),
+             says("publication \"%s\" does not exist")),
+    function("ReportApplyConflict", "iiiiiii_v",
+             says("conflict detected on relation \"%s.%s\": conflict=%s")),
+    # Without its missing_ok, which is true wherever PGlite calls it.
+    function("replorigin_by_oid", "ii_i", called_by("ReportApplyConflict"),
+             calls("SearchSysCache1"), calls("text_to_cstring")),
+    function("LocalExecuteInvalidationMessage", "i_v", says("unrecognized SI message ID: %d")),
+    # Of conversions between encodings.
+    function("report_invalid_encoding_int", "iiii_v", says("report_invalid_encoding_int")),
+    function("report_invalid_encoding", "iii_v", called_by("pg_verifymbstr"),
+             calls("report_invalid_encoding_int")),
+    function("chr", "i_i", builtin("chr")),
+    function("pg_utf8_islegal", "ii_i", calling_nothing(called_by("chr"))),
+    data("pg_wchar_table", constant_in("pg_encoding_max_length")),
+    data("pg_enc2name_tbl", table_of(("SQL_ASCII", 0), ("EUC_JP", 1), ("EUC_CN", 2))),
     # The process.
     data("MyProcPid"),
     data("MyBackendType"),

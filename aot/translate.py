@@ -105,6 +105,10 @@ def send_large_fills_to_host(files: list[pathlib.Path]) -> None:
     # A module that never fills memory has no such function.
 
 
+# SHAREDINVALRELCACHE_ID and SHAREDINVALRELSYNC_ID, storage/sinval.h: how messages begin that are
+# otherwise the same.
+MESSAGE_RELATION_CACHE, MESSAGE_RELATION_SYNC = -2, -6
+
 # Function, exported or one of symbols.py -> the statement that is put at the start of its C
 # function; `return` makes it the whole. @NAME is the C name of another function.
 HOOKS = {
@@ -136,6 +140,13 @@ HOOKS = {
     # The host is the postmaster: it lives as long as its guests, and counts them itself.
     "PostmasterIsAliveInternal": "{ return 1; }",
     "RegisterPostmasterChildActive": "{ return; }",
+    # A message for the callbacks of CacheRegisterRelSyncCallback, which PGlite does not have, becomes
+    # one for those of the relation cache. pgoutput has the same function in both lists.
+    "LocalExecuteInvalidationMessage":
+        "{ if (i32_load8_s_default32((uint8_t*)instance, 0, 0, (u64)var_p0)"
+        f" == (u32){MESSAGE_RELATION_SYNC})"
+        " i32_store8_default32((uint8_t*)instance, 0, 0, (u64)var_p0,"
+        f" (u32){MESSAGE_RELATION_CACHE}); }}",
 }
 
 

@@ -100,6 +100,9 @@ class Session {
   // PostgreSQL has ended the session; there may be output left.
   [[nodiscard]] virtual bool ended() const = 0;
 
+  // Its client follows the WAL: it is one that ends only when it is told to.
+  [[nodiscard]] virtual bool is_walsender() const = 0;
+
   // Has PostgreSQL end the session: it gives up what runs, and its last words are the error 57P01.
   // When ended() says so, it has.
   virtual void terminate() = 0;

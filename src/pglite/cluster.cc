@@ -64,6 +64,7 @@ class PostgresSession final : public Session {
   void terminate() override {
     if (!ended()) client_->signal(postgres::kSignalTerminate);
   }
+  [[nodiscard]] bool is_walsender() const override { return !ended() && client_->is_walsender(); }
   void cancel() override;
 
   // The cluster is about to drop the client: nothing but its number stays, and the cluster is not

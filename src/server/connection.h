@@ -60,6 +60,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Nothing is left of it but the object.
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] bool has_session() const { return session_ != nullptr; }
+  [[nodiscard]] bool is_walsender() const {
+    return session_ != nullptr && session_->is_walsender();
+  }
 
  private:
   // What a buffer of the socket's holds, in each direction.

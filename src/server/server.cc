@@ -428,6 +428,11 @@ Status Server::serve() {
   while (ending_ != Ending::kImmediate) {
     if (Status status = turn(); !status.ok()) return status;
     if (is_ending_ && is_deserted()) break;
+    // The clients that are waited for have gone.
+    if (ending_ == Ending::kSmart &&
+        std::ranges::all_of(connections_, [](const auto& each) { return each->is_walsender(); })) {
+      for (const auto& connection : connections_) connection->terminate();
+    }
     std::optional<Clock::time_point> due = cluster_->deadline();
     if (ending_ == Ending::kFast) {
       if (Clock::now() >= farewell_) break;

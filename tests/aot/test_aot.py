@@ -181,9 +181,9 @@ def imported(function: str, params: str = "", results: str = "") -> dict:
             "type": {"params": params, "results": results}}
 
 
-def manifest(module: str, imports=(), exports=(), types=None) -> dict:
+def manifest(module: str, imports=(), exports=(), types=None, found=(), data=()) -> dict:
     return {"name": module, "types": types or {}, "imports": list(imports),
-            "exports": list(exports)}
+            "exports": list(exports), "symbols": {"functions": list(found), "data": list(data)}}
 
 
 def exported(function: str, signature: str) -> dict:
@@ -197,6 +197,12 @@ def test_an_import_is_forwarded_to_the_main_modules_export():
     text = glue.forward(main, [side], [], set())
     assert "return w2c_main_palloc(env->main, a0);" in text
     assert "guest_missing_function" not in text
+
+
+def test_an_import_is_forwarded_to_what_was_found_in_the_main_module():
+    main = manifest("main", found=[exported("hidden", "i_i")])
+    side = manifest("side", imports=[imported("hidden", "i", "i")])
+    assert "return w2c_main_hidden(env->main, a0);" in glue.forward(main, [side], [], set())
 
 
 def test_an_alias_is_forwarded_to_what_it_stands_for():
@@ -217,6 +223,46 @@ def test_an_export_of_another_type_is_no_match():
     main = manifest("main", exports=[exported("f", "ii_i")])
     side = manifest("side", imports=[imported("f", "i", "i")])
     assert 'guest_missing_function(env, "f");' in glue.forward(main, [side], [], set())
+
+
+SUPPLEMENT = """\
+static uint32_t w2c_env_static(void);
+uint32_t w2c_env_gone(struct w2c_env* env, uint32_t a,
+                      uint64_t b) {
+  store32(env, address_of_VARIABLE(env), address_of_found(env));
+  return main_hidden(env, a);
+}
+"""
+
+
+def supplemented(main: dict, *imports: dict) -> tuple[str, set[str]]:
+    return glue.supplement(main, [manifest("side", imports=imports)], SUPPLEMENT)
+
+
+def test_a_supplement_gets_what_it_uses_and_its_functions_are_not_forwarded():
+    variable = {"name": "VARIABLE", "kind": "global", "c_name": "w2c_main_VARIABLE"}
+    main = manifest("main", found=[exported("hidden", "i_i")], exports=[variable],
+                    data=[{"name": "found", "address": 4100}])
+    side = manifest("side", imports=[imported("gone", "ij", "i")])
+    header, defined = supplemented(main, imported("gone", "ij", "i"))
+    assert defined == {"gone"}
+    assert "uint32_t w2c_env_gone(struct w2c_env*, uint32_t a0, uint64_t a1);\n" in header
+    assert "  return w2c_main_hidden(env->main, a0);\n" in header
+    assert "  return *w2c_main_VARIABLE(env->main);\n" in header and "  return 4100u;\n" in header
+    assert "gone" not in glue.forward(main, [side], [], defined)
+
+
+def test_what_a_supplement_defines_or_uses_must_be_missing_or_there():
+    there = manifest("main", exports=[exported("gone", "ij_i")])
+    with pytest.raises(SystemExit, match="main has gone, which the supplement defines"):
+        supplemented(there, imported("gone", "ij", "i"))
+    with pytest.raises(SystemExit, match="no side module imports gone"):
+        supplemented(manifest("main"))
+    with pytest.raises(SystemExit, match="main has no hidden, which the supplement calls"):
+        supplemented(manifest("main"), imported("gone", "ij", "i"))
+    with pytest.raises(SystemExit, match="main has no VARIABLE, which the supplement uses"):
+        supplemented(manifest("main", exports=[exported("hidden", "i_i")]),
+                     imported("gone", "ij", "i"))
 
 
 def test_host_functions_and_invokes_are_not_forwarded():

@@ -251,6 +251,32 @@ def test_functions_are_found_by_the_call_graph(tmp_path):
     assert finder(m, wanted).function("Found") == 1
 
 
+def test_functions_are_told_apart_by_all_that_they_call(tmp_path):
+    m = module(tmp_path, (V_V, call(1)), (V_V, b""), (V_V, call(1) + call(0)),
+               (V_V, call(0) + call(1) + call(4)), (V_V, call(2)),
+               exports=[("a", 0), ("b", 1), ("both", 2)])
+    wanted = symbols.function("Found", "v_v", symbols.calls_only("a", "b"))
+    assert finder(m, wanted).function("Found") == 2
+    wanted = symbols.function("Found", "v_v", symbols.calls("a"),
+                              symbols.except_for(symbols.calls("b"), "both"))
+    assert finder(m, wanted).function("Found") == 3
+    wanted = symbols.function("Found", "v_v", symbols.calling_nothing(symbols.called_by("both")))
+    assert finder(m, wanted).function("Found") == 1
+
+
+def test_a_table_is_found_by_its_first_rows(tmp_path):
+    rows = [(5000, 0), (5002, 1)]
+    names = (5000, b"A\0B\0")
+    table = symbols.data("Table", symbols.table_of(("A", 0), ("B", 1)))
+    other = b"".join(struct.pack("<2I", name, 7) for name, _ in rows)
+    m = module(tmp_path, (V_V, b""), memory=[
+        names, (6000, other + b"".join(struct.pack("<2I", *row) for row in rows))])
+    assert finder(m, table).address("Table") == 6016
+    m = module(tmp_path, (V_V, b""), memory=[names, (6000, other)])
+    with pytest.raises(SystemExit, match="Table: 0 addresses match"):
+        finder(m, table).address("Table")
+
+
 def kinds(mains: dict[int, int]) -> list[tuple[int, bytes]]:
     """child_process_kinds at 9000, its names from 5000 on; `mains`: place -> table index."""
     names, rows = b"", b""
@@ -284,6 +310,7 @@ def test_the_mains_of_child_processes_are_in_their_table(tmp_path):
     (symbols.refers_to_itself("f"), const(0) + const(700) + store(700), 700),
     (symbols.result_in("f", "callee", "message"),
      const(700) + const(5002) + const(0) + call(1) + store(), 700),
+    (symbols.constant_in("f"), const(28) + const(1) + store() + const(2000) + DROP, 2000),
     (symbols.other_than(symbols.loaded_by("f"), "OTHER"),
      const(600) + load() + DROP + const(700) + load() + DROP, 700),
 ])
@@ -328,6 +355,13 @@ KNOWN = {
     "AutoVacLauncherMain": 4529, "AutoVacWorkerMain": 4537, "BackgroundWorkerMain": 4547,
     "CheckpointerMain": 4559, "WalReceiverMain": 5014, "WalSummarizerMain": 4619,
     "StartupProcessMain": 4602, "wrapper_handler": 10910, "dsm_impl_op": 5439,
+    "defGetStreamingMode": 2666, "ExecPrepareExpr": 2967, "CreateTupleDescCopyConstr": 353,
+    "build_attrmap_by_name_if_req": 245, "execute_attr_map_slot": 345,
+    "addRTEPermissionInfo": 2201, "expand_generated_columns_in_expr": 5067,
+    "GetRelationPublications": 1960, "GetSchemaPublications": 1961, "GetPublication": 1962,
+    "get_publication_oid": 9774, "replorigin_by_oid": 4821,
+    "LocalExecuteInvalidationMessage": 9641, "report_invalid_encoding": 10137,
+    "pg_utf8_islegal": 10813,
 }
 KNOWN_DATA = {
     "MyProcPid": 2875608, "IsPostmasterEnvironment": 2875556, "IsUnderPostmaster": 2875557,
@@ -335,6 +369,7 @@ KNOWN_DATA = {
     "PMSignalState": 2797456, "CheckpointerShmem": 2788816, "my_wait_event_info": 2607568,
     "postmaster_alive_fds": 2592328, "on_proc_exit_index": 2797264,
     "before_shmem_exit_index": 2796912, "on_shmem_exit_index": 2797088,
+    "pg_wchar_table": 2731008, "pg_enc2name_tbl": 2729232,
 }
 
 

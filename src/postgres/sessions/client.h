@@ -39,6 +39,11 @@ class Client final : public Child {
   // How much of it PostgreSQL has not read yet.
   [[nodiscard]] size_t unread() const { return input_.size() - read_; }
 
+  // What the startup packet has made of it.
+  [[nodiscard]] bool is_walsender() const {
+    return variable(symbols::kMyBackendType) == static_cast<uint32_t>(BackendType::kWalSender);
+  }
+
   // PostgreSQL has read all of it, and waits for more.
   [[nodiscard]] bool wants_input() const { return wants_input_ && unread() == 0; }
 

@@ -19,6 +19,7 @@ class SessionVerification {
 
   Status run() {
     config_.access_rules = "host all all all trust\n";
+    config_.settings.emplace_back("wal_level=logical");
     status_ = Postmaster::start(std::move(config_), &postmaster_);
     if (!status_.ok()) return status_;
     first_ = connect({});
@@ -30,6 +31,8 @@ class SessionVerification {
     signals();
     checkpoints();
     workers();
+    decoding();
+    conversions();
     if (status_.ok()) status_ = postmaster_->shut_down();
     return status_;
   }
@@ -150,6 +153,38 @@ class SessionVerification {
                  "RESET debug_parallel_query; SELECT count(*) FROM pg_stat_activity WHERE "
                  "backend_type = 'parallel worker'") == "0",
            "BackgroundWorkerSlot.pid");
+  }
+
+  // The offsets and numbers of aot/supplement, by what comes out.
+  void decoding() {
+    (void)value(
+        *first_,
+        "CREATE TABLE verify_decoding (a int PRIMARY KEY, b text); "
+        "CREATE PUBLICATION verify_decoding FOR TABLE verify_decoding (a, b) WHERE (a > 0)");
+    (void)value(*first_, "SELECT pg_create_logical_replication_slot('verify', 'pgoutput')");
+    (void)value(*first_, "INSERT INTO verify_decoding VALUES (1, 'x'), (0, 'y')");
+    (void)value(*first_, "UPDATE verify_decoding SET a = 2, b = NULL WHERE a = 1");
+    const std::string found = value(
+        *first_,
+        "SELECT string_agg(replace(encode(data, 'hex'), "
+        "lpad(to_hex('verify_decoding'::regclass::oid::int), 8, '0'), 'id'), ' ') "
+        "FROM pg_logical_slot_get_binary_changes('verify', NULL, NULL, 'proto_version', '1', "
+        "'publication_names', 'verify_decoding') WHERE substr(data, 1, 1) IN ('R', 'I', 'U')");
+    // public.verify_decoding with replica identity 'd', then a: int4 and of the key, b: text.
+    const std::string relation =
+        "52id7075626c6963007665726966795f6465636f64696e67006400020161000000"
+        "0017ffffffff00620000000019ffffffff";
+    const std::string insert = "49id4e0002740000000131740000000178";
+    const std::string update = "55id4b00027400000001316e4e00027400000001326e";
+    expect(found == relation + ' ' + insert + ' ' + update, "aot/supplement: " + found);
+    (void)value(*first_, "SELECT pg_drop_replication_slot('verify')");
+  }
+
+  void conversions() {
+    expect(value(*first_,
+                 "SELECT convert('\\xc3a9', 'UTF8', 'LATIN2') || '\\x2b' || "
+                 "convert('\\xa4a2', 'EUC_JP', 'UTF8')") == "\\xe92be38182",
+           "aot/supplement: conversions between encodings");
   }
 
   PostmasterConfig config_;
