@@ -44,8 +44,8 @@ struct Options {
   std::shared_ptr<const Snapshot> snapshot;
   // Further settings for PostgreSQL, each "name=value", applied as -c name=value.
   std::vector<std::string> settings;
-  // Clusters only: lines of pg_hba.conf for clients that are not in this process (Peer). Empty: each
-  // client of this host's Unix sockets is believed, and the others are as the data directory's
+  // Clusters only: lines of pg_hba.conf for clients that are not in this process (Peer). Empty:
+  // each client of this host's Unix sockets is believed, and the others are as the data directory's
   // pg_hba.conf has it.
   std::string access_rules;
   // Receives diagnostics (PostgreSQL's server log, lifecycle messages), one line without its

@@ -115,13 +115,13 @@ void guest_before_interrupts(struct w2c_env* env);
  * they go to the process's emscripten::Kernel. A process without one is alone, as before. */
 uint32_t guest_getpid(struct w2c_env* env);
 uint32_t guest_kill(struct w2c_env* env, uint32_t pid, uint32_t signal); /* as kill(2) */
-/* In front of each look at a byte that a loop without end around a semaphore waits for (Emscripten's
- * semaphores do nothing): returns when the byte at `address` may be zero. */
+/* In front of each look at a byte that a loop without end around a semaphore waits for
+ * (Emscripten's semaphores do nothing): returns when the byte at `address` may be zero. */
 void guest_wait_byte(struct w2c_env* env, uint32_t address);
 /* In front of WaitEventSetWait: how many events have occurred; UINT32_MAX: the guest waits by
  * itself. */
-uint32_t guest_wait_event_set(struct w2c_env* env, uint32_t set, uint32_t timeout, uint32_t occurred,
-                              uint32_t count, uint32_t activity);
+uint32_t guest_wait_event_set(struct w2c_env* env, uint32_t set, uint32_t timeout,
+                              uint32_t occurred, uint32_t count, uint32_t activity);
 /* In front of RequestCheckpoint; 0: the guest makes one by itself. */
 uint32_t guest_request_checkpoint(struct w2c_env* env, uint32_t flags);
 /* In front of set_max_safe_fds, which main calls when shared memory is there; 0: it goes on. */

@@ -4,8 +4,8 @@
 #include <thread>
 #include <vector>
 
-#include "emscripten/signal_set.h"
 #include "emscripten/kernel.h"
+#include "emscripten/signal_set.h"
 #include "process_test_util.h"
 
 extern "C" {
