@@ -63,6 +63,7 @@ void Scheduler::Task::suspend_until(double due, const uint8_t* byte) {
 void Scheduler::Task::yield() {
   state_ = State::kReady;
   scheduler_.yielded_.push_back(this);
+  scheduler_.yielded_turn_ended_ = monotonic_milliseconds();
   execution_.suspend(wasm::Suspension::kYield);
 }
 
@@ -110,7 +111,6 @@ bool Scheduler::run_next() {
   const bool begun = std::exchange(task.begun_, true);
   const bool done = begun ? task.execution_.resume() : task.execution_.run(task.body_);
   running_flag_.store(nullptr, std::memory_order_relaxed);
-  if (is_long) yielded_turn_ended_ = monotonic_milliseconds();
   if (done) task.state_ = Task::State::kEnded;
   return true;
 }
