@@ -487,7 +487,9 @@ uint32_t guest_kill(w2c_env* env, uint32_t pid, uint32_t signal) {
     return 0;
   }
   if (process.kernel().kill(process, receiver, static_cast<int>(signal))) return 0;
-  set_guest_errno(process, std::errc::no_such_process);
+  // One that is alone gets Emscripten's own answer.
+  set_guest_errno(process, process.hooks() == nullptr ? std::errc::operation_not_permitted
+                                                      : std::errc::no_such_process);
   return UINT32_MAX;
 }
 
