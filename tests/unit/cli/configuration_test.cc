@@ -196,7 +196,8 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({"sql", "--foo"}),
               AllOf(StartsWith("unknown option '--foo'"), HasSubstr("--format")));
   EXPECT_EQ(error({"postgres"}),
-            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore and repair");
+            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore and "
+            "repair");
   EXPECT_THAT(error({"sql", "select 1"}), StartsWith("unexpected argument 'select 1'"));
   EXPECT_EQ(error({"--debug", "6"}),
             "--debug (PGLITE_DEBUG) is '6'; accepted is a level from 0 to 5");
