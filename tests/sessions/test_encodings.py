@@ -1,13 +1,11 @@
 """Conversions between encodings give what they give on native PostgreSQL, for every character.
 
-By hand (make encodings-test): it needs the native build of build_postgres.sh. BRIDGE names another program.
+By hand (make encodings-test): it needs the native build of build_postgres.sh. PGLITE_PORT names another program.
 """
 
-import pathlib
-
 import pytest
-from servers import Bridge, Native
-from test_replication import BRIDGE, install, sql  # noqa: F401
+from servers import Native
+from test_replication import cluster, install, sql  # noqa: F401
 
 # What UTF8 has a conversion to, and of how many bytes the characters are that are tried of it.
 ENCODINGS = dict.fromkeys("""
@@ -25,7 +23,8 @@ FUNCTIONS = """
 create function converted(bytes bytea, source name, target name) returns text language plpgsql as $$
 begin return encode(convert(bytes, source, target), 'hex');
 exception when others then return sqlstate || sqlerrm; end $$;
-create function all_converted(source name, target name, first int, last int, extra bytea) returns text language sql as $$
+create function all_converted(source name, target name, first int, last int, extra bytea) returns text
+language sql as $$
 select md5(string_agg(converted(decode(lpad(to_hex(i), case when i < 256 then 2 else 4 end, '0'), 'hex') || extra,
                                 source, target), ',' order by i)) from generate_series(first, last) i $$;
 create function all_from_utf8(target name, first int, last int) returns text language sql as $$
@@ -36,7 +35,7 @@ from generate_series(first, last) i where i not between 55296 and 57343 $$;
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory, install):  # noqa: F811
-    made = [Bridge(tmp_path_factory.mktemp("bridge"), install, BRIDGE, "memory://", []),
+    made = [cluster(tmp_path_factory.mktemp("cluster"), install, "memory://", []),
             Native(tmp_path_factory.mktemp("native"), install, [])]
     for server in made:
         server.start()

@@ -1,6 +1,7 @@
 """Replication out of a cluster: native PostgreSQL subscribes to it, and its clients receive WAL and take backups.
 
-By hand (make replication-test): it needs the native build of build_postgres.sh. BRIDGE names another program.
+By hand (make replication-test): it needs the native build of build_postgres.sh. PGLITE_PORT names another program; with
+BRIDGE, which names one, it is the bridge.
 """
 
 import contextlib
@@ -12,11 +13,10 @@ import threading
 import time
 
 import pytest
-from servers import Bridge, Native
+from servers import Bridge, Native, Serve
 
 HERE = pathlib.Path(__file__).parent
 PORT = pathlib.Path(os.environ.get("PGLITE_PORT", HERE.parent.parent / "build/release/pglite-port"))
-BRIDGE = pathlib.Path(os.environ.get("BRIDGE", HERE.parent.parent / "build/release/tests/sessions/session_bridge"))
 PUBLISHER = ["wal_level=logical", "logical_decoding_work_mem=64kB", "wal_sender_timeout=10s", "max_wal_size=256MB"]
 SUBSCRIBER = ["max_worker_processes=20", "max_logical_replication_workers=16", "wal_retrieve_retry_interval=200ms",
               "max_prepared_transactions=10"]
@@ -29,9 +29,15 @@ def install() -> pathlib.Path:
     return pathlib.Path(done.stdout.strip())
 
 
+def cluster(work: pathlib.Path, install: pathlib.Path, data: str, settings: list[str]):
+    if program := os.environ.get("BRIDGE"):
+        return Bridge(work, install, pathlib.Path(program).absolute(), data, settings)
+    return Serve(work, install, PORT.absolute(), data, settings)
+
+
 @contextlib.contextmanager
-def bridge(work: pathlib.Path, install: pathlib.Path, data: pathlib.Path, *settings: str):
-    server = Bridge(work, install, BRIDGE, str(data), [*PUBLISHER, *settings])
+def opened(work: pathlib.Path, install: pathlib.Path, data: pathlib.Path, *settings: str):
+    server = cluster(work, install, str(data), [*PUBLISHER, *settings])
     server.start()
     try:
         yield server
@@ -40,26 +46,10 @@ def bridge(work: pathlib.Path, install: pathlib.Path, data: pathlib.Path, *setti
         server.close()
 
 
-class Served(Bridge):
-    """pglite-port serve."""
-
-    def start(self) -> None:
-        ready, given = os.pipe()
-        options = " ".join(f"-c {setting}" for setting in PUBLISHER)
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "serve", "-D", self.data_dir, "--socket-dir", self.sockets, "--socket-port", str(self.port),
-                 "--durability", "off", "-o", options, "--ready-fd", str(given)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[given])
-        os.close(given)
-        with open(ready, "rb") as pipe:
-            assert pipe.readline().startswith(b"ready"), self.log.read_text()
-
-
 @pytest.fixture(scope="module")
 def publisher(tmp_path_factory, install):
     work = tmp_path_factory.mktemp("publisher")
-    with bridge(work, install, work / "data") as server:
+    with opened(work, install, work / "data") as server:
         yield server
 
 
@@ -271,9 +261,11 @@ def test_a_large_transaction(publisher, subscriber, streaming):
             f"update {name} set t = t || '!' where id % 2 = 0; commit",
             f"begin; delete from {name} where id <= 10000; rollback",
             f"insert into {name} values (0, 'after')")
-        until_same(publisher, subscriber, f"select count(*), md5(string_agg({name}::text, ',' order by id)) from {name}")
+        until_same(publisher, subscriber,
+                   f"select count(*), md5(string_agg({name}::text, ',' order by id)) from {name}")
         spilled = sql(publisher, "select pg_stat_force_next_flush()",
-                      f"select stream_txns > 0, spill_txns > 0 from pg_stat_replication_slots where slot_name = '{name}'")
+                      "select stream_txns > 0, spill_txns > 0 from pg_stat_replication_slots"
+                      f" where slot_name = '{name}'")
         assert spilled.split() == [("f|t" if streaming == "off" else "t|f")], spilled
     both(publisher, subscriber, f"drop table {name}")
     sql(publisher, f"drop publication {name}")
@@ -308,8 +300,8 @@ def test_origins_and_messages(publisher, subscriber):
     sql(publisher, "select pg_create_logical_replication_slot('messages', 'pgoutput')")
     sql(publisher, from_elsewhere.format(3))
     sql(publisher, "select pg_logical_emit_message(true, 'here', 'a message')")
-    changes = sql(publisher, "select encode(data, 'escape') from pg_logical_slot_get_binary_changes('messages', null, null,"
-                             " 'proto_version', '4', 'publication_names', 'origins', 'messages', 'true')").split("\n")
+    changes = sql(publisher, "select encode(data, 'escape') from pg_logical_slot_get_binary_changes('messages', null,"
+                             " null, 'proto_version', '4', 'publication_names', 'origins', 'messages', 'true')").split("\n")
     assert any(line.startswith("O") and "elsewhere" in line for line in changes), changes
     assert any(line.startswith("M") and "a message" in line for line in changes), changes
     sql(publisher, "select pg_drop_replication_slot('messages')", "drop publication origins",
@@ -355,7 +347,7 @@ def test_what_a_walsender_shows_of_itself(publisher, subscriber):
 
 
 def test_a_commit_waits_for_a_synchronous_subscriber(tmp_path, install, subscriber):
-    with bridge(tmp_path, install, tmp_path / "data", "synchronous_standby_names=synchronous") as publisher:
+    with opened(tmp_path, install, tmp_path / "data", "synchronous_standby_names=synchronous") as publisher:
         both(publisher, subscriber, "set synchronous_commit = local; create table synchronous (id int primary key)")
         sql(publisher, "set synchronous_commit = local; create publication synchronous for table synchronous")
         with subscription(publisher, subscriber, "synchronous", "synchronous"):
@@ -377,7 +369,7 @@ def test_a_commit_waits_for_a_synchronous_subscriber(tmp_path, install, subscrib
 @pytest.mark.parametrize("ending", ["in order", "crash"])
 def test_nothing_is_lost_when_the_publisher_starts_again(tmp_path, install, subscriber, ending):
     name = "again_" + ending[:2]
-    server = Bridge(tmp_path, install, BRIDGE, str(tmp_path / "data"), PUBLISHER)
+    server = cluster(tmp_path, install, str(tmp_path / "data"), PUBLISHER)
     server.start()
     try:
         both(server, subscriber, f"create table {name} (id int primary key)")
@@ -419,7 +411,7 @@ def test_nothing_is_lost_when_the_publisher_starts_again(tmp_path, install, subs
 
 
 def test_a_server_ends_when_only_walsenders_are_left(tmp_path, install, subscriber):
-    server = Served(tmp_path, install, PORT, str(tmp_path / "data"))
+    server = Serve(tmp_path, install, PORT.absolute(), str(tmp_path / "data"), PUBLISHER)
     server.start()
     try:
         both(server, subscriber, "create table served (id int primary key)")
@@ -447,7 +439,8 @@ def test_pg_recvlogical(publisher, install, tmp_path):
     program = [install / "bin/pg_recvlogical", "-d", "postgres", "--slot", "received"]
     options = ["-o", "proto_version=1", "-o", "publication_names=received"]
     subprocess.run([*program, "--create-slot", "-P", "pgoutput"], env=publisher.environment(), check=True)
-    sql(publisher, "insert into received values (1, 'one')", "truncate received", "insert into received values (2, 'two')")
+    sql(publisher, "insert into received values (1, 'one')", "truncate received",
+        "insert into received values (2, 'two')")
     end = sql(publisher, "select pg_current_wal_lsn()").strip()
     output = tmp_path / "received"
     subprocess.run([*program, "--start", "-f", output, "--endpos", end, "--no-loop", *options],
@@ -486,7 +479,7 @@ def test_a_base_backup_is_a_cluster(publisher, install, tmp_path):
         writer.join()
     # Its WAL, too, is read.
     subprocess.run([install / "bin/pg_verifybackup", copy], check=True, timeout=PATIENCE)
-    with bridge(tmp_path, install, copy) as restored:
+    with opened(tmp_path, install, copy) as restored:
         assert sql(restored, "select count(*), max(t) from backed_up where id <= 10000") == "10000|row 9999\n"
         inserted = int(sql(restored, "select count(*) from backed_up where id >= 20000"))
         assert sql(restored, "select min(id), max(id) from backed_up where id >= 20000") == (
@@ -505,8 +498,8 @@ def test_pg_receivewal(publisher, install, tmp_path):
     end = sql(publisher, "create table received_more as select generate_series(1, 1000)",
               "select pg_current_wal_flush_lsn()").strip()
     sql(publisher, "create table received_last as select generate_series(1, 1000)")
-    subprocess.run([install / "bin/pg_receivewal", "-D", received, "--slot", "received_wal", "--endpos", end, "--no-loop",
-                    "--synchronous"], env=publisher.environment(), check=True, timeout=PATIENCE)
+    subprocess.run([install / "bin/pg_receivewal", "-D", received, "--slot", "received_wal", "--endpos", end,
+                    "--no-loop", "--synchronous"], env=publisher.environment(), check=True, timeout=PATIENCE)
     names = sorted(file.name for file in received.iterdir())
     assert first in names and any(name.endswith(".partial") for name in names), names
     original = pathlib.Path(publisher.data_dir) / "pg_wal" / first

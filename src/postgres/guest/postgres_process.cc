@@ -28,13 +28,13 @@ void raise_missing_function(Process& process, const char* name) {
   const uint32_t format =
       process.push_string("function \"%s\" of PostgreSQL is not part of this PGlite build");
   const uint32_t argument = process.push_string(name);
-  const uint32_t file = process.push_string("dynamic_linking.cc");
   const uint32_t arguments = allocate(16);
   (void)process.memory().store(GuestPtr<uint32_t>{arguments}, argument);
   errstart(kLayout.error_level, 0);
   errcode(kLayout.feature_not_supported);
   errmsg(format, arguments);
-  errfinish(file, 0, argument);
+  // PostgreSQL keeps these two as they are, and what is on the stack does not last.
+  errfinish(0, 0, 0);
 }
 
 // PostgreSQL proper never needs system(); PGlite answers 1 as well.
@@ -186,13 +186,11 @@ void raise_error(Process& process, uint32_t sqlstate, const char* message, const
   if (!errstart || !errcode || !errmsg || !errhint || !errfinish) return;
   const uint32_t text = process.push_string(message);
   const uint32_t hint_text = hint == nullptr ? 0 : process.push_string(hint);
-  const uint32_t file = process.push_string("postgres_process.cc");
-  const uint32_t function = process.push_string("raise_error");
   errstart(kLayout.error_level, 0);
   errcode(sqlstate);
   errmsg(text, 0);
   if (hint_text != 0) errhint(hint_text, 0);
-  errfinish(file, 0, function);
+  errfinish(0, 0, 0);  // as above
 }
 
 std::string describe(const wasm::Outcome& outcome) {
