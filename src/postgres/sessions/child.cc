@@ -1,6 +1,7 @@
 #include "postgres/sessions/child.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -146,7 +147,7 @@ void Child::live() {
     // that PGlite lacks does. So it looks up here, for others' turns, signals, a lost client.
     outcome_ = process.call([&] {
       main_long_jump();
-      if (*process.interrupt_flag() != 0) process_interrupts();
+      if (std::atomic_ref(*process.interrupt_flag()).load() != 0) process_interrupts();
     });
     while (outcome_.returned()) outcome_ = process.call([&] { main_loop_once(); });
   }

@@ -399,6 +399,7 @@ TEST_F(SessionConnect, SettingsOfRolesAndDatabases) {
 TEST_F(SessionConnect, AnEncodingOfItsOwn) {
   SessionClient a = session({.settings = {"client_encoding=LATIN1"}});
   EXPECT_EQ(a.value("SHOW client_encoding"), "LATIN1");
+  EXPECT_EQ(a.value("SELECT 'z\xfcrich', octet_length('\xfc'), length('\xfc')"), "z\xfcrich|2|1");
   EXPECT_EQ(session({.settings = {"client_encoding=SQL_ASCII"}}).value("SHOW client_encoding"),
             "SQL_ASCII");
   EXPECT_EQ(session().value("SHOW client_encoding"), "UTF8");
