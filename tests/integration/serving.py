@@ -375,6 +375,12 @@ def cancel_request(pid: int, key: bytes) -> bytes:
     return struct.pack("!III", 12 + len(key), pgwire.CANCEL_REQUEST, pid) + key
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def outside_address() -> str | None:
     """An address of this host that is not a loopback's: a client there is one of another host to a server."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1159,12 +1159,6 @@ def get(port: int, path: str, method="GET") -> tuple[int, str]:
     return response.status, body
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def samples(text: str) -> dict[str, float]:
     found = {}
     typed = set()
@@ -1182,7 +1176,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 def test_metrics(tmp_path):
-    port = free_port()
+    port = serving.free_port()
     with Server("--metrics", f"127.0.0.1:{port}") as server:
         assert get(port, "/healthz") == (200, "ok\n")
         assert get(port, "/nothing")[0] == 404
@@ -1214,7 +1208,7 @@ def test_metrics(tmp_path):
 
 def test_metrics_when_nobody_may_ask():
     """All connections are taken, or the catalogs are locked: the server answers that it cannot say, at once."""
-    port = free_port()
+    port = serving.free_port()
     with Server("--metrics", f"127.0.0.1:{port}", "-o",
                 "-c max_connections=2 -c superuser_reserved_connections=0 -c reserved_connections=0") as server:
         with server.connect(), server.connect() as client:

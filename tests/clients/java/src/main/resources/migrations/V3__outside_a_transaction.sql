@@ -1,0 +1,1 @@
+create index concurrently fw_name on fw_author (fw_upper(name));

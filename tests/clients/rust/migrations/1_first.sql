@@ -1,0 +1,1 @@
+create table sx_author (id serial primary key, name text not null unique);
