@@ -39,10 +39,16 @@ unit-test: build-tests
 integration-test: build-tests
 	$(TESTED) $(PYTEST) tests/integration
 
-## kill-test: SIGKILL at random moments, ROUNDS times
+## kill-test: SIGKILL at random moments, ROUNDS times, and a fifth of it with 16 clients
 ROUNDS ?= 1000
 kill-test: build-tests
-	$(TESTED) KILL_ROUNDS=$(ROUNDS) nice $(PYTEST) -s tests/durability/test_kill.py
+	$(TESTED) KILL_ROUNDS=$(ROUNDS) nice $(PYTEST) -s tests/durability/test_kill.py tests/durability/test_kill_clients.py
+
+## client-test: real clients on serve, and on native PostgreSQL beside it; installs what they need (by hand)
+.PHONY: client-test
+client-test: build
+	scripts/setup clients
+	nice python3 tests/clients/run.py --port $(abspath $(PORT)) --native "$$(tests/sessions/build_postgres.sh)"
 
 conformance-test: build-tests
 	$(TESTED) $(PYTEST) tests/conformance

@@ -154,11 +154,17 @@ func main() {
 		defer b.Close(ctx)
 		_, err := a.Exec(ctx, "listen news")
 		checks.Must(err)
-		time.AfterFunc(200*time.Millisecond, func() { _, _ = b.Exec(ctx, "notify news, 'hello'") })
+		said := make(chan error)
+		go func() {
+			time.Sleep(200 * time.Millisecond)
+			_, err := b.Exec(ctx, "notify news, 'hello'")
+			said <- err
+		}()
 		limited, stop := context.WithTimeout(ctx, 10*time.Second)
 		defer stop()
 		n, err := a.WaitForNotification(limited)
 		checks.Must(err)
+		checks.Must(<-said)
 		checks.That(n.Channel == "news" && n.Payload == "hello" && n.PID == b.PgConn().PID())
 	})
 	checks.Check("pool", func() {
