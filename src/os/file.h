@@ -31,6 +31,9 @@ Result<std::string> read_all(int fd);
 // Writes all of `bytes` at the position of `fd`. After an error, a part of them may be written.
 Result<void> write_all(int fd, std::span<const std::byte> bytes);
 
+// Writes all of `bytes` at `offset`, and leaves the position of `fd` alone. Errors as write_all().
+Result<void> write_all_at(int fd, std::span<const std::byte> bytes, uint64_t offset);
+
 // Writes to disk what the system keeps of the file or directory: all of it, or for sync_data what
 // is needed to read the data back. After an error, what was written before may never reach the
 // disk: a second sync that succeeds proves nothing.

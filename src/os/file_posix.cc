@@ -70,6 +70,18 @@ Result<void> write_all(int fd, std::span<const std::byte> bytes) {
   return {};
 }
 
+Result<void> write_all_at(int fd, std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const auto count =
+        retry([&] { return ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+    if (!count) return error(count.error());
+    if (*count == 0) return error(std::errc::io_error);
+    bytes = bytes.subspan(static_cast<size_t>(*count));
+    offset += static_cast<uint64_t>(*count);
+  }
+  return {};
+}
+
 Result<void> sync(int fd) {
   return done(retry([&] { return ::fsync(fd); }));
 }

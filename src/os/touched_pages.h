@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "os/unique_fd.h"
@@ -14,6 +15,10 @@ namespace pglite::os {
 class TouchedPages {
  public:
   static constexpr size_t kPage = 4096;
+  // Whether the kPage bytes at `page` are all zero.
+  static bool is_zero(const uint8_t* page) {
+    return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0;
+  }
 
   // `memory` is where the pages are counted from, a multiple of kPage. Where the system does not
   // tell, or has pages of another size, all pages count as touched.

@@ -68,9 +68,7 @@ struct Layout {
   uint32_t wait_set_latch = 16;           // latch, a pointer
   uint32_t wait_set_latch_position = 20;  // latch_pos
   uint32_t wait_event_size = 16;
-  uint32_t wait_event_events = 4;      // events
-  uint32_t wait_event_fd = 8;          // fd
-  uint32_t wait_event_user_data = 12;  // user_data
+  uint32_t wait_event_events = 4;  // events
   // WL_..., storage/waiteventset.h.
   uint32_t wait_latch_set = 1 << 0;
   uint32_t wait_socket_readable = 1 << 1;
@@ -116,7 +114,6 @@ struct Layout {
   uint32_t client_socket_length = 132;  // raddr.salen
   // struct BackendStartupData, tcop/backend_startup.h; it begins with the CAC_state.
   uint32_t startup_data_size = 24;
-  uint32_t startup_data_times = 8;  // socket_created, fork_started
 
   uint32_t bootstrap_superuser = 10;  // BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat
   uint32_t autovacuum_worker = 4;     // B_AUTOVAC_WORKER, miscadmin.h
@@ -257,8 +254,6 @@ inline constexpr int kExitAlive = 99;      // main has set up the backend and re
 inline constexpr int kExitLongJump = 100;  // an error was thrown to the top level
 inline constexpr int kExitFatal = 1;       // after a FATAL error and an orderly shutdown
 
-inline constexpr int kCancelSignal = 2;  // SIGINT: StatementCancelHandler
-
 // Numbers of the guest's C library.
 inline constexpr int kSignalHangUp = 1;
 inline constexpr int kSignalInterrupt = 2;
@@ -266,6 +261,7 @@ inline constexpr int kSignalUser1 = 10;
 inline constexpr int kSignalUser2 = 12;
 inline constexpr int kSignalTerminate = 15;
 inline constexpr int kSignalUrgent = 23;
+inline constexpr int kCancelSignal = kSignalInterrupt;  // StatementCancelHandler
 
 // BackendType, miscadmin.h.
 enum class BackendType : uint32_t {

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "os/anonymous_file.h"
+#include "os/file.h"
 #include "os/touched_pages.h"
 
 namespace pglite::postgres {
@@ -18,10 +19,6 @@ constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
 static_assert(kPage == os::TouchedPages::kPage);
 // Zeros up to this long are kept within a piece: each piece costs a mapping in every process.
 constexpr uint64_t kLargestGap = 32 * kPage;
-
-bool is_zero(const uint8_t* page) {
-  return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0;
-}
 
 Status no_memory(std::errc error) {
   return Status::io_error("no memory for a server's processes: " +
@@ -35,16 +32,9 @@ Status make_file(os::UniqueFd* out) {
   return {};
 }
 
-Status write_all(int fd, const uint8_t* bytes, uint64_t size, uint64_t offset) {
-  while (size > 0) {
-    const ssize_t count = pwrite(fd, bytes, size, static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return no_memory(static_cast<std::errc>(count < 0 ? errno : ENOSPC));
-    bytes += count;
-    size -= static_cast<uint64_t>(count);
-    offset += static_cast<uint64_t>(count);
-  }
-  return {};
+Status write_pages(int fd, const uint8_t* pages, uint64_t size, uint64_t offset) {
+  const auto written = os::write_all_at(fd, std::as_bytes(std::span(pages, size)), offset);
+  return written ? Status() : no_memory(written.error());
 }
 
 // Calls `f(first, count)` for each run of pages in [begin, end) that hold something. `touched`
@@ -66,7 +56,7 @@ Status for_each_run(const uint8_t* memory, const os::TouchedPages* touched, uint
     }
     for (uint64_t i = 0; i < count; ++i) {
       const uint64_t page = at + i * kPage;
-      if (!is_touched[i] || is_zero(memory + page)) continue;
+      if (!is_touched[i] || os::TouchedPages::is_zero(memory + page)) continue;
       if (run_end != run_begin && page - run_end > largest_gap) {
         if (Status status = f(run_begin, run_end - run_begin); !status.ok()) return status;
         run_begin = page;
@@ -103,7 +93,7 @@ Status ParkedImage::copy_private(const uint8_t* memory, uint64_t size,
   uint64_t offset = 0;
   const auto copy = [&](uint64_t address, uint64_t length) {
     private_pieces_.push_back({.address = address, .size = length, .offset = offset});
-    Status written = write_all(private_file_.get(), memory + address, length, offset);
+    Status written = write_pages(private_file_.get(), memory + address, length, offset);
     offset += length;
     return written;
   };
@@ -135,8 +125,8 @@ Status ParkedImage::copy_shared(const uint8_t* memory,
     const bool is_segment = region.begin == segment.begin;
     status = for_each_run(memory, is_segment ? &touched : nullptr, region.begin, region.end, 0,
                           [&](uint64_t address, uint64_t size) {
-                            return write_all(shared_file_.get(), memory + address, size,
-                                             offset + address - region.begin);
+                            return write_pages(shared_file_.get(), memory + address, size,
+                                               offset + address - region.begin);
                           });
     if (!status.ok()) return status;
     offset += length;

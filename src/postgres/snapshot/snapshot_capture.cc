@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 
+#include "os/file.h"
 #include "os/touched_pages.h"
 #include "postgres/cluster/identity.h"
 #include "postgres/snapshot/snapshot_file.h"
@@ -23,18 +24,7 @@ static_assert(kPage == os::TouchedPages::kPage);
 constexpr uint64_t kLargestGap = 16 * kPage;
 
 bool write_all(int fd, std::string_view bytes, uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t count = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(count));
-    offset += static_cast<uint64_t>(count);
-  }
-  return true;
-}
-
-bool is_zero(const uint8_t* page) {
-  return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0;
+  return os::write_all_at(fd, std::as_bytes(std::span(bytes)), offset).has_value();
 }
 
 // ---- Files ----
@@ -141,7 +131,7 @@ class MemoryScan {
       add_mapped(begin, touched);
       for (size_t i = 0; i < count; ++i) {
         const uint64_t offset = begin + i * kPage;
-        if (!touched[i] || is_zero(memory_.data + offset)) continue;
+        if (!touched[i] || os::TouchedPages::is_zero(memory_.data + offset)) continue;
         add_to_runs(offset);
         find_words(offset);
         find_nonce(offset);

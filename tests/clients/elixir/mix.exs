@@ -1,7 +1,7 @@
 defmodule Clients.MixProject do
   use Mix.Project
 
-  # ELIXIR_DEPS: a directory with all of them, where hex.pm cannot be reached; their own mix.exs name no others.
+  # ELIXIR_DEPS: a directory with all of them, where the package registry cannot be reached; their own mix.exs name no others.
   @deps [
     telemetry: "1.3.0", decimal: "2.3.0", jason: "1.4.4", db_connection: "2.7.0", postgrex: "0.20.0", ecto: "3.12.5",
     ecto_sql: "3.12.1"
