@@ -5,6 +5,7 @@
 
 #include "pglite/cancel_gate.h"
 #include "pglite/instance.h"
+#include "pglite/names.h"
 #include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/guest/session_sql.h"
@@ -17,7 +18,6 @@ namespace pglite {
 namespace {
 
 using postgres::Client;
-using postgres::kInitialName;
 using postgres::Postmaster;
 
 Clock::time_point time_of(double monotonic_ms) {
@@ -244,39 +244,15 @@ Status PostgresCluster::start() {
 }
 
 Status PostgresCluster::create_names() {
-  const bool other_role = options_.username != kInitialName;
-  const bool other_database = options_.database != kInitialName;
-  if (!other_role && !other_database) return {};
+  if (!storage_.has_own_names()) return {};
   std::unique_ptr<Session> session;
   Status status = connect({}, &session);
   if (!status.ok()) return status;
-  const auto run = [&](const std::string& sql, postgres::SqlResult* result) {
-    return postgres::run_messages(
-        [&](std::string_view request, const ResponseSink& sink) {
-          return session->exec(request, sink);
-        },
-        wire::query(sql), result);
-  };
-  const auto make = [&](const std::string& table, const std::string& name,
-                        const std::string& statement) {
-    postgres::SqlResult found;
-    Status made = run("SELECT 1 FROM pg_catalog." + table + " OPERATOR(pg_catalog.=) " +
-                          postgres::quote_literal(name),
-                      &found);
-    if (made.ok() && found.rows.empty()) made = run(statement, nullptr);
-    return made;
-  };
-  const std::string role = postgres::quote_identifier(options_.username);
-  const std::string database = postgres::quote_identifier(options_.database);
-  if (other_role) {
-    status = make("pg_roles WHERE rolname", options_.username,
-                  "CREATE ROLE " + role + " SUPERUSER LOGIN");
-  }
-  if (status.ok() && other_database) {
-    status = make("pg_database WHERE datname", options_.database,
-                  "CREATE DATABASE " + database + " OWNER " + role);
-  }
-  return status;
+  return pglite::create_names(
+      [&](std::string_view request, const ResponseSink& sink) {
+        return session->exec(request, sink);
+      },
+      options_);
 }
 
 Status PostgresCluster::open_session(const Peer& peer, std::unique_ptr<PostgresSession>* out) {

@@ -12,6 +12,7 @@
 #include "os/anonymous_file.h"
 #include "os/file.h"
 #include "pglite/cancel_gate.h"
+#include "pglite/names.h"
 #include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/build/images.h"
@@ -133,9 +134,6 @@ class PostgresInstance final : public Instance {
   Status start_from(const SnapshotFile& snapshot);
   BackendConfig backend_config(std::string_view database);
   Status start_backend(std::string_view database);
-  [[nodiscard]] bool has_own_names() const {
-    return options_.username != kInitialName || options_.database != kInitialName;
-  }
   // Makes the role and the database of the options in a new cluster, unless they are there: it may
   // have been begun before.
   Status create_names();
@@ -281,30 +279,12 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
 }
 
 Status PostgresInstance::create_names() {
-  const bool other_role = options_.username != kInitialName;
-  const bool other_database = options_.database != kInitialName;
-  Status status;
-  bool exists = false;
-  const auto look_for = [&](const std::string& table, const std::string& name) {
-    postgres::SqlResult found;
-    status = run_sql(*backend_,
-                     "SELECT 1 FROM pg_catalog." + table + " OPERATOR(pg_catalog.=) " +
-                         postgres::quote_literal(name),
-                     &found);
-    exists = !found.rows.empty();
-  };
-  if (other_role) look_for("pg_roles WHERE rolname", options_.username);
-  if (status.ok() && other_role && !exists) {
-    status = run_sql(*backend_, "CREATE ROLE " + postgres::quote_identifier(options_.username) +
-                                    " SUPERUSER LOGIN");
-  }
-  if (!status.ok() || !other_database) return status;
-  look_for("pg_database WHERE datname", options_.database);
-  if (status.ok() && !exists) {
-    status = run_sql(*backend_, "CREATE DATABASE " + postgres::quote_identifier(options_.database) +
-                                    " OWNER " + postgres::quote_identifier(options_.username));
-  }
-  if (!status.ok()) return status;
+  Status status = pglite::create_names(
+      [this](std::string_view request, const ResponseSink& sink) {
+        return backend_->exec_to_end(request, sink);
+      },
+      options_);
+  if (!status.ok() || options_.database == kInitialName) return status;
   // A single-user backend stays in the database it was started in.
   status = backend_->stop();
   backend_.reset();

@@ -34,6 +34,8 @@ class Storage {
   [[nodiscard]] bool in_memory() const { return in_memory_; }
   // The cluster was just made, or is unfinished.
   [[nodiscard]] bool is_new() const { return is_new_; }
+  // The options name another role or database than every cluster has.
+  [[nodiscard]] bool has_own_names() const;
   [[nodiscard]] bool fsync() const { return durability_ == Durability::kFull; }
   [[nodiscard]] postgres::GuestTree& tree() { return tree_; }
   // Null in memory.
@@ -59,7 +61,6 @@ class Storage {
  private:
   Status check_module() const;
   Status check_settings() const;
-  [[nodiscard]] bool has_own_names() const;
 
   const Options& options_;
   bool in_memory_ = false;

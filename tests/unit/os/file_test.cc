@@ -78,11 +78,22 @@ TEST_F(FileTest, ErrorsAreReturned) {
   const UniqueFd full(::open("/dev/full", O_RDWR));
   expect(write_all(full.get(), bytes_of("x")), std::errc::no_space_on_device);
   expect(write_all(-1, bytes_of("x")), std::errc::bad_file_descriptor);
+  expect(write_all_at(full.get(), bytes_of("x"), 0), std::errc::no_space_on_device);
+  expect(write_all_at(-1, bytes_of("x"), 0), std::errc::bad_file_descriptor);
   expect(sync(full.get()), std::errc::invalid_argument);
   expect(sync_data(-1), std::errc::bad_file_descriptor);
   expect(allocate(-1, 0, 1), std::errc::bad_file_descriptor);
   EXPECT_EQ(read_all(-1).error(), std::errc::bad_file_descriptor);
   EXPECT_EQ(read_symbolic_link(AT_FDCWD, "/dev").error(), std::errc::invalid_argument);
+}
+
+TEST_F(FileTest, WritesAtAPlaceAndStaysWhereItWas) {
+  const UniqueFd file(::open((directory / "file").c_str(), O_RDWR | O_CREAT, 0600));
+  ASSERT_TRUE(write_all(file.get(), bytes_of("abcdef")).has_value());
+  ASSERT_TRUE(write_all_at(file.get(), bytes_of("XY"), 2).has_value());
+  ASSERT_TRUE(write_all(file.get(), bytes_of("gh")).has_value());
+  ASSERT_EQ(lseek(file.get(), 0, SEEK_SET), 0);
+  EXPECT_EQ(read_all(file.get()).value_or(""), "abXYefgh");
 }
 
 TEST_F(FileTest, AllocateMakesRoom) {
