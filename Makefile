@@ -80,10 +80,11 @@ fuzz: setup-test
 	cmake --build --preset fuzz --target fuzz_targets
 	python3 tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH) --jobs 2
 
-## power-cut-test: 2,000 power cuts over a recorded workload and over what moves a cluster (fifteen minutes)
+## power-cut-test: 2,000 power cuts over recorded workloads and over what moves a cluster (twenty minutes)
 .PHONY: power-cut-test
 power-cut-test: build-tests
 	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/power_cut_test
+	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/power_cut_sessions_test
 	PGLITE_POWER_CUTS=2000 $(BUILD)/tests/durability/file_moves_test --gtest_filter='*PowerCuts*:*Postgres*'
 
 ## soak-test: MINUTES of mixed load; memory and disk must be flat

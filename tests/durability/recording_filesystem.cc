@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -26,41 +27,45 @@ std::pair<std::string_view, std::string_view> split(std::string_view path) {
 
 class RecordingFile : public ForwardingFile {
  public:
-  RecordingFile(std::unique_ptr<vfs::File> inner, uint64_t inode, std::shared_ptr<Log> log)
-      : ForwardingFile(std::move(inner)), inode_(inode), log_(std::move(log)) {}
+  RecordingFile(std::unique_ptr<vfs::File> inner, uint64_t inode,
+                std::shared_ptr<Recorder> recorder)
+      : ForwardingFile(std::move(inner)), inode_(inode), recorder_(std::move(recorder)) {}
 
   Result<size_t> write(std::span<const std::byte> data, uint64_t offset) override {
     auto count = ForwardingFile::write(data, offset);
     if (count && *count > 0) {
-      Operation& operation = log_->emplace_back();
-      operation = {.kind = Kind::kWrite, .inode = inode_, .offset = offset, .size = *count};
+      Operation operation = {
+          .kind = Kind::kWrite, .inode = inode_, .offset = offset, .size = *count};
       const auto written = data.first(*count);
       // WAL segments are written as zeros first.
       if (!std::ranges::all_of(written, [](std::byte b) { return b == std::byte{0}; })) {
         operation.data.assign(reinterpret_cast<const char*>(written.data()), written.size());
       }
+      recorder_->add(std::move(operation));
     }
     return count;
   }
   Result<void> truncate(uint64_t size) override {
     auto done = ForwardingFile::truncate(size);
-    if (done) log_->push_back({.kind = Kind::kTruncate, .inode = inode_, .size = size});
+    if (done) recorder_->add({.kind = Kind::kTruncate, .inode = inode_, .size = size});
     return done;
   }
   Result<void> sync() override {
+    const size_t begun = recorder_->begin_sync();
     auto done = ForwardingFile::sync();
-    if (done) log_->push_back({.kind = Kind::kSync, .inode = inode_});
+    if (done) recorder_->add({.kind = Kind::kSync, .inode = inode_, .begun = begun});
     return done;
   }
   Result<void> sync_data() override {
+    const size_t begun = recorder_->begin_sync();
     auto done = ForwardingFile::sync_data();
-    if (done) log_->push_back({.kind = Kind::kSync, .inode = inode_});
+    if (done) recorder_->add({.kind = Kind::kSync, .inode = inode_, .begun = begun});
     return done;
   }
 
  private:
   uint64_t inode_;
-  std::shared_ptr<Log> log_;
+  std::shared_ptr<Recorder> recorder_;
 };
 
 bool is_entry_operation(Kind kind) {
@@ -107,8 +112,27 @@ std::string Operation::describe() const {
   return "";
 }
 
-RecordingFileSystem::RecordingFileSystem(std::shared_ptr<vfs::FileSystem> inner)
-    : ForwardingFileSystem(std::move(inner)), log_(std::make_shared<Log>()) {}
+void Recorder::add(Operation operation) {
+  const std::scoped_lock lock(mutex_);
+  log_.push_back(std::move(operation));
+}
+
+size_t Recorder::moment() const {
+  const std::scoped_lock lock(mutex_);
+  return log_.size();
+}
+
+size_t Recorder::begin_sync() {
+  const size_t begun = moment();
+  if (slowest_sync_.count() > 0) {
+    std::this_thread::sleep_for(slowest_sync_ * (mix(begun) % 16) / 16);
+  }
+  return begun;
+}
+
+RecordingFileSystem::RecordingFileSystem(std::shared_ptr<vfs::FileSystem> inner,
+                                         std::chrono::microseconds slowest_sync)
+    : ForwardingFileSystem(std::move(inner)), recorder_(std::make_shared<Recorder>(slowest_sync)) {}
 
 uint64_t RecordingFileSystem::inode(std::string_view path) {
   const auto found = inner().metadata(path, false);
@@ -129,30 +153,30 @@ Result<std::unique_ptr<vfs::File>> RecordingFileSystem::open(std::string_view pa
   if (!file) return file;
   const Operation made = at(Kind::kMakeFile, path);
   if (!was_there) {
-    log_->push_back(made);
+    recorder_->add(made);
   } else if (flags.truncate) {
-    log_->push_back({.kind = Kind::kTruncate, .inode = made.inode});
+    recorder_->add({.kind = Kind::kTruncate, .inode = made.inode});
   }
-  return std::make_unique<RecordingFile>(std::move(*file), made.inode, log_);
+  return std::make_unique<RecordingFile>(std::move(*file), made.inode, recorder_);
 }
 
 Result<void> RecordingFileSystem::make_directory(std::string_view path, uint32_t permissions) {
   auto done = inner().make_directory(path, permissions);
-  if (done) log_->push_back(at(Kind::kMakeDirectory, path));
+  if (done) recorder_->add(at(Kind::kMakeDirectory, path));
   return done;
 }
 
 Result<void> RecordingFileSystem::remove_file(std::string_view path) {
   Operation operation = at(Kind::kRemove, path);
   auto done = inner().remove_file(path);
-  if (done) log_->push_back(std::move(operation));
+  if (done) recorder_->add(std::move(operation));
   return done;
 }
 
 Result<void> RecordingFileSystem::remove_directory(std::string_view path) {
   Operation operation = at(Kind::kRemove, path);
   auto done = inner().remove_directory(path);
-  if (done) log_->push_back(std::move(operation));
+  if (done) recorder_->add(std::move(operation));
   return done;
 }
 
@@ -162,7 +186,7 @@ Result<void> RecordingFileSystem::rename(std::string_view from, std::string_view
   operation.new_directory = inode(directory);
   operation.new_name = name;
   auto done = inner().rename(from, to);
-  if (done) log_->push_back(std::move(operation));
+  if (done) recorder_->add(std::move(operation));
   return done;
 }
 
@@ -172,19 +196,20 @@ Result<void> RecordingFileSystem::make_symbolic_link(std::string_view, std::stri
 
 Result<void> RecordingFileSystem::make_hard_link(std::string_view from, std::string_view to) {
   auto done = inner().make_hard_link(from, to);
-  if (done) log_->push_back(at(Kind::kLink, to));
+  if (done) recorder_->add(at(Kind::kLink, to));
   return done;
 }
 
 Result<void> RecordingFileSystem::truncate(std::string_view path, uint64_t size) {
   auto done = inner().truncate(path, size);
-  if (done) log_->push_back({.kind = Kind::kTruncate, .inode = inode(path), .size = size});
+  if (done) recorder_->add({.kind = Kind::kTruncate, .inode = inode(path), .size = size});
   return done;
 }
 
 Result<void> RecordingFileSystem::sync_all() {
+  const size_t begun = recorder_->begin_sync();
   auto done = inner().sync_all();
-  if (done) log_->push_back({.kind = Kind::kSyncAll});
+  if (done) recorder_->add({.kind = Kind::kSyncAll, .begun = begun});
   return done;
 }
 
@@ -263,27 +288,35 @@ class Replay {
   void find_syncs() {
     std::unordered_map<uint64_t, std::vector<size_t>> made_by;    // what named an inode first
     std::unordered_map<uint64_t, std::vector<size_t>> directory;  // not yet safe, by directory
-    const std::function<void(uint64_t)> make_names_safe = [&](uint64_t inode) {
+    const std::function<void(uint64_t, size_t)> make_names_safe = [&](uint64_t inode,
+                                                                      size_t begun) {
       const auto found = made_by.find(inode);
       if (found == made_by.end()) return;
-      const std::vector<size_t> makers = std::move(found->second);
-      made_by.erase(found);
+      std::vector<size_t> makers;
+      std::erase_if(found->second, [&](size_t at) {
+        if (at < begun) makers.push_back(at);
+        return at < begun;
+      });
       for (const size_t at : makers) {
         keep_[at] = true;
-        make_names_safe(log_[at].directory);
+        make_names_safe(log_[at].directory, begun);
       }
     };
     for (size_t i = 0; i < cut_; ++i) {
       const Operation& operation = log_[i];
       if (operation.kind == Kind::kSyncAll) {
-        all_synced_ = i;
-        std::fill_n(keep_.begin(), i, true);
-        made_by.clear();
-        directory.clear();
+        all_synced_ = std::max(all_synced_, operation.begun);
+        std::fill_n(keep_.begin(), operation.begun, true);
       } else if (operation.kind == Kind::kSync) {
-        synced_[operation.inode] = i;
-        for (const size_t at : std::exchange(directory[operation.inode], {})) keep_[at] = true;
-        if (choice_.entries == EntryModel::kWithFile) make_names_safe(operation.inode);
+        size_t& synced = synced_[operation.inode];
+        synced = std::max(synced, operation.begun);
+        std::erase_if(directory[operation.inode], [&](size_t at) {
+          if (at < operation.begun) keep_[at] = true;
+          return at < operation.begun;
+        });
+        if (choice_.entries == EntryModel::kWithFile) {
+          make_names_safe(operation.inode, operation.begun);
+        }
       } else if (is_entry_operation(operation.kind)) {
         directory[operation.kind == Kind::kRename ? operation.new_directory : operation.directory]
             .push_back(i);

@@ -16,13 +16,16 @@
 //   F2FS do it, and PostgreSQL counts on it: nothing in it syncs the directory after md.c made a
 //   relation's file. kStrict does without, to see where that matters: two cuts in three then lose
 //   a table or an index.
+// - A sync makes safe what was done before it began, and from the moment on when it is done.
 // - Syncing everything (sync_all) makes all safe that was done before, contents and names.
 // - Modes and times are not recorded. There are no symbolic links (ENOTSUP).
 #ifndef PGLITE_TESTS_DURABILITY_RECORDING_FILESYSTEM_H_
 #define PGLITE_TESTS_DURABILITY_RECORDING_FILESYSTEM_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -52,18 +55,43 @@ struct Operation {
   std::string name = {};
   uint64_t new_directory = 0;
   std::string new_name = {};
+  // Of a sync: the moment it began. What happened meanwhile it does not make safe.
+  size_t begun = 0;
 
   [[nodiscard]] std::string describe() const;
 };
 
 using Log = std::vector<Operation>;
 
+// What was done so far, in order. Operations that failed are not in it. Any thread may add to it.
+class Recorder {
+ public:
+  // A sync takes up to `slowest_sync`, so that others have their turn meanwhile.
+  explicit Recorder(std::chrono::microseconds slowest_sync) : slowest_sync_(slowest_sync) {}
+
+  void add(Operation operation);
+  // How many there are: what is done from now on has this index, or a larger one.
+  [[nodiscard]] size_t moment() const;
+  // Takes the time of a sync, and gives the moment at which it began.
+  size_t begin_sync();
+  // While nobody adds to it.
+  [[nodiscard]] const Log& log() const { return log_; }
+
+ private:
+  const std::chrono::microseconds slowest_sync_;
+  mutable std::mutex mutex_;
+  Log log_;
+};
+
+// Files may be synced in other threads while it is used.
 class RecordingFileSystem : public ForwardingFileSystem {
  public:
-  explicit RecordingFileSystem(std::shared_ptr<vfs::FileSystem> inner);
+  explicit RecordingFileSystem(std::shared_ptr<vfs::FileSystem> inner,
+                               std::chrono::microseconds slowest_sync = {});
 
-  // What was done so far. Operations that failed are not in it.
-  [[nodiscard]] const Log& log() const { return *log_; }
+  // What was done so far; while nothing is done.
+  [[nodiscard]] const Log& log() const { return recorder_->log(); }
+  [[nodiscard]] size_t moment() const { return recorder_->moment(); }
 
   Result<std::unique_ptr<vfs::File>> open(std::string_view path, vfs::OpenFlags flags,
                                           uint32_t permissions) override;
@@ -81,7 +109,7 @@ class RecordingFileSystem : public ForwardingFileSystem {
   // `operation` with directory and name of `path`.
   Operation at(Operation::Kind kind, std::string_view path);
 
-  std::shared_ptr<Log> log_;  // shared with opened files
+  std::shared_ptr<Recorder> recorder_;  // shared with opened files
 };
 
 enum class EntryModel { kWithFile, kStrict };
