@@ -297,8 +297,8 @@ uint32_t w2c_wasi__snapshot__preview1_fd_pread(w2c_wasi__snapshot__preview1* env
   return wasi_result([&] {
     Process& process = Process::of(env);
     return for_each_buffer(process, vector, count, moved, [&](auto buffer, uint64_t done) {
-      return process.descriptors().pread(static_cast<int>(fd), buffer,
-                                         static_cast<int64_t>(offset + done));
+      return process.kernel().pread(process, static_cast<int>(fd), buffer,
+                                    static_cast<int64_t>(offset + done));
     });
   });
 }

@@ -19,6 +19,11 @@ vfs::Result<void> Kernel::sync(Process& process, int descriptor, bool data_only)
   return data_only ? (*open)->file->sync_data() : (*open)->file->sync();
 }
 
+vfs::Result<size_t> Kernel::pread(Process& process, int descriptor, std::span<std::byte> buffer,
+                                  int64_t offset) {
+  return process.descriptors().pread(descriptor, buffer, offset);
+}
+
 void SleepingKernel::wait(Process& /*process*/, const WaitFor& what) {
   constexpr double kLongest = 20;
   const double duration = std::min(what.due - monotonic_milliseconds(), kLongest);

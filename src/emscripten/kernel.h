@@ -7,7 +7,9 @@
 #ifndef PGLITE_EMSCRIPTEN_KERNEL_H_
 #define PGLITE_EMSCRIPTEN_KERNEL_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "vfs/file.h"
 #include "wasm/guest_memory.h"
@@ -58,6 +60,11 @@ class Kernel {
   // guest until it is done; the rules are wait()'s. EBADF: there is no such descriptor; otherwise
   // as vfs::File::sync().
   virtual vfs::Result<void> sync(Process& process, int descriptor, bool data_only);
+
+  // On the guest stack of `process`: pread(2) into guest memory. May suspend the guest until it is
+  // done; the rules are wait()'s. Fails as vfs::DescriptorTable::pread().
+  virtual vfs::Result<size_t> pread(Process& process, int descriptor, std::span<std::byte> buffer,
+                                    int64_t offset);
 
   // kill(2), for a process other than the sender. False: there is none.
   virtual bool kill(Process& sender, int32_t pid, int signal) {

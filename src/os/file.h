@@ -34,6 +34,11 @@ Result<void> write_all(int fd, std::span<const std::byte> bytes);
 // Writes all of `bytes` at `offset`, and leaves the position of `fd` alone. Errors as write_all().
 Result<void> write_all_at(int fd, std::span<const std::byte> bytes, uint64_t offset);
 
+// Reads at `offset` what the system has in memory; fewer bytes than wanted, where that ends.
+// resource_unavailable_try_again: nothing of it. operation_not_supported: the file system cannot
+// tell.
+Result<size_t> read_cached_at(int fd, std::span<std::byte> buffer, uint64_t offset);
+
 // Writes to disk what the system keeps of the file or directory: all of it, or for sync_data what
 // is needed to read the data back. After an error, what was written before may never reach the
 // disk: a second sync that succeeds proves nothing.

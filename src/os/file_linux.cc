@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/uio.h>
 
 #include "os/file.h"
 
@@ -9,6 +10,14 @@ namespace pglite::os {
 Result<void> allocate(int fd, uint64_t offset, uint64_t length) {
   return done(retry(
       [&] { return ::fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(length)); }));
+}
+
+Result<size_t> read_cached_at(int fd, std::span<std::byte> buffer, uint64_t offset) {
+  const iovec part = {.iov_base = buffer.data(), .iov_len = buffer.size()};
+  const auto got =
+      retry([&] { return ::preadv2(fd, &part, 1, static_cast<off_t>(offset), RWF_NOWAIT); });
+  if (!got) return error(got.error());
+  return static_cast<size_t>(*got);
 }
 
 }  // namespace pglite::os

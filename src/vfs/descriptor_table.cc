@@ -105,12 +105,25 @@ Result<size_t> DescriptorTable::write(int descriptor, std::span<const std::byte>
   return count;
 }
 
-Result<size_t> DescriptorTable::pread(int descriptor, std::span<std::byte> buffer, int64_t offset) {
+Result<File*> DescriptorTable::readable_at(int descriptor, int64_t offset) const {
   OpenFile* file = find(descriptor);
   if (file == nullptr || !file->readable) return error(std::errc::bad_file_descriptor);
   if (offset < 0) return error(std::errc::invalid_argument);
   if (!file->file->seekable()) return error(std::errc::invalid_seek);
-  return file->file->read(buffer, static_cast<uint64_t>(offset));
+  return file->file.get();
+}
+
+Result<size_t> DescriptorTable::pread(int descriptor, std::span<std::byte> buffer, int64_t offset) {
+  const auto file = readable_at(descriptor, offset);
+  if (!file) return error(file.error());
+  return (*file)->read(buffer, static_cast<uint64_t>(offset));
+}
+
+Result<size_t> DescriptorTable::pread_at_once(int descriptor, std::span<std::byte> buffer,
+                                              int64_t offset) {
+  const auto file = readable_at(descriptor, offset);
+  if (!file) return error(file.error());
+  return (*file)->read_at_once(buffer, static_cast<uint64_t>(offset));
 }
 
 Result<size_t> DescriptorTable::pwrite(int descriptor, std::span<const std::byte> data,

@@ -75,6 +75,8 @@ class DescriptorTable {
   // pread(2), pwrite(2): the position stays. EINVAL for a negative offset, ESPIPE for a stream.
   // `append` does not matter here (POSIX; Linux differs).
   Result<size_t> pread(int descriptor, std::span<std::byte> buffer, int64_t offset);
+  // The same by File::read_at_once(): EAGAIN where pread() might wait for a disk.
+  Result<size_t> pread_at_once(int descriptor, std::span<std::byte> buffer, int64_t offset);
   Result<size_t> pwrite(int descriptor, std::span<const std::byte> data, int64_t offset);
   // lseek(2): the new position. EINVAL when it would be negative, EOVERFLOW when it would not fit,
   // ESPIPE for a stream. Seeking a directory to 0 makes its next listing a new one.
@@ -85,6 +87,9 @@ class DescriptorTable {
     std::shared_ptr<OpenFile> file;  // null: free
     bool close_on_exec = false;
   };
+
+  // What pread() checks.
+  [[nodiscard]] Result<File*> readable_at(int descriptor, int64_t offset) const;
 
   [[nodiscard]] OpenFile* find(int descriptor) const {
     // A negative number is a huge unsigned one.

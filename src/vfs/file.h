@@ -46,7 +46,8 @@ struct DirectoryEntry {
 // destructor closes it and reports nothing: a caller that wants to know calls sync() before. A file
 // that was unlinked while open stays readable and writable. Offsets and sizes are bytes.
 //
-// One thread at a time may use a file and the file system it comes from (filesystem.h). Any method
+// One thread at a time may use a file and the file system it comes from (filesystem.h), but for
+// sync(), sync_data() and read(), which other threads may call meanwhile. Any method
 // may fail with EIO on the host. Interruptions by signals are not failures: the host is asked
 // again.
 class File {
@@ -58,6 +59,10 @@ class File {
   // now. Devices and pipes ignore `offset`. EBADF: not opened for reading. EISDIR: a directory.
   // EINVAL: `offset` is more than 2^63 - 1. EAGAIN: the pipe is empty; it does not wait.
   virtual Result<size_t> read(std::span<std::byte> buffer, uint64_t offset) = 0;
+  // As read(), but it never waits for a disk. EAGAIN: read() would have to, or might.
+  virtual Result<size_t> read_at_once(std::span<std::byte> buffer, uint64_t offset) {
+    return read(buffer, offset);
+  }
   // Writes all of `data` or fails; grows the file as needed, a gap reads as zeros. A host that
   // writes less is asked again until it fails: then the bytes written so far are the result if
   // there are any, the error otherwise; memory does the same. EBADF: not opened for writing, or a

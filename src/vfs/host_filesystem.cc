@@ -96,6 +96,18 @@ class HostFile : public File {
     return total;
   }
 
+  Result<size_t> read_at_once(std::span<std::byte> buffer, uint64_t offset) override {
+    if (offset > kMaximumOffset) return error(std::errc::invalid_argument);
+    size_t total = 0;
+    while (total < buffer.size()) {
+      const auto got = os::read_cached_at(fd_.get(), buffer.subspan(total), offset + total);
+      if (!got) return error(std::errc::resource_unavailable_try_again);  // read() says what it is
+      if (*got == 0) break;
+      total += *got;
+    }
+    return total;
+  }
+
   Result<size_t> write(std::span<const std::byte> data, uint64_t offset) override {
     if (offset > kMaximumOffset) return error(std::errc::invalid_argument);
     if (data.size() > kMaximumOffset - offset) return error(std::errc::file_too_large);

@@ -22,6 +22,9 @@ class SyncedFile : public vfs::File {
   Result<size_t> read(std::span<std::byte> buffer, uint64_t offset) override {
     return inner_->read(buffer, offset);
   }
+  Result<size_t> read_at_once(std::span<std::byte> buffer, uint64_t offset) override {
+    return inner_->read_at_once(buffer, offset);
+  }
   Result<size_t> write(std::span<const std::byte> data, uint64_t offset) override {
     change();
     return inner_->write(data, offset);

@@ -205,27 +205,54 @@ void Child::look_up(Process& process) {
   process.interrupt_timer.attend();
 }
 
-// The others go on meanwhile. Who needs the same WAL on disk waits for the one that flushes it, and
-// then finds its own there, too: PostgreSQL's group commit.
-vfs::Result<void> Child::sync(Process& process, int descriptor, bool data_only) {
-  if (!postmaster_.syncs_in_threads()) return Kernel::sync(process, descriptor, data_only);
+template <class Operation>
+std::optional<vfs::Result<size_t>> Child::do_in_thread(Process& process, int descriptor,
+                                                       Operation operation) {
   {
     auto open = process.descriptors().share(descriptor);
     if (!open) return vfs::error(open.error());
-    job_ = std::make_shared<emscripten::IoThreads::Job>();
-    job_error_.reset();
-    // The child outlives the job: its destructor waits for it.
-    job_->work = [this, open = std::move(*open), data_only] {
-      const auto synced = data_only ? open->file->sync_data() : open->file->sync();
-      if (!synced) job_error_ = synced.error();
-    };
-    if (!postmaster_.io_threads().submit(job_)) return Kernel::sync(process, descriptor, data_only);
+    job_file_ = std::move(*open);
   }
-  process.interrupt_timer.rest();
-  while (!job_->done()) task_->wait_for(&job_->pending);
-  process.interrupt_timer.attend();
+  job_ = std::make_shared<emscripten::IoThreads::Job>();
+  // The child outlives the job: its destructor waits for it.
+  job_->work = [this, operation] { job_result_ = operation(*job_file_->file); };
+  const bool submitted = postmaster_.io_threads().submit(job_);
+  if (submitted) {
+    process.interrupt_timer.rest();
+    while (!job_->done()) task_->wait_for(&job_->pending);
+    process.interrupt_timer.attend();
+  }
   job_.reset();
-  return job_error_ ? vfs::Result<void>(vfs::error(*job_error_)) : vfs::Result<void>();
+  job_file_.reset();
+  return submitted ? std::optional(job_result_) : std::nullopt;
+}
+
+// The others go on meanwhile. Who needs the same WAL on disk waits for the one that flushes it, and
+// then finds its own there, too: PostgreSQL's group commit.
+vfs::Result<void> Child::sync(Process& process, int descriptor, bool data_only) {
+  if (!postmaster_.has_io_in_threads()) return Kernel::sync(process, descriptor, data_only);
+  const auto done =
+      do_in_thread(process, descriptor, [data_only](vfs::File& file) -> vfs::Result<size_t> {
+        const auto synced = data_only ? file.sync_data() : file.sync();
+        if (!synced) return vfs::error(synced.error());
+        return size_t{0};
+      });
+  if (!done) return Kernel::sync(process, descriptor, data_only);
+  return *done ? vfs::Result<void>() : vfs::Result<void>(vfs::error(done->error()));
+}
+
+// Most of what PostgreSQL reads is in the system's memory. Whoever has to wait for the disk lets
+// the others run. The guest whose memory the thread writes to is suspended meanwhile, and in shared
+// buffers nobody else looks at a page that is being read.
+vfs::Result<size_t> Child::pread(Process& process, int descriptor, std::span<std::byte> buffer,
+                                 int64_t offset) {
+  if (!postmaster_.has_io_in_threads()) return Kernel::pread(process, descriptor, buffer, offset);
+  auto read = process.descriptors().pread_at_once(descriptor, buffer, offset);
+  if (read || read.error() != std::errc::resource_unavailable_try_again) return read;
+  const auto done = do_in_thread(process, descriptor, [buffer, offset](vfs::File& file) {
+    return file.read(buffer, static_cast<uint64_t>(offset));
+  });
+  return done ? *done : Kernel::pread(process, descriptor, buffer, offset);
 }
 
 bool Child::kill(Process& /*sender*/, int32_t pid, int number) {

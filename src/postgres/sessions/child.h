@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -55,6 +56,8 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   void wait(emscripten::Process& process, const emscripten::WaitFor& what) override;
   void look_up(emscripten::Process& process) override;
   vfs::Result<void> sync(emscripten::Process& process, int descriptor, bool data_only) override;
+  vfs::Result<size_t> pread(emscripten::Process& process, int descriptor,
+                            std::span<std::byte> buffer, int64_t offset) override;
   bool kill(emscripten::Process& sender, int32_t pid, int number) override;
   uint32_t wait_event_set(emscripten::Process& process, uint32_t set, int32_t timeout,
                           uint32_t occurred, uint32_t count, uint32_t activity) override;
@@ -96,6 +99,11 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   void live();
   // What a postmaster's child does between fork and its main function.
   void begin();
+  // On the guest stack: has a thread do `operation` with the file of a descriptor, and lets the
+  // others run meanwhile. nullopt: there is no thread for it, and nothing was done.
+  template <class Operation>
+  std::optional<vfs::Result<size_t>> do_in_thread(emscripten::Process& process, int descriptor,
+                                                  Operation operation);
   // What has occurred of a WaitEventSet.
   uint32_t collect(uint32_t set, uint32_t occurred, uint32_t count);
 
@@ -108,7 +116,8 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   bool wait_has_end_ = false;  // the one that it is in
   // What a thread does for the process. It is kept here, as the process may be abandoned meanwhile.
   std::shared_ptr<emscripten::IoThreads::Job> job_;
-  std::optional<std::errc> job_error_;
+  std::shared_ptr<vfs::OpenFile> job_file_;
+  vfs::Result<size_t> job_result_ = size_t{0};
   // Where PostgreSQL keeps what is asked often; found once.
   const uint32_t* holdoff_count_ = nullptr;
   const uint32_t* critical_count_ = nullptr;

@@ -38,8 +38,8 @@ struct PostmasterConfig {
   bool autovacuum = true;
   // Lines of pg_hba.conf for clients outside of this process. Empty: Options::access_rules.
   std::string access_rules;
-  // Whether fsync is called in threads of ours while other sessions run. False: nothing runs
-  // meanwhile, and there are no threads.
+  // Whether fsync, and pread from the disk, are called in threads of ours while other sessions run.
+  // False: nothing runs meanwhile, and there are no threads.
   bool has_io_threads = true;
   std::function<void(std::string_view)> log;
   // As BackendConfig::last_fatal.
@@ -106,8 +106,8 @@ class Postmaster {
   // In a client's process, on its guest stack: sees to it that PostgreSQL has the access rules that
   // are for it.
   void give_access_rules(emscripten::Process& process, bool is_outside);
-  // Alone, a session gains nothing by it.
-  [[nodiscard]] bool syncs_in_threads() const {
+  // Whether others run while a process waits for the disk. Alone, a session gains nothing by it.
+  [[nodiscard]] bool has_io_in_threads() const {
     return config_.has_io_threads && running_ && client_count_ > 1;
   }
   emscripten::IoThreads& io_threads() { return io_threads_; }

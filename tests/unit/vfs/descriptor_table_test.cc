@@ -83,6 +83,7 @@ TEST_F(DescriptorTableTest, RefusesWhatIsNotOpen) {
     EXPECT_ERROR(table.read(bad, buffer), kBad);
     EXPECT_ERROR(table.write(bad, buffer), kBad);
     EXPECT_ERROR(table.pread(bad, buffer, 0), kBad);
+    EXPECT_ERROR(table.pread_at_once(bad, buffer, 0), kBad);
     EXPECT_ERROR(table.pwrite(bad, buffer, 0), kBad);
     EXPECT_ERROR(table.seek(bad, 0, Whence::kSet), kBad);
     EXPECT_ERROR(table.close_on_exec(bad), kBad);

@@ -89,6 +89,34 @@ INSTANTIATE_TEST_SUITE_P(Resolvers, HostFileSystemTest,
                            return info.param == Resolver::kAutomatic ? "Automatic" : "Walk";
                          });
 
+// What was just written is in memory; what the system has dropped from it is not.
+TEST_P(HostFileSystemTest, ReadsAtOnceWhatIsInMemory) {
+  constexpr size_t kSize = size_t{1} << 20;
+  put(*fs, "/file", std::string(kSize, 'x'));
+  auto file = fs->open("/file", kRead, 0);
+  ASSERT_OK(file);
+  std::vector<std::byte> buffer(kSize);
+  auto got = (*file)->read_at_once(buffer, 100);
+  ASSERT_OK(got);
+  EXPECT_EQ(*got, kSize - 100);
+  EXPECT_EQ(buffer[0], std::byte{'x'});
+  got = (*file)->read_at_once(buffer, kSize);
+  ASSERT_OK(got);
+  EXPECT_EQ(*got, 0u);
+
+  const int host = ::open((inside() + "/file").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::fdatasync(host), 0);
+  ASSERT_EQ(::posix_fadvise(host, 0, 0, POSIX_FADV_DONTNEED), 0);
+  got = (*file)->read_at_once(buffer, 0);
+  ::close(host);
+  // A file system in memory has dropped nothing.
+  if (got) EXPECT_EQ(*got, kSize);
+  if (!got) EXPECT_ERROR(got, std::errc::resource_unavailable_try_again);
+  got = (*file)->read(buffer, 0);
+  ASSERT_OK(got);
+  EXPECT_EQ(*got, kSize);
+}
+
 TEST_P(HostFileSystemTest, WalkCanBeForced) {
   if (GetParam() == Resolver::kWalk) EXPECT_FALSE(fs->resolved_by_system());
 }
