@@ -135,7 +135,8 @@ class Cluster {
   // that is none.
   virtual Status accept(const Peer& peer, std::unique_ptr<Session>* out) = 0;
 
-  // Runs what can run until `until`, and returns as soon as nothing can. kEngineGone: a process of
+  // Runs what can run until `until`, and returns as soon as nothing can, or when a session has said
+  // something and only long work would go on. kEngineGone: a process of
   // PostgreSQL has crashed, and the cluster is gone. What was committed is there when it is opened
   // again.
   virtual Status run(Clock::time_point until) = 0;

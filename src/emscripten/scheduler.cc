@@ -6,6 +6,8 @@ namespace pglite::emscripten {
 
 namespace {
 
+constexpr double kSliceMs = std::chrono::duration<double, std::milli>(Scheduler::kSlice).count();
+
 // Another thread may clear it.
 bool is_zero(const uint8_t* byte) {
   return __atomic_load_n(byte, __ATOMIC_ACQUIRE) == 0;
@@ -95,18 +97,23 @@ bool Scheduler::has_ready() {
   return !ready_.empty() || !yielded_.empty();
 }
 
+bool Scheduler::only_long_ready() {
+  wake_due();
+  return ready_.empty() && !yielded_.empty();
+}
+
 bool Scheduler::run_next() {
   wake_due();
   if (ready_.empty() && yielded_.empty()) return false;
-  constexpr double kSliceMs = std::chrono::duration<double, std::milli>(kSlice).count();
+  const double now = monotonic_milliseconds();
   const bool is_long =
-      !yielded_.empty() &&
-      (ready_.empty() || monotonic_milliseconds() - yielded_turn_ended_ >= kSliceMs);
+      !yielded_.empty() && (ready_.empty() || now - yielded_turn_ended_ >= kSliceMs);
   std::deque<Task*>& queue = is_long ? yielded_ : ready_;
   Task& task = *queue.front();
   queue.pop_front();
   task.state_ = Task::State::kRunning;
   slice_over_.store(false, std::memory_order_relaxed);
+  turn_began_.store(now, std::memory_order_relaxed);
   running_flag_.store(task.look_up_, std::memory_order_relaxed);
   const bool begun = std::exchange(task.begun_, true);
   const bool done = begun ? task.execution_.resume() : task.execution_.run(task.body_);
@@ -124,6 +131,10 @@ void Scheduler::slice_is_over(void* self) {
   auto& scheduler = *static_cast<Scheduler*>(self);
   uint32_t* const flag = scheduler.running_flag_.load(std::memory_order_relaxed);
   if (flag == nullptr) return;
+  // The timer does not know of turns: this one may just have begun.
+  constexpr double kMostOfIt = 0.8 * kSliceMs;
+  const double began = scheduler.turn_began_.load(std::memory_order_relaxed);
+  if (monotonic_milliseconds() - began < kMostOfIt) return;
   scheduler.slice_over_.store(true, std::memory_order_relaxed);
   std::atomic_ref(*flag).store(1, std::memory_order_relaxed);
 }

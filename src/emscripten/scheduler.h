@@ -26,8 +26,9 @@ namespace pglite::emscripten {
 // One thread at a time, but for news().
 class Scheduler {
  public:
-  // After so long a guest that computes lets the others run.
-  static constexpr std::chrono::milliseconds kSlice{5};
+  // After so long, or up to twice that, a guest that computes lets the others run. A short query
+  // beside a long one waits for so long; a turn costs some microseconds.
+  static constexpr std::chrono::milliseconds kSlice{1};
 
   // One guest. It must not be destroyed while it runs.
   class Task {
@@ -91,6 +92,9 @@ class Scheduler {
   bool run_next();
   // Whether there is somebody who is ready, or is due.
   [[nodiscard]] bool has_ready();
+  // Whether all who are ready are in the middle of something long: whoever has been answered should
+  // hear of it before they go on.
+  [[nodiscard]] bool only_long_ready();
   // When the first of those that wait is due; nullopt: nobody ever is by itself. CLOCK_MONOTONIC in
   // milliseconds.
   [[nodiscard]] std::optional<double> next_due() const;
@@ -121,8 +125,10 @@ class Scheduler {
   std::vector<Task*> tasks_;
   std::atomic<bool> news_ = false;
   std::atomic<bool> slice_over_ = false;
-  // The flag of the task that runs, for the timer's signal handler; null: none.
+  // For the timer's signal handler: the flag of the task that runs, null: none; and when its turn
+  // began, CLOCK_MONOTONIC in milliseconds.
   std::atomic<uint32_t*> running_flag_ = nullptr;
+  std::atomic<double> turn_began_ = 0;
   os::Timer slice_timer_{os::Timer::Calls::kGoOn, slice_is_over, this};
 };
 

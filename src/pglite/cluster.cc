@@ -310,7 +310,12 @@ Status PostgresCluster::run_until(Clock::time_point until) {
   emscripten::Scheduler& scheduler = postmaster_->scheduler();
   postmaster_->wake_event().clear();
   scheduler.begin_slices();
+  // Who has been answered does not wait for a slice of somebody else's.
+  (void)postmaster_->take_has_output();
+  bool has_output = false;
   while (postmaster_->run_next() && Clock::now() < until) {
+    has_output = postmaster_->take_has_output() || has_output;
+    if (has_output && scheduler.only_long_ready()) break;
   }
   scheduler.end_slices();
   return postmaster_->failure();

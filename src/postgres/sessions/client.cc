@@ -133,6 +133,7 @@ uint32_t Client::write_output(void* self, uint32_t buffer, uint32_t size) {
   try {
     drop(&client.output_, &client.taken_);
     client.output_.append(reinterpret_cast<const char*>(source->data()), source->size());
+    client.postmaster_.note_output();
   } catch (const std::bad_alloc&) {
     return client.would_block();
   }

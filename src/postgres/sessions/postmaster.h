@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "emscripten/io_threads.h"
@@ -111,6 +112,10 @@ class Postmaster {
     return config_.has_io_threads && running_ && client_count_ > 1;
   }
   emscripten::IoThreads& io_threads() { return io_threads_; }
+  // A client has output that was not there before.
+  void note_output() { has_output_ = true; }
+  // Whether a client has got output since the last call.
+  bool take_has_output() { return std::exchange(has_output_, false); }
   // A process has ended: its task returns now.
   void note_end() { any_ended_ = true; }
 
@@ -155,6 +160,7 @@ class Postmaster {
   bool reloaded_ = false;
   bool running_ = false;  // recovered, and not shut down
   bool any_ended_ = false;
+  bool has_output_ = false;
   bool signalled_ = false;  // a process has sent us SIGUSR1
   bool shutting_down_ = false;
   bool wal_is_shut_down_ = false;
