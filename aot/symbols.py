@@ -239,13 +239,6 @@ def written_through(name: str) -> DataRule:
                       if isinstance(s, Store) and isinstance(s.base, Loaded)}
 
 
-def refers_to_itself(name: str) -> DataRule:
-    """Where the function stores the place's own address: an empty list."""
-    return lambda f: {s.value for s in f.code(name)
-                      if isinstance(s, Store) and isinstance(s.base, int)
-                      and s.base + s.offset == s.value}
-
-
 LOWEST_ADDRESS = 1024  # where Emscripten puts the first data
 
 
@@ -290,32 +283,22 @@ SYMBOLS = [
     function(SHARED, "v_v", says(SHARED)),
     function("InitProcessGlobals", "v_v", calls("pg_strong_random"), calls("GetCurrentTimestamp")),
     function("InitStandaloneProcess", "i_v", says("InitStandaloneProcess")),
-    function("StartupXLOG", "v_v", says("StartupXLOG")),
-    function("ShutdownXLOG", "ii_v", says("ShutdownXLOG")),
     # Start of each process.
     function("InitProcess", "v_v", says("InitProcess"), says("you already exist")),
     # With InitAuxiliaryProcess inlined.
     function("AuxiliaryProcessMainCommon", "v_v", says("InitAuxiliaryProcess"),
              says("you already exist"), calls("ProcSignalInit")),
-    function("BaseInit", "v_v", says("InitFileAccess"), called_by("AuxiliaryProcessMainCommon")),
-    # With PerformAuthentication and ClientAuthentication inlined.
-    function("InitPostgres", "iiiiii_v", says("InitPostgres")),
     function("PostgresMain", "ii_v", says("PostgresMain")),
-    function("CreateCacheMemoryContext", "v_v"),
-    function("ProcArrayAdd", "i_v", says("ProcArrayAdd")),
     function("ProcSignalInit", "ii_v", says("ProcSignalInit")),
     function("RegisterPostmasterChildActive", "v_v", called_by("InitProcess"),
              called_by("AuxiliaryProcessMainCommon"), calls("on_shmem_exit")),
     function("load_hba", "v_i", says("load_hba")),
-    function("load_ident", "v_i", says("ident parser context"),
-             called_by("__main_argc_argv")),
-    *(function(main, "ii_v", main_of_child(main))
-      for main in dict.fromkeys(main for _, main in CHILD_PROCESS_KINDS if main)),
+    *(function(main, "ii_v", main_of_child(main)) for main in (
+        "BackendMain", "AutoVacLauncherMain", "AutoVacWorkerMain", "BackgroundWorkerMain",
+        "CheckpointerMain", "StartupProcessMain", "WalWriterMain")),
     function("pg_postmaster_start_time", "i_i", builtin("pg_postmaster_start_time")),
     # Latches and waiting.
     function("InitLatch", "i_v", storing("MyProcPid"), called_by("InitStandaloneProcess")),
-    function("OwnLatch", "i_v", says("OwnLatch")),
-    function("DisownLatch", "i_v", called_by("ProcKill"), called_by("AuxiliaryProcKill")),
     function("SetLatch", "i_v", calls("kill"), calls("write"),
              called_by("ProcessClientReadInterrupt")),
     function("WaitEventSetWait", "iiiii_i", says("WaitEventSetWaitBlock"), called_by("WaitLatch")),
@@ -327,8 +310,6 @@ SYMBOLS = [
     function("wrapper_handler", "i_v", calls("raise"), calls("pqsignal_be")),
     function("pipe", "i_i", calls("__syscall_pipe2")),
     function("SendProcSignal", "iii_i", says("SendProcSignal")),
-    function("SendPostmasterSignal", "i_v", called_by("RegisterDynamicBackgroundWorker"),
-             calls("kill")),
     function("PostmasterIsAliveInternal", "v_i", says("PostmasterIsAliveInternal")),
     function("ProcessCatchupInterrupt", "v_v", says("ProcessCatchupInterrupt")),
     function("ProcessNotifyInterrupt", "i_v", says("ProcessIncomingNotify"),
@@ -339,8 +320,6 @@ SYMBOLS = [
     function("CreateCheckPoint", "i_i", says("CreateCheckPoint")),
     function("RequestCheckpoint", "i_v", calls("CreateCheckPoint"),
              called_by("standard_ProcessUtility")),
-    function("ForwardSyncRequest", "ii_i", says("ForwardSyncRequest")),
-    function("RegisterSyncRequest", "iii_i", calls("ForwardSyncRequest"), calls("WaitLatch")),
     # Shared memory that is made while processes run. With dsm_impl_posix and its like inlined.
     function("dsm_impl_op", "iiiiiii_i", says("dsm_impl_posix"), calls("mmap")),
     # End of a process.
@@ -375,9 +354,6 @@ SYMBOLS = [
     # What aot/supplement calls.
     function("CheckCmdReplicaIdentity", "ii_v", says("CheckCmdReplicaIdentity")),
     function("ATPrepCmd", "iiiiiii_v", says("ATPrepChangePersistence")),
-    function("GetPublication", "i_i", says("GetPublication")),
-    function("get_publication_oid", "ii_i", called_by("get_object_address"),
-             says("publication \"%s\" does not exist")),
     function("ReportApplyConflict", "iiiiiii_v",
              says("conflict detected on relation \"%s.%s\": conflict=%s")),
     # Without its missing_ok, which is true wherever PGlite calls it.
@@ -401,27 +377,13 @@ SYMBOLS = [
     data("IsUnderPostmaster"),
     data("InterruptHoldoffCount"),
     data("CritSectionCount"),
-    data("QueryCancelHoldoffCount",
-         other_than(stored_by("errfinish", 0), "InterruptHoldoffCount", "CritSectionCount",
-                    "whereToSendOutput"),
-         loaded_by("ProcessInterrupts")),
-    data("whereToSendOutput", stored_by("BackendMain", 2), stored_by("pgl_startPGlite", 2)),
     data("IsPostmasterEnvironment",
          other_than(stored_by("pgl_startPGlite", 1, size=1), "IsUnderPostmaster")),
-    data("MyProcNumber", stored_by("ProcKill", -1), stored_by("AuxiliaryProcKill", -1)),
-    data("MyPMChildSlot", other_than(loaded_by("RegisterPostmasterChildActive"), "PMSignalState")),
     # PostgresMain's own, which PGlite has made a variable of the file.
     data("send_ready_for_query", stored_by("PostgresSendReadyForQueryIfNecessary", 0, size=1)),
     data("PgStartTime", loaded_by("pg_postmaster_start_time")),
-    data("LocalLatchData", argument("InitStandaloneProcess", "InitLatch")),
-    data("PostmasterPid", argument("SendPostmasterSignal", "kill")),
     data("my_wait_event_info", written_through("WaitEventSetWait")),
-    data("postmaster_alive_fds", argument("PostmasterIsAliveInternal", "read")),
     data("MyClientSocket", made_from("BackendMain", "MyProcPort")),
-    data("ClientAuthInProgress", stored_by("BackendMain", 1, size=1),
-         stored_by("InitPostgres", 0, size=1)),
-    data("MyBgworkerEntry", result_in("BackgroundWorkerMain", "MemoryContextAlloc")),
-    data("BackgroundWorkerList", refers_to_itself("RegisterBackgroundWorker")),
     data("on_proc_exit_index", stored_by("on_proc_exit"), stored_by("proc_exit_prepare")),
     data("before_shmem_exit_index", stored_by("before_shmem_exit"), stored_by("shmem_exit")),
     data("on_shmem_exit_index", stored_by("on_shmem_exit"), stored_by("shmem_exit")),
@@ -430,7 +392,6 @@ SYMBOLS = [
     data("ShmemSegHdr", other_than(read_through("ShmemInitStruct"), "ShmemLock"),
          stored_by(SHARED)),
     *(data(name, result_in(SHARED, "ShmemInitStruct", text)) for name, text in (
-        ("ProcGlobal", "Proc Header"),
         ("PMSignalState", "PMSignalState"),
         ("CheckpointerShmem", "Checkpointer Data"),
         ("BackgroundWorkerData", "Background Worker Data"))),
