@@ -354,6 +354,9 @@ SYMBOLS = [
     # What aot/supplement calls.
     function("CheckCmdReplicaIdentity", "ii_v", says("CheckCmdReplicaIdentity")),
     function("ATPrepCmd", "iiiiiii_v", says("ATPrepChangePersistence")),
+    function("GetPublication", "i_i", says("GetPublication")),
+    function("get_publication_oid", "ii_i", called_by("get_object_address"),
+             says("publication \"%s\" does not exist")),
     function("ReportApplyConflict", "iiiiiii_v",
              says("conflict detected on relation \"%s.%s\": conflict=%s")),
     # Without its missing_ok, which is true wherever PGlite calls it.
@@ -375,8 +378,6 @@ SYMBOLS = [
     data("MyProcPort"),
     data("MyLatch"),
     data("IsUnderPostmaster"),
-    data("InterruptHoldoffCount"),
-    data("CritSectionCount"),
     data("IsPostmasterEnvironment",
          other_than(stored_by("pgl_startPGlite", 1, size=1), "IsUnderPostmaster")),
     # PostgresMain's own, which PGlite has made a variable of the file.

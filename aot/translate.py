@@ -13,8 +13,8 @@ What is changed in wasm2c's output:
 - A large memory.fill goes to the host (guest_large_fill), which can clear memory by dropping pages:
   PostgreSQL clears its 128 MB of shared buffers at start.
 - Some functions of the main module get a host function in front of them or in their place (HOOKS):
-  the clock, waiting, which Emscripten does by spinning, and the point where PostgreSQL looks for
-  interrupts. So does its CRC-32C, for which processors have an instruction.
+  the clock, and waiting, which Emscripten does by spinning. So does its CRC-32C, for which processors
+  have an instruction; and the point where PostgreSQL looks for interrupts (look_up_in_host).
 - getpid() is the host's, where the compiler has put Emscripten's constant (GETPID), and a wait for
   a semaphore, which is a loop that only looks at a flag, lets the host run first.
 - A table entry is the function itself, not a wrapper that jumps to it.
@@ -121,7 +121,6 @@ HOOKS = {
     # What is left of the timeout when there is nothing to wait for any more. (PGlite's poll answers
     # at once, and the wait loop around it spins.)
     "WaitLatch": "{ var_p2 = guest_wait_latch(instance->w2c_env_instance, var_p0, var_p1, var_p2); }",
-    "ProcessInterrupts": "{ guest_before_interrupts(instance->w2c_env_instance); }",
     # One process of many.
     "kill": "{ return guest_kill(instance->w2c_env_instance, var_p0, var_p1); }",
     "WaitEventSetWait": "{ u32 found = guest_wait_event_set(instance->w2c_env_instance, var_p0,"
@@ -240,6 +239,17 @@ def ask_host_for_pid(name: str, files: list[pathlib.Path], names: CNames) -> Non
     stored = re.compile(GETPID_STORED.format(address=names.finder.address("MyProcPid")))
     edits[names.named("__main_argc_argv")] = [(stored, rf"\1{call}\2")]
     edit_functions(name, files, edits)
+
+
+# ProcessInterrupts() clears the flag that has brought it there, unless interrupts are held off, and
+# then looks at what there is. The host adds to that in between: what comes later sets the flag again.
+FLAG_CLEARED = r"(= {address}u;\n *var_i\d+ = 0u;\n *i32_store[^\n]*;\n)"
+
+
+def look_up_in_host(name: str, files: list[pathlib.Path], names: CNames) -> None:
+    cleared = re.compile(FLAG_CLEARED.format(address=names.finder.address("InterruptPending")))
+    edit_functions(name, files, {names.named("ProcessInterrupts"): [
+        (cleared, rf"\1  guest_before_interrupts({ENVIRONMENT});\n")]})
 
 
 # LWLockAcquire, LWLockDequeueSelf, LWLockAcquireOrWait and LWLockWaitForVar, which are inlined, and
@@ -532,6 +542,7 @@ def main() -> None:
         add_hooks(name, files, {names.named(f): names.in_statement(statement)
                                 for f, statement in HOOKS.items()})
         ask_host_for_pid(name, files, names)
+        look_up_in_host(name, files, names)
         wait_in_host(name, files, names)
         use_processor_for_crc32c(name, files, module)
         thread_interpreters_of(name, files)

@@ -221,9 +221,9 @@ class Process {
   os::Timer interrupt_timer{os::Timer::Calls::kGoOn, interrupt, this};
   // The guest's flag that makes it look up. Guest code that computes gives the host no chance to
   // look at the clock. PostgreSQL, however, looks at its InterruptPending all the time; once it is
-  // set it calls ProcessInterrupts, and there translate.py has put a call of ours
-  // (guest_before_interrupts), which delivers the timers that are due and signals. Null for a guest
-  // without. Async-signal-safe.
+  // set it calls ProcessInterrupts. That clears the flag, unless interrupts are held off, and then
+  // calls guest_before_interrupts, which delivers the timers that are due and signals. Null for a
+  // guest without. Async-signal-safe.
   [[nodiscard]] uint32_t* interrupt_flag() const { return interrupt_flag_; }
 
   // Signals for the guest. It runs its handlers when it looks up (guest_before_interrupts), and

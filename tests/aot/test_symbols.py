@@ -354,7 +354,8 @@ KNOWN = {
     "defGetStreamingMode": 2666, "ExecPrepareExpr": 2967, "CreateTupleDescCopyConstr": 353,
     "build_attrmap_by_name_if_req": 245, "execute_attr_map_slot": 345,
     "addRTEPermissionInfo": 2201, "expand_generated_columns_in_expr": 5067,
-    "GetRelationPublications": 1960, "GetSchemaPublications": 1961, "replorigin_by_oid": 4821,
+    "GetRelationPublications": 1960, "GetSchemaPublications": 1961, "GetPublication": 1962,
+    "get_publication_oid": 9774, "replorigin_by_oid": 4821,
     "LocalExecuteInvalidationMessage": 9641, "report_invalid_encoding": 10137,
     "pg_utf8_islegal": 10813,
 }

@@ -67,16 +67,7 @@ Status Child::open(std::string startup_data) {
   if (process_ == nullptr) {
     return Status::engine_gone("a process of PostgreSQL cannot be started: " + error.message);
   }
-  const auto word = [this](const char* name) {
-    const auto bytes = process_->memory().bytes(process_->data_address(name), sizeof(uint32_t));
-    return bytes ? reinterpret_cast<const uint32_t*>(bytes->data()) : nullptr;
-  };
-  holdoff_count_ = word(symbols::kInterruptHoldoffCount);
-  critical_count_ = word(symbols::kCritSectionCount);
   wait_event_info_ = process_->data_address(symbols::kWaitEventInfo);
-  if (holdoff_count_ == nullptr || critical_count_ == nullptr) {
-    return Status::engine_gone("a process of PostgreSQL cannot be started: it has no counters");
-  }
   task_ = std::make_unique<emscripten::Scheduler::Task>(postmaster_.scheduler(),
                                                         process_->execution(), process_->signals,
                                                         process_->interrupt_flag(), [this] {
@@ -197,9 +188,8 @@ void Child::wait(Process& process, const WaitFor& what) {
 
 void Child::look_up(Process& process) {
   if (!postmaster_.scheduler().take_slice_over()) return;
-  // PostgreSQL holds a lightweight lock only while it holds interrupts off. Who is left alone here
-  // looks up again: the flag stays until interrupts are allowed.
-  if (*holdoff_count_ != 0 || *critical_count_ != 0) return;
+  // PostgreSQL holds a lightweight lock only while it holds interrupts off, and then it does not
+  // look up.
   process.interrupt_timer.rest();
   task_->yield();
   process.interrupt_timer.attend();

@@ -118,10 +118,7 @@ class Child : public emscripten::Kernel, public emscripten::ProgramHooks {
   std::shared_ptr<emscripten::IoThreads::Job> job_;
   std::shared_ptr<vfs::OpenFile> job_file_;
   vfs::Result<size_t> job_result_ = size_t{0};
-  // Where PostgreSQL keeps what is asked often; found once.
-  const uint32_t* holdoff_count_ = nullptr;
-  const uint32_t* critical_count_ = nullptr;
-  uint32_t wait_event_info_ = 0;
+  uint32_t wait_event_info_ = 0;  // where PostgreSQL keeps it
 };
 
 }  // namespace pglite::postgres

@@ -1,8 +1,11 @@
 // statement_timeout, whatever the calling thread does with signals.
 #include <pthread.h>
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <thread>
+#include <utility>
 
 #include "client.h"
 
@@ -50,6 +53,32 @@ TEST(Timeouts, WhenTheThreadOfTheLastStatementHasEnded) {
     }).join();
     EXPECT_EQ(client.value(kEndless), kCanceled);
   }
+}
+
+// The timer of the first is left running. When it is due, PostgreSQL sets that of the second, which
+// may be due before PostgreSQL has acted on the first.
+TEST(Timeouts, OfStatementsThatFollowEachOtherAtOnce) {
+  auto instance = open_instance();
+  InstanceClient client(*instance);
+  client.query("SET statement_timeout = '3ms'");
+  std::atomic<int> done = 0;
+  constexpr int kRounds = 300;
+  // What is missed is missed for ever: then this one ends it, and the error is another.
+  std::thread rescuer([&] {
+    int seen = -1;
+    for (auto since = std::chrono::steady_clock::now(); done < kRounds;) {
+      if (std::exchange(seen, done.load()) != seen) since = std::chrono::steady_clock::now();
+      if (std::chrono::steady_clock::now() - since > std::chrono::seconds(5)) instance->cancel();
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  });
+  const std::string both = wire::query("SELECT 1") + wire::query(kEndless);
+  for (; done < kRounds; ++done) {
+    const Answer answer = client.send(both);
+    ASSERT_TRUE(answer.status.ok());
+    EXPECT_EQ(answer.errors, std::vector<std::string>{std::string(kCanceled)});
+  }
+  rescuer.join();
 }
 
 TEST(Timeouts, TheSignalsHandlerIsGivenBack) {
