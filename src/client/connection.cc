@@ -93,8 +93,8 @@ void Canceller::cancel(std::chrono::milliseconds patience) const {
 
 Connection::~Connection() {
   if (transport_ != nullptr && status_.ok()) {
-    static_cast<void>(transport_->write_all(wire::terminate(),
-                                            deadline_in(std::chrono::milliseconds(100))));
+    static_cast<void>(
+        transport_->write_all(wire::terminate(), deadline_in(std::chrono::milliseconds(100))));
   }
 }
 

@@ -68,8 +68,8 @@ class Connection {
   // How one attempt to begin a session went.
   struct Attempt {
     Status status;
-    bool was_answered = false;      // there is a server
-    bool may_differ = false;        // with TLS where this was without, or the other way round
+    bool was_answered = false;  // there is a server
+    bool may_differ = false;    // with TLS where this was without, or the other way round
     std::unique_ptr<Connection> connection;
   };
   static Attempt attempt(const Parameters& parameters, const Address& address, bool encrypt);
@@ -89,11 +89,11 @@ class Connection {
   std::string early_;  // messages that came before anything was asked for
   wire::Request request_;
   std::vector<char> buffer_;
-  uint64_t owed_ = 0;       // ReadyForQuery messages that are to come
+  uint64_t owed_ = 0;        // ReadyForQuery messages that are to come
   bool wants_data_ = false;  // COPY FROM STDIN waits
   char last_type_ = 0;       // of the last message
   std::string last_error_;
-  Status status_;            // not ok: it is over
+  Status status_;  // not ok: it is over
 };
 
 }  // namespace pglite::client

@@ -74,8 +74,8 @@ class Reader {
     if (status.ok()) status = check_names();
     if (!status.ok()) return status;
     complete();
-    for (const auto& step : {&Reader::read_place, &Reader::read_names, &Reader::read_tls,
-                             &Reader::read_timeout}) {
+    for (const auto& step :
+         {&Reader::read_place, &Reader::read_names, &Reader::read_tls, &Reader::read_timeout}) {
       if (status = (this->*step)(); !status.ok()) return status;
     }
     find_password();
@@ -197,16 +197,18 @@ class Reader {
   // A file that is there is used whatever the mode is, as by libpq: `require` is `verify-ca` then.
   Status find_root_certificate(const std::string& named) {
     std::string path = named;
-    if (path.empty() && !variable("HOME").empty()) path = variable("HOME") + "/.postgresql/root.crt";
+    if (path.empty() && !variable("HOME").empty())
+      path = variable("HOME") + "/.postgresql/root.crt";
     struct stat there{};
     if (path == "system" || (!path.empty() && ::stat(path.c_str(), &there) == 0)) {
       parameters_.root_certificate = path;
       return {};
     }
     if (parameters_.tls < TlsMode::kVerifyCa || parameters_.is_unix_socket()) return {};
-    return Status::io_error("sslmode=" + value("sslmode") + " needs the authority's certificate, " +
-                            (path.empty() ? "and HOME is not set" : "and " + path + " is not there") +
-                            "; accepted are sslrootcert=FILE and sslrootcert=system");
+    return Status::io_error(
+        "sslmode=" + value("sslmode") + " needs the authority's certificate, " +
+        (path.empty() ? "and HOME is not set" : "and " + path + " is not there") +
+        "; accepted are sslrootcert=FILE and sslrootcert=system");
   }
 
   Status read_timeout() {
@@ -231,8 +233,8 @@ class Reader {
     std::string path = value("passfile");
     if (path.empty() && !variable("HOME").empty()) path = variable("HOME") + "/.pgpass";
     if (path.empty()) return;
-    const bool usual = std::ranges::find(kSocketDirectories, parameters_.host) !=
-                       std::end(kSocketDirectories);
+    const bool usual =
+        std::ranges::find(kSocketDirectories, parameters_.host) != std::end(kSocketDirectories);
     const std::string port = std::to_string(parameters_.port);
     parameters_.password = find_password_in(
         path,

@@ -18,7 +18,8 @@ enum class TlsMode { kDisable, kAllow, kPrefer, kRequire, kVerifyCa, kVerifyFull
 enum class ChannelBinding { kDisable, kPrefer, kRequire };
 
 struct Parameters {
-  std::string host;  // a name, an address, or (with a slash in front) the directory of a Unix socket
+  std::string
+      host;  // a name, an address, or (with a slash in front) the directory of a Unix socket
   uint16_t port = 5432;
   std::string user;
   std::string database;
@@ -39,7 +40,7 @@ struct Parameters {
 };
 
 struct ParameterSources {
-  std::string_view url;
+  std::string url;
   // Where the URL does not say them; they come before the environment. Empty: none.
   std::string user;
   std::string database;

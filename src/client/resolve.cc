@@ -38,15 +38,15 @@ void on_answer(void* context, int status, int /*timeouts*/, ares_addrinfo* resul
   answer.status = status;
   if (result == nullptr) return;
   const std::unique_ptr<ares_addrinfo, decltype(&ares_freeaddrinfo)> owner(result,
-                                                                          ares_freeaddrinfo);
+                                                                           ares_freeaddrinfo);
   for (const ares_addrinfo_node* node = result->nodes; node != nullptr; node = node->ai_next) {
     Address address;
     if (node->ai_addrlen > sizeof address.storage) continue;
     std::memcpy(&address.storage, node->ai_addr, node->ai_addrlen);
     address.size = node->ai_addrlen;
     address.text = numbers_of(node->ai_addr);
-    const bool is_known = std::ranges::find(answer.addresses, address.text, &Address::text) !=
-                          answer.addresses.end();
+    const bool is_known =
+        std::ranges::find(answer.addresses, address.text, &Address::text) != answer.addresses.end();
     if (!is_known) answer.addresses.push_back(std::move(address));
   }
 }
@@ -81,8 +81,8 @@ void wait_and_process(ares_channel channel, const Deadline& deadline) {
 
 int milliseconds_until(const Deadline& deadline) {
   if (!deadline) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-      *deadline - std::chrono::steady_clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
   return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1'000'000'000));
 }
 

@@ -22,8 +22,8 @@ struct Address {
   std::string text;  // for messages
 };
 
-// What `host` is: an address as text, or a name in /etc/hosts or in the DNS (as /etc/resolv.conf and
-// /etc/nsswitch.conf have it). At least one address, the best first. kIoError.
+// What `host` is: an address as text, or a name in /etc/hosts or in the DNS (as /etc/resolv.conf
+// and /etc/nsswitch.conf have it). At least one address, the best first. kIoError.
 Status resolve(const std::string& host, uint16_t port, const Deadline& deadline,
                std::vector<Address>* addresses);
 

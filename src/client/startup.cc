@@ -206,11 +206,11 @@ Status Startup::begin_scram(std::string_view mechanisms, std::string* reply) {
   const bool can_bind = wants_binding && !channel_.end_point.empty();
   is_bound_ = has_plus && can_bind;
   if (parameters_.channel_binding == ChannelBinding::kRequire && !is_bound_) {
-    return Status::invalid_argument(
-        "channel_binding=require, but " +
-        std::string(!channel_.is_encrypted         ? "the connection has no TLS"
-                    : channel_.end_point.empty() ? "the server's certificate cannot be bound to"
-                                                 : "the server offers none"));
+    return Status::invalid_argument("channel_binding=require, but " +
+                                    std::string(!channel_.is_encrypted ? "the connection has no TLS"
+                                                : channel_.end_point.empty()
+                                                    ? "the server's certificate cannot be bound to"
+                                                    : "the server offers none"));
   }
   if (!is_bound_ && !has_plain) {
     return Status::invalid_argument(

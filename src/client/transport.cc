@@ -149,8 +149,9 @@ Status Transport::start_tls(const TlsSettings& settings, const Deadline& deadlin
     unsigned size = 0;
     SSL_get0_alpn_selected(ssl_.get(), &chosen, &size);
     if (std::string_view(reinterpret_cast<const char*>(chosen), size) != kAlpn.substr(1)) {
-      return Status::io_error("TLS: sslnegotiation=direct, but the server does not say that it is "
-                              "PostgreSQL (ALPN)");
+      return Status::io_error(
+          "TLS: sslnegotiation=direct, but the server does not say that it is "
+          "PostgreSQL (ALPN)");
     }
   }
   return {};

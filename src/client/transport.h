@@ -1,5 +1,5 @@
-// The bytes of one connection: a socket, and TLS over it. It waits with poll(), so that a cancel can
-// be sent from another thread on a connection of its own.
+// The bytes of one connection: a socket, and TLS over it. It waits with poll(), so that a cancel
+// can be sent from another thread on a connection of its own.
 #ifndef PGLITE_CLIENT_TRANSPORT_H_
 #define PGLITE_CLIENT_TRANSPORT_H_
 

@@ -5,7 +5,8 @@ namespace {
 
 Status bad(const std::string& why) {
   return Status::invalid_argument(
-      "the URL " + why + "; accepted is postgres://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE&...");
+      "the URL " + why +
+      "; accepted is postgres://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE&...");
 }
 
 int hex_value(char c) {

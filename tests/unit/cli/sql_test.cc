@@ -32,7 +32,10 @@ class SqlTest : public ::testing::Test {
     {
       Output out(out_file.fd(), "stdout");
       Output err(err_file.fd(), "stderr");
-      exit_code = run_sql(instance, request, in.fd(), out, err);
+      const SqlSession session{[this](std::string_view messages, const ResponseSink& sink) {
+        return instance.exec_protocol(messages, sink);
+      }};
+      exit_code = run_sql(session, request, in.fd(), out, err);
     }
     out_text = out_file.content();
     err_text = err_file.content();
