@@ -10,8 +10,7 @@
 namespace pglite::cli {
 namespace {
 
-// How long a server may take to pass a cancel on, and then to end the query.
-constexpr std::chrono::milliseconds kPatience{5000};
+// How long it may take to end a query that was cancelled, in milliseconds.
 constexpr int kLastWords = 1000;
 
 // As in a shell's background job.
@@ -41,9 +40,12 @@ Status ServerSession::open(const client::Parameters& parameters,
 }
 
 ServerSession::ServerSession(std::unique_ptr<client::Connection> connection, os::WakeEvent done)
-    : connection_(std::move(connection)), done_(std::move(done)) {}
+    : connection_(std::move(connection)),
+      canceller_(connection_->canceller()),
+      done_(std::move(done)) {}
 
 ServerSession::~ServerSession() {
+  connection_.reset();
   done_.set();
   if (watcher_.joinable()) watcher_.join();
 }
@@ -53,10 +55,6 @@ Status ServerSession::exec(std::string_view request, const ResponseSink& sink) {
   Status status = connection_->exec(request, sink);
   is_busy_ = false;
   return status;
-}
-
-void ServerSession::cancel() const {
-  connection_->canceller().cancel(kPatience);
 }
 
 void ServerSession::watch_signals() {

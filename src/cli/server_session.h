@@ -6,6 +6,7 @@
 #include <pglite/status.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string_view>
 #include <thread>
@@ -29,15 +30,19 @@ class ServerSession {
 
   // As client::Connection::exec.
   Status exec(std::string_view request, const ResponseSink& sink);
-  void cancel() const;
+  void cancel() const { canceller_.cancel(kPatience); }
   [[nodiscard]] const client::Connection& connection() const { return *connection_; }
 
  private:
+  // How long a server may take to pass a cancel on.
+  static constexpr std::chrono::milliseconds kPatience{5000};
+
   ServerSession(std::unique_ptr<client::Connection> connection, os::WakeEvent done);
   void watch_signals();
   void end_by(int signal);
 
   std::unique_ptr<client::Connection> connection_;
+  const client::Canceller canceller_;
   os::ShutdownSignals signals_;
   os::WakeEvent done_;
   std::atomic<bool> is_busy_{false};

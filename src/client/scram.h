@@ -32,7 +32,7 @@ class Scram {
   };
   explicit Scram(Config config) : config_(std::move(config)) {}
 
-  [[nodiscard]] std::string first_message();
+  std::string first_message();
   // kEngineGone: the server does not follow the protocol, or asks for too much work.
   Status final_message(std::string_view server_first, std::string* message);
   // kEngineGone: the server has not shown that it knows the password.
