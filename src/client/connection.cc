@@ -115,16 +115,20 @@ Status Connection::begin_session(const Deadline& deadline, Attempt* attempt) {
     status = transport_->read_some(buffer_, deadline, &size);
     if (!status.ok()) break;
     std::string reply;
+    size_t end = size;
     const std::string wrong =
         scanner_.scan({buffer_.data(), size}, [&](const MessageScanner::Message& message) {
-          if (!status.ok()) return;
+          if (!status.ok() || startup.done()) return;
           attempt->was_answered = true;
           status = startup.receive(message, &reply);
-          if (startup.done()) scanner_.session_begins();
+          if (!startup.done()) return;
+          scanner_.session_begins();
+          end = message.end;
         });
     if (status.ok() && !wrong.empty()) {
       status = Status::engine_gone("what answers is not PostgreSQL: it sent " + wrong);
     }
+    early_ = startup.notices() + std::string(buffer_.data() + end, size - end);
     if (status.ok() && !reply.empty()) status = transport_->write_all(reply, deadline);
   }
   // Of class 28: no entry in pg_hba.conf for a connection with, or without, TLS. A wrong password
@@ -133,7 +137,6 @@ Status Connection::begin_session(const Deadline& deadline, Attempt* attempt) {
   canceller_.pid_ = startup.pid();
   canceller_.key_ = startup.key();
   reported_ = startup.reported();
-  early_ = startup.notices();
   return status;
 }
 
@@ -242,6 +245,7 @@ Status Connection::converse(std::string_view messages, const ResponseSink& sink)
     switch (moved.result) {
       case Transport::Moved::Result::kSome:
         if (Status status = take({buffer_.data(), moved.size}, sink); !status.ok()) return status;
+        if (messages.empty() && scanner_.at_boundary() && owed_ == 0) return {};
         continue;
       case Transport::Moved::Result::kEnd:
         return gone("the server closed the connection");

@@ -86,7 +86,7 @@ class Connection {
   MessageScanner scanner_;
   Canceller canceller_;
   std::map<std::string, std::string, std::less<>> reported_;
-  std::string early_;  // messages that came before anything was asked for
+  std::string early_;  // what came before anything was asked for
   wire::Request request_;
   std::vector<char> buffer_;
   uint64_t owed_ = 0;        // ReadyForQuery messages that are to come

@@ -42,6 +42,7 @@ std::string MessageScanner::judge_header() {
 
 std::string MessageScanner::scan(std::string_view bytes,
                                  const std::function<void(const Message&)>& handle) {
+  const size_t size = bytes.size();
   while (!bytes.empty()) {
     if (header_size_ < sizeof header_) {
       header_[header_size_++] = bytes[0];
@@ -57,7 +58,7 @@ std::string MessageScanner::scan(std::string_view bytes,
     body_left_ -= step;
     if (body_left_ > 0) continue;
     header_size_ = 0;
-    handle({header_[0], body_});
+    handle({header_[0], body_, size - bytes.size()});
     body_.clear();
   }
   return {};

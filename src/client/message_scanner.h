@@ -22,6 +22,7 @@ class MessageScanner {
     // Without type and length. Empty for those that carry data (T, D, d, V): they are not kept. At
     // most kPlainMessageLimit bytes of the others.
     std::string_view body;
+    size_t end = 0;  // where it ends in the bytes that were scanned
   };
 
   // Calls `handle` for each message that ends in `bytes`. Returns an empty string, or what is wrong

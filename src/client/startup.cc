@@ -73,11 +73,6 @@ std::string Startup::packet() const {
 
 Status Startup::receive(const MessageScanner::Message& message, std::string* reply) {
   const std::string_view body = message.body;
-  if (done_) {
-    // The server has more to say: it comes first in the session.
-    notices_ += wire::message(message.type, body);
-    return {};
-  }
   if (message.type != 'R' && message.type != 'E' && message.type != 'N' && !authenticated_) {
     return malformed("a message of a session before it has authenticated");
   }

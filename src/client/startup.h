@@ -46,7 +46,7 @@ class Startup {
   [[nodiscard]] const std::map<std::string, std::string, std::less<>>& reported() const {
     return reported_;
   }
-  // Notices and the like, as messages.
+  // Notices, as messages.
   [[nodiscard]] const std::string& notices() const { return notices_; }
 
  private:

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,6 +59,7 @@ class Peer {
 
  private:
   std::string take(size_t size) const {
+    if (size == 0) return {};
     std::string bytes(size, '\0');
     const ssize_t got = ::recv(fd_, bytes.data(), size, MSG_WAITALL);
     bytes.resize(got > 0 ? static_cast<size_t>(got) : 0);
@@ -76,8 +78,9 @@ class ScriptedServer {
     Address address;
     if (tcp) {
       std::vector<Address> addresses;
-      EXPECT_TRUE(resolve("127.0.0.1", 0, {}, &addresses).ok());
+      EXPECT_TRUE(resolve("127.0.0.1", 1, {}, &addresses).ok());
       address = addresses.at(0);
+      reinterpret_cast<sockaddr_in*>(&address.storage)->sin_port = 0;
       parameters.host = "127.0.0.1";
     } else {
       ::mkdir(directory_.c_str(), 0700);
@@ -94,7 +97,7 @@ class ScriptedServer {
     if (tcp) {
       socklen_t size = sizeof address.storage;
       ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address.storage), &size);
-      parameters.port = wire::load_u16(reinterpret_cast<const char*>(&address.storage) + 2);
+      parameters.port = ntohs(reinterpret_cast<sockaddr_in*>(&address.storage)->sin_port);
     }
     thread_ = std::thread([this, scripts = std::move(scripts)] {
       for (const Script& script : scripts) {
