@@ -11,7 +11,7 @@ namespace pglite::cli {
 namespace {
 
 // How long it may take to end a query that was cancelled, in milliseconds.
-constexpr int kLastWords = 1000;
+constexpr int kLastWords = 5000;
 
 // As in a shell's background job.
 bool is_ignored(int signal) {
