@@ -77,7 +77,7 @@ Status no_hashes() {
 }  // namespace
 
 std::string prepare_password(std::string_view password) {
-  const std::string text(password);
+  std::string text(password);
   char* prepared = nullptr;
   // PostgreSQL leaves ASCII alone, control characters too.
   if (std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
@@ -110,8 +110,9 @@ Status Scram::final_message(std::string_view server_first, std::string* message)
   const auto count = take(&rest, 'i');
   uint32_t iterations = 0;
   if (!count) return broken("has no iteration count");
-  const char* const end = count->data() + count->size();
-  const auto parsed = std::from_chars(count->data(), end, iterations);
+  const std::string digits(*count);
+  const char* const end = digits.data() + digits.size();
+  const auto parsed = std::from_chars(digits.data(), end, iterations);
   if (parsed.ec == std::errc::result_out_of_range || iterations > kScramIterationLimit) {
     return broken("asks for more than " + std::to_string(kScramIterationLimit) + " iterations");
   }

@@ -149,7 +149,7 @@ Status Startup::authenticate(std::string_view body, std::string* reply) {
       return rest.empty() ? accepted() : malformed("a malformed AuthenticationOk");
     case kCleartext: {
       Status status = need_password("cleartext");
-      if (status.ok()) *reply += password_message(*parameters_.password);
+      if (status.ok()) *reply += password_message(parameters_.password.value_or(""));
       return status;
     }
     case kMd5: {
@@ -157,7 +157,7 @@ Status Startup::authenticate(std::string_view body, std::string* reply) {
       std::string answer;
       if (status.ok() && rest.size() != 4) return malformed("a malformed request for MD5");
       if (status.ok()) {
-        status = md5_answer(parameters_.user, *parameters_.password, rest, &answer);
+        status = md5_answer(parameters_.user, parameters_.password.value_or(""), rest, &answer);
       }
       if (status.ok()) *reply += password_message(answer);
       return status;
