@@ -37,7 +37,8 @@ MAY_INCLUDE = {
     "pglite": BELOW_BUILD | {"postgres/build"},
     "port": {"os", "wire"},
     "server": {"os", "wire"},
-    "cli": {"os", "wire", "port", "server"},
+    "client": {"os", "wire"},
+    "cli": {"os", "wire", "port", "server", "client"},
 }
 # The public headers that only name things; the others are for src/pglite and up.
 VOCABULARY = {"status.h", "bytes.h", "options.h", "snapshot.h"}

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cli/settings.h"
+#include "client/url.h"
 #include "server/address.h"
 
 namespace pglite::cli {
@@ -55,7 +56,17 @@ struct Texts {
   std::string run;
   std::string ready_fd;
   std::string parent_death;
+  std::string url;
 };
+
+// What of an argument can be shown: in a URL there may be a password.
+std::string shown(std::string_view text) {
+  const size_t end = text.find("://");
+  if (end == std::string_view::npos) return std::string(text);
+  const bool may_have_password = text.find_first_of("@?", end) != std::string_view::npos;
+  return std::string(may_have_password ? text.substr(0, end + 3) : text) +
+         (may_have_password ? "..." : "");
+}
 
 // Values may begin with a dash (-o "-c x=y", -c "-- comment"): each option takes exactly one.
 CLI::Option* add(CLI::App& app, const std::string& names, std::string& value, const char* variable,
@@ -70,6 +81,7 @@ std::string option_names(const CLI::App& app) {
   std::string names;
   for (const CLI::Option* option : app.get_options()) {
     if (app.get_parent() != nullptr && option == app.get_help_ptr()) continue;
+    if (option->get_positional()) continue;
     if (!names.empty()) names += ", ";
     std::string one = option->get_name(false, true);
     std::replace(one.begin(), one.end(), ',', '/');
@@ -302,6 +314,9 @@ Status convert_pg_dump_arguments(const std::vector<std::string>& arguments,
   return {};
 }
 
+constexpr const char* kUrlHelp =
+    "Server that runs elsewhere, in place of -D: postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+
 Status unexpected(const CLI::App& app, const CLI::App* command, const std::string& argument) {
   if (argument.starts_with('-')) {
     std::string names = option_names(app);
@@ -312,11 +327,14 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
     return Status::invalid_argument("unknown option '" + argument + "'; accepted are " + names);
   }
   if (command != nullptr) {
-    return Status::invalid_argument("unexpected argument '" + argument + "'; " +
-                                    command->get_name() + " takes options only, see --help");
+    const auto* const url = command->get_option_no_throw("URL");
+    return Status::invalid_argument(
+        "unexpected argument '" + shown(argument) + "'; " + command->get_name() +
+        (url != nullptr ? " takes options and the postgres:// URL of a server, see --help"
+                        : " takes options only, see --help"));
   }
   return Status::invalid_argument(
-      "unknown command '" + argument +
+      "unknown command '" + shown(argument) +
       "'; accepted are port, serve, sql, initdb, dump, restore and repair");
 }
 
@@ -406,6 +424,7 @@ CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
       ->allow_extra_args(false);
   sql->add_option("-f,--file", request.file, "Script to run; - is stdin (Env:PGLITE_SQL_FILE)")
       ->type_name("FILE");
+  sql->add_option("URL", texts.url, kUrlHelp)->type_name("");
   add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
       "How results are printed; default table");
   return sql;
@@ -421,6 +440,7 @@ CLI::App* add_dump_command(CLI::App& app, Texts& texts) {
                  "Write the database as SQL, by pg_dump; its options stand behind --, as in: "
                  "dump --sql -- --schema-only")
       ->envname("PGLITE_DUMP_SQL");
+  dump->add_option("URL", texts.url, std::string(kUrlHelp) + "; for --sql")->type_name("");
   return dump;
 }
 
@@ -521,12 +541,58 @@ Status convert_command(const Commands& commands, const CLI::App* command, const 
   return status;
 }
 
+// Where a URL stands in place of the data directory, takes it from `*texts`.
+Status choose_server(const CLI::App& app, const CLI::App* command, Texts* texts,
+                     Configuration* configuration) {
+  const bool takes_url = command != nullptr && command->get_option_no_throw("URL") != nullptr;
+  std::string url = texts->url;
+  if (!url.empty()) {
+    if (!client::is_url(url)) return unexpected(app, command, url);
+    // A flag would be meant as much as the URL is.
+    const char* const variable = std::getenv("PGLITE_DATA_DIR");
+    if (app.get_option("--data-dir")->count() > 0 &&
+        (variable == nullptr || texts->data_dir != variable)) {
+      return Status::invalid_argument(
+          "-D and the URL of a server exclude each other; accepted is one of them");
+    }
+  } else if (client::is_url(texts->data_dir)) {
+    if (!takes_url) {
+      return Status::invalid_argument(
+          "--data-dir (PGLITE_DATA_DIR) is the URL of a server; accepted are memory://, ./path, "
+          "/path and file://path, and a URL by sql and dump --sql");
+    }
+    url = texts->data_dir;
+  }
+  if (url.empty()) return {};
+  for (const auto& [option, value] :
+       {std::pair{"--snapshot", &texts->snapshot},
+        std::pair{"--save-snapshot", &texts->save_snapshot}, std::pair{"-o", &texts->settings}}) {
+    if (!value->empty()) {
+      return Status::invalid_argument(
+          std::string(option) + " (" + app.get_option(option)->get_envname() +
+          ") is not for a server that runs already; accepted for its settings is "
+          "options=-c%20NAME%3DVALUE in the URL");
+    }
+  }
+  texts->data_dir = "memory://";
+  client::ParameterSources& server = configuration->server_url;
+  server.url = std::move(url);
+  if (app.get_option("--username")->count() > 0) server.user = texts->username;
+  if (app.get_option("--database")->count() > 0) server.database = texts->database;
+  return {};
+}
+
 // Every command but port and sql is about a directory; a dump as SQL may be of a snapshot.
 Status check_directory(const Commands& commands, const CLI::App* command,
                        const Configuration& configuration) {
   if (command == nullptr || command == commands.port || command == commands.serve ||
       command == commands.sql) {
     return {};
+  }
+  if (configuration.is_of_server()) {
+    if (configuration.backup.sql) return {};
+    return Status::invalid_argument(
+        "dump of a server is not an archive of its files; accepted is dump --sql");
   }
   const bool from_snapshot = configuration.backup.sql && !configuration.snapshot.empty();
   if (from_snapshot || !configuration.engine.data_dir.starts_with("memory://")) return {};
@@ -562,7 +628,7 @@ Status parse_data_dir(std::string_view text, std::string* data_dir) {
       return Status::invalid_argument("is '" + std::string(text) + "', but " + scheme +
                                       " is storage of a browser" + accepted);
     }
-    return Status::invalid_argument("is '" + std::string(text) + "'" + accepted);
+    return Status::invalid_argument("is '" + shown(text) + "'" + accepted);
   }
   const bool explicit_path = text.starts_with('/') || text.starts_with("./");
   *data_dir = explicit_path ? std::string(text) : "./" + std::string(text);
@@ -594,7 +660,8 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
     result.status = unexpected(app, command, extra[0]);
     return result;
   }
-  result.status = convert(app, texts, &configuration);
+  result.status = choose_server(app, command, &texts, &configuration);
+  if (result.status.ok()) result.status = convert(app, texts, &configuration);
   if (result.status.ok()) {
     result.status = convert_command(commands, command, texts, behind_marker, &configuration);
   }

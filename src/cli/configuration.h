@@ -11,6 +11,7 @@
 
 #include "cli/backup.h"
 #include "cli/sql.h"
+#include "client/parameters.h"
 #include "port/framing.h"
 #include "server/options.h"
 
@@ -30,6 +31,10 @@ struct Configuration {
   SqlRequest sql;
   BackupRequest backup;  // of dump and restore
   RepairRequest repair;
+  // Of sql and dump --sql: the URL of a running server, in place of a data directory, and what was
+  // given beside it. Without the environment.
+  client::ParameterSources server_url;
+  [[nodiscard]] bool is_of_server() const { return !server_url.url.empty(); }
 };
 
 // The outcome of the command line: a configuration, or (--help, --version) a text for stdout, or a

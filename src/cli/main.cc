@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   host.open_cluster = pglite::Cluster::open;
   host.load_snapshot = pglite::Snapshot::load;
   host.dump = pglite::dump_data_directory;
+  host.dump_sql = pglite::dump_sql;
   host.restore = pglite::restore_data_directory;
   host.reset_wal = pglite::reset_wal;
   host.version = pglite::version();

@@ -1,11 +1,13 @@
 #include "cli/run.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <utility>
 
 #include "cli/configuration.h"
 #include "cli/output.h"
 #include "cli/serve.h"
+#include "cli/server_session.h"
 #include "cli/sql.h"
 #include "os/file.h"
 #include "os/shutdown_signals.h"
@@ -104,6 +106,39 @@ class IgnoreBrokenPipes {
   struct sigaction before_{};
 };
 
+Status open_server_session(const Host& host, const Configuration& configuration,
+                           const char* application_name, const std::string& client_encoding,
+                           std::unique_ptr<ServerSession>* out) {
+  client::ParameterSources sources = configuration.server_url;
+  sources.application_name = application_name;
+  sources.environment = [](const char* name) { return std::getenv(name); };
+  sources.warn = [&](std::string_view line) {
+    print(host.err, "pglite-port: warning: " + std::string(line) + "\n");
+  };
+  client::Parameters parameters;
+  Status status = client::read_parameters(sources, &parameters);
+  parameters.client_encoding = client_encoding;
+  return status.ok() ? ServerSession::open(parameters, out) : status;
+}
+
+int run_sql_on_server(const Host& host, const Configuration& configuration) {
+  const IgnoreBrokenPipes ignore;
+  std::unique_ptr<ServerSession> session;
+  // All output is UTF-8.
+  if (const Status status =
+          open_server_session(host, configuration, "pglite-port", "UTF8", &session);
+      !status.ok()) {
+    return fail(host, status);
+  }
+  Output out(host.out, "stdout");
+  Output err(host.err, "stderr");
+  const SqlSession sql{
+      .exec = [&](std::string_view request,
+                  const ResponseSink& sink) { return session->exec(request, sink); },
+      .standard_strings = session->connection().reported("standard_conforming_strings") != "off"};
+  return run_sql(sql, configuration.sql, host.in, out, err);
+}
+
 int run_sql_command(const Host& host, const Configuration& configuration) {
   // The instance must still be closed when the reader has gone. SIGINT and SIGTERM end this
   // process, as they end a psql that waits for a query.
@@ -115,7 +150,10 @@ int run_sql_command(const Host& host, const Configuration& configuration) {
   } else {
     Output out(host.out, "stdout");
     Output err(host.err, "stderr");
-    exit_code = run_sql(*instance, configuration.sql, host.in, out, err);
+    const SqlSession session{[&](std::string_view request, const ResponseSink& sink) {
+      return instance->exec_protocol(request, sink);
+    }};
+    exit_code = run_sql(session, configuration.sql, host.in, out, err);
     if (exit_code == 0) {
       const Status kept = keep_snapshot(configuration.save_snapshot, *instance);
       if (!kept.ok()) exit_code = fail(host, kept);
@@ -143,12 +181,31 @@ Status dump_sql(const Host& host, const Configuration& configuration, const Byte
   return status.ok() ? closed : status;
 }
 
+Status dump_server(const Host& host, const Configuration& configuration, const ByteSink& sink) {
+  std::unique_ptr<ServerSession> server;
+  // pg_dump writes in the database's encoding, unless it is told another one.
+  Status status = open_server_session(host, configuration, "pg_dump", "", &server);
+  if (!status.ok()) return status;
+  const client::Parameters& parameters = server->connection().parameters();
+  DumpSession session;
+  session.username = parameters.user;
+  session.database = parameters.database;
+  session.exec = [&](std::string_view request, const ResponseSink& answer) {
+    return server->exec(request, answer);
+  };
+  session.cancel = [&] { server->cancel(); };
+  const BackupRequest& request = configuration.backup;
+  return host.dump_sql(session, request.arguments, request.compression, sink,
+                       [&](std::string_view line) { configuration.engine.log(0, line); });
+}
+
 int run_backup_command(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
   Status status = check_readable(configuration.engine.wasm_path);
   if (status.ok() && configuration.command == Command::kDump) {
     const BackupRequest& request = configuration.backup;
     const auto dump = [&](const ByteSink& sink) {
+      if (configuration.is_of_server()) return dump_server(host, configuration, sink);
       return request.sql ? dump_sql(host, configuration, sink)
                          : host.dump(configuration.engine, request.compression, sink);
     };
@@ -191,7 +248,8 @@ int run(int argc, const char* const* argv, const Host& host) {
     case Command::kServe:
       return run_serve(host, configuration);
     case Command::kSql:
-      return run_sql_command(host, configuration);
+      return configuration.is_of_server() ? run_sql_on_server(host, configuration)
+                                          : run_sql_command(host, configuration);
     case Command::kInitdb:
       return run_initdb(host, configuration);
     case Command::kDump:

@@ -5,11 +5,14 @@
 #include <pglite/archive.h>
 #include <pglite/cluster.h>
 #include <pglite/instance.h>
+#include <pglite/pg_dump.h>
 #include <pglite/repair.h>
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/backup.h"
 
@@ -21,6 +24,9 @@ struct Host {
   std::function<Status(const std::string& path, std::shared_ptr<const Snapshot>*)> load_snapshot;
   DumpFunction dump;
   RestoreFunction restore;
+  std::function<Status(const DumpSession&, const std::vector<std::string>& arguments, Compression,
+                       const ByteSink&, const std::function<void(std::string_view)>& messages)>
+      dump_sql;
   std::function<Status(const Options&, const RepairRequest&, const ReportSink&)> reset_wal;
   Version version{"", "", ""};
   std::string program_directory;

@@ -24,8 +24,12 @@ constexpr int kExitEngine = 70;
 
 class SqlRunner {
  public:
-  SqlRunner(Instance& instance, Format format, Output& out, Output& err)
-      : instance_(instance), writer_(make_writer(format, out)), out_(out), err_(err) {}
+  SqlRunner(const SqlSession& session, Format format, Output& out, Output& err)
+      : session_(session),
+        writer_(make_writer(format, out)),
+        out_(out),
+        err_(err),
+        standard_strings_(session.standard_strings) {}
 
   // Each returns an exit code; not 0: stop here.
 
@@ -100,7 +104,7 @@ class SqlRunner {
 
   int send(std::string_view messages) {
     bool understood = true;
-    const Status status = instance_.exec_protocol(messages, [&](std::string_view bytes) {
+    const Status status = session_.exec(messages, [&](std::string_view bytes) {
       understood = understood && reader_.feed(bytes, [this](const wire::BackendMessage& message) {
         receive(message);
       });
@@ -271,7 +275,7 @@ class SqlRunner {
     return status.exit_code() == kExitOk ? kExitEngine : status.exit_code();
   }
 
-  Instance& instance_;
+  const SqlSession& session_;
   std::unique_ptr<ResultWriter> writer_;
   Output& out_;
   Output& err_;
@@ -289,14 +293,15 @@ class SqlRunner {
   bool copy_out_ = false;
   bool failed_ = false;
   bool malformed_ = false;
-  bool standard_strings_ = true;
+  bool standard_strings_;
   std::string restrict_key_;  // of the \restrict that holds; empty: none does
 };
 
 }  // namespace
 
-int run_sql(Instance& instance, const SqlRequest& request, int in, Output& out, Output& err) {
-  SqlRunner runner(instance, request.format, out, err);
+int run_sql(const SqlSession& session, const SqlRequest& request, int in, Output& out,
+            Output& err) {
+  SqlRunner runner(session, request.format, out, err);
   for (const std::string& command : request.commands) {
     if (const int code = runner.run_command(command); code != kExitOk) return code;
   }

@@ -2,9 +2,12 @@
 #ifndef PGLITE_CLI_SQL_H_
 #define PGLITE_CLI_SQL_H_
 
-#include <pglite/instance.h>
+#include <pglite/bytes.h>
+#include <pglite/status.h>
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/output.h"
@@ -20,9 +23,16 @@ struct SqlRequest {
   Format format = Format::kTable;
 };
 
+// What runs the SQL: an Instance, or a session of a server that runs elsewhere.
+struct SqlSession {
+  // As Instance::exec_protocol.
+  std::function<Status(std::string_view request, const ResponseSink& sink)> exec;
+  bool standard_strings = true;  // standard_conforming_strings, at the beginning
+};
+
 // Runs the request until its end or the first error. Returns the program's exit code: 0; 1 for an
-// SQL error; else what Status::exit_code() says. `in` is standard input. Does not close `instance`.
-int run_sql(Instance& instance, const SqlRequest& request, int in, Output& out, Output& err);
+// SQL error; else what Status::exit_code() says. `in` is standard input.
+int run_sql(const SqlSession& session, const SqlRequest& request, int in, Output& out, Output& err);
 
 }  // namespace pglite::cli
 

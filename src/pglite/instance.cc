@@ -12,6 +12,7 @@
 #include "os/anonymous_file.h"
 #include "os/file.h"
 #include "pglite/cancel_gate.h"
+#include "pglite/compressed.h"
 #include "pglite/names.h"
 #include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
@@ -30,7 +31,6 @@
 #include "postgres/programs/pg_dump.h"
 #include "postgres/snapshot/snapshot_file.h"
 #include "postgres/upkeep/maintenance.h"
-#include "tarball/gzip.h"
 #include "vfs/image.h"
 #include "wasm/module_registry.h"
 #include "wire/request.h"
@@ -451,11 +451,9 @@ Status PostgresInstance::dump_sql(const std::vector<std::string>& arguments,
     last_snapshot_.reset();
     // Whatever ends it: the session is put back.
     status = without_exceptions([&] {
-      if (compression == Compression::kNone) return run_pg_dump(arguments, sink);
-      tarball::GzipWriter gzip(sink);
-      const Status dumped =
-          run_pg_dump(arguments, [&](std::string_view bytes) { return gzip.write(bytes); });
-      return dumped.ok() ? gzip.finish() : dumped;
+      return write_compressed(compression, sink, [&](const ByteSink& output) {
+        return run_pg_dump(arguments, output);
+      });
     });
     const Status restored = session.restore(*backend_);
     maintenance_->request_done();

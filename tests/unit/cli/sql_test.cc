@@ -32,13 +32,16 @@ class SqlTest : public ::testing::Test {
     {
       Output out(out_file.fd(), "stdout");
       Output err(err_file.fd(), "stderr");
-      exit_code = run_sql(instance, request, in.fd(), out, err);
+      exit_code = run_sql(session, request, in.fd(), out, err);
     }
     out_text = out_file.content();
     err_text = err_file.content();
   }
 
   ScriptedInstance instance;
+  const SqlSession session{.exec = [this](std::string_view messages, const ResponseSink& sink) {
+    return instance.exec_protocol(messages, sink);
+  }};
   SqlRequest request;
   int exit_code = -1;
   std::string out_text;
@@ -240,7 +243,7 @@ TEST_F(SqlTest, FullDisk) {
     Output out(full, "stdout");
     Output err(err_file.fd(), "stderr");
     request.commands = {"one", "two"};
-    EXPECT_EQ(run_sql(instance, request, 0, out, err), 74);
+    EXPECT_EQ(run_sql(session, request, 0, out, err), 74);
   }
   EXPECT_EQ(err_file.content(), "pglite-port: cannot write to stdout: No space left on device\n");
   EXPECT_THAT(instance.queries, ElementsAre("one"));

@@ -1,0 +1,54 @@
+// A session of a server that a URL names, for `sql` and `dump --sql`.
+#ifndef PGLITE_CLI_SERVER_SESSION_H_
+#define PGLITE_CLI_SERVER_SESSION_H_
+
+#include <pglite/bytes.h>
+#include <pglite/status.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string_view>
+#include <thread>
+
+#include "client/connection.h"
+#include "client/parameters.h"
+#include "os/shutdown_signals.h"
+#include "os/wake_event.h"
+
+namespace pglite::cli {
+
+// While it exists, SIGINT and SIGTERM have the server give up what it runs, and end this process
+// then; the second one ends it at once. SIGPIPE must be ignored.
+class ServerSession {
+ public:
+  static Status open(const client::Parameters& parameters, std::unique_ptr<ServerSession>* out);
+  // After a signal it does not return.
+  ~ServerSession();
+  ServerSession(const ServerSession&) = delete;
+  ServerSession& operator=(const ServerSession&) = delete;
+
+  // As client::Connection::exec.
+  Status exec(std::string_view request, const ResponseSink& sink);
+  void cancel() const { canceller_.cancel(kPatience); }
+  [[nodiscard]] const client::Connection& connection() const { return *connection_; }
+
+ private:
+  // How long a server may take to pass a cancel on.
+  static constexpr std::chrono::milliseconds kPatience{5000};
+
+  ServerSession(std::unique_ptr<client::Connection> connection, os::WakeEvent done);
+  void watch_signals();
+  void end_by(int signal);
+
+  std::unique_ptr<client::Connection> connection_;
+  const client::Canceller canceller_;
+  os::ShutdownSignals signals_;
+  os::WakeEvent done_;
+  std::atomic<bool> is_busy_{false};
+  std::thread watcher_;
+};
+
+}  // namespace pglite::cli
+
+#endif  // PGLITE_CLI_SERVER_SESSION_H_
