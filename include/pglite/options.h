@@ -39,8 +39,8 @@ struct Options {
   int debug = 0;
   // A foreign PGlite module; empty: the module that is linked in.
   std::string wasm_path;
-  // Where a memory:// instance starts from; null: an empty cluster. The role and database are the
-  // snapshot's then, `username` may still name another role that it has.
+  // Where memory:// starts from; null: an empty cluster. No role and no database is made. An
+  // instance that goes on from a session is in the session's database, and takes no settings.
   std::shared_ptr<const Snapshot> snapshot;
   // Further settings for PostgreSQL, each "name=value", applied as -c name=value.
   std::vector<std::string> settings;

@@ -219,15 +219,6 @@ std::optional<uint32_t> to_number(const std::string& text, int base, uint32_t mo
 
 Status convert_serve(const CLI::App& serve, const Texts& texts, Configuration* configuration) {
   server::ServerOptions& options = configuration->server;
-  for (const auto& [option, value] : {std::pair{"--snapshot", &texts.snapshot},
-                                      std::pair{"--save-snapshot", &texts.save_snapshot}}) {
-    if (!value->empty()) {
-      return Status::invalid_argument(
-          std::string(option) + " (" + serve.get_parent()->get_option(option)->get_envname() +
-          "): a server has many sessions, and snapshots are of one; accepted is "
-          "a data directory (-D), or memory:// without a snapshot");
-    }
-  }
   std::vector<std::string> addresses = texts.listen;
   if (!texts.metrics.empty()) addresses.push_back(texts.metrics);
   for (size_t i = 0; i < addresses.size(); ++i) {
@@ -340,7 +331,7 @@ void add_common_options(CLI::App& app, Texts& texts) {
   add(app, "--snapshot", texts.snapshot, "PGLITE_SNAPSHOT", "FILE",
       "Start memory:// from this snapshot");
   add(app, "--save-snapshot", texts.save_snapshot, "PGLITE_SAVE_SNAPSHOT", "FILE",
-      "Write a snapshot of memory:// when the session has ended without a failure");
+      "Write a snapshot of memory:// when the session or the server has ended without a failure");
   add(app, "--debug", texts.debug, "PGLITE_DEBUG", "0..5",
       "0 errors only, 1 lifecycle, 2 messages, 3 to 5 PostgreSQL's own; default 0");
   add(app, "--wasm", texts.wasm, "PGLITE_WASM_PATH", "FILE",

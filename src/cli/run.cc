@@ -84,7 +84,7 @@ int close_instance(const Host& host, Instance& instance, int exit_code) {
 int run_serve(const Host& host, const Configuration& configuration) {
   Status status = check_readable(configuration.engine.wasm_path);
   int exit_code = 0;
-  if (status.ok()) status = serve(host.open_cluster, configuration, &exit_code);
+  if (status.ok()) status = serve(host.open_cluster, host.load_snapshot, configuration, &exit_code);
   return status.ok() ? exit_code : fail(host, status);
 }
 

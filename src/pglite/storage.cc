@@ -120,6 +120,10 @@ Status Storage::open() {
   if (Status status = check_settings(); !status.ok()) return status;
   std::string_view location = options_.data_dir;
   in_memory_ = location == kMemoryScheme;
+  if (!in_memory_ && options_.snapshot != nullptr) {
+    return Status::invalid_argument("a snapshot is for the data directory memory://, not for \"" +
+                                    options_.data_dir + "\"");
+  }
   durability_ = options_.durability;
   if (durability_ == Durability::kDefault) {
     durability_ = in_memory_ ? Durability::kOff : Durability::kFull;
@@ -129,7 +133,7 @@ Status Storage::open() {
   if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
   tree_ = std::move(*tree);
   if (in_memory_) {
-    is_new_ = true;
+    is_new_ = options_.snapshot == nullptr;
     return {};
   }
   if (location.starts_with(kFileScheme)) location.remove_prefix(kFileScheme.size());
@@ -162,11 +166,20 @@ Status Storage::open() {
   return {};
 }
 
-Status Storage::load_template() {
-  if (vfs::load_image(postgres::data_directory_image(), *tree_.memory, postgres::kDataDirectory)) {
-    return {};
+Status Storage::load_files(const postgres::SnapshotFile* snapshot) {
+  vfs::MemoryFileSystem& memory = *tree_.memory;
+  if ((snapshot == nullptr || snapshot->is_overlay()) &&
+      !vfs::load_image(postgres::data_directory_image(), memory, postgres::kDataDirectory)) {
+    return Status::engine_gone("the template data directory is damaged");
   }
-  return Status::engine_gone("the template data directory is damaged");
+  if (snapshot == nullptr) return {};
+  if (!vfs::load_image(snapshot->tree_image(), memory, postgres::kDataDirectory)) {
+    return Status::incompatible("the snapshot is damaged: its files cannot be unpacked");
+  }
+  for (const std::string& path : snapshot->removed_files()) {
+    (void)memory.remove_file(path);
+  }
+  return {};
 }
 
 void Storage::close() {
@@ -177,8 +190,8 @@ void Storage::close() {
 
 std::vector<std::string> Storage::settings() const {
   std::vector<std::string> settings;
-  // Of what a directory's configuration may ask for.
-  if (!in_memory_) {
+  // Of what a configuration may ask for that is not our template's.
+  if (!in_memory_ || options_.snapshot != nullptr) {
     settings = {"archive_mode=off", "logging_collector=off", "summarize_wal=off",
                 "shared_memory_type=mmap", "dynamic_shared_memory_type=posix"};
   }

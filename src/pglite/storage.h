@@ -13,6 +13,7 @@
 #include "postgres/cluster/data_directory.h"
 #include "postgres/cluster/synced_filesystem.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/snapshot/snapshot_file.h"
 
 namespace pglite {
 
@@ -26,13 +27,14 @@ class Storage {
   // Checks the options that are about the server, and opens the data directory, or an empty one in
   // memory. Failures are those of Instance::open.
   Status open();
-  // memory://: puts the template cluster into the tree.
-  Status load_template();
+  // memory://: puts the files of the snapshot into the tree, or the template cluster where it is
+  // null. The snapshot must outlive the tree.
+  Status load_files(const postgres::SnapshotFile* snapshot);
   // Releases the directory and the files. Nothing of a guest uses them any more.
   void close();
 
   [[nodiscard]] bool in_memory() const { return in_memory_; }
-  // The cluster was just made, or is unfinished.
+  // The cluster was just made, or is unfinished. One from a snapshot of the caller's is not new.
   [[nodiscard]] bool is_new() const { return is_new_; }
   // The options name another role or database than every cluster has.
   [[nodiscard]] bool has_own_names() const;

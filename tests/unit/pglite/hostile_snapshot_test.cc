@@ -53,7 +53,8 @@ class HostileSnapshotTest : public testing::Test {
       at += run.size;
     }
     const std::string encoded = encode_tables(tables);
-    const SnapshotHeader sealed = make_header(false, state, encoded, at, contents.tree.size());
+    const SnapshotHeader sealed =
+        make_header(SnapshotKind::kProcess, state, encoded, at, contents.tree.size());
     std::string bytes(reinterpret_cast<const char*>(&sealed), sizeof sealed);
     bytes += state;
     bytes += encoded;
