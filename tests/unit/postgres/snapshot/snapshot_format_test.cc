@@ -162,6 +162,27 @@ TEST(SnapshotFormat, OnlyTheLinkedOneIsAnOverlay) {
   expect_refused(read(assemble(parts)), "removes files from nothing");
 }
 
+TEST(SnapshotFormat, OfFilesOnly) {
+  Parts parts;
+  parts.kind = SnapshotKind::kFiles;
+  parts.tree = good_parts().tree;
+  const SnapshotHeader header =
+      make_header(parts.kind, {}, {}, pages_offset(0, 0), parts.tree.size());
+  std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
+  bytes.resize(header.tree_offset);
+  bytes += parts.tree;
+  SnapshotContents contents;
+  const Status status =
+      read_snapshot(std::as_bytes(std::span(bytes)), "test", SnapshotOrigin::kFile, &contents);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(contents.kind, SnapshotKind::kFiles);
+  EXPECT_EQ(contents.tree.size(), parts.tree.size());
+  EXPECT_TRUE(contents.state.empty());
+  EXPECT_TRUE(contents.tables.runs.empty());
+  // Tables that say that there is nothing are some all the same.
+  expect_refused(read(assemble(parts)), "tables");
+}
+
 TEST(SnapshotFormat, RefusesSizesThatAreWrong) {
   using Change = void (*)(SnapshotHeader&);
   const std::pair<const char*, Change> changes[] = {
