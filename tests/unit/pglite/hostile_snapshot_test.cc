@@ -11,6 +11,7 @@
 
 #include "pglite/snapshot.h"
 #include "postgres/snapshot/snapshot_format.h"
+#include "postgres/version.h"
 #include "session_client.h"
 
 namespace pglite::postgres {
