@@ -343,6 +343,8 @@ SYMBOLS = [
     function("RegisterSyncRequest", "iii_i", calls("ForwardSyncRequest"), calls("WaitLatch")),
     # Shared memory that is made while processes run. With dsm_impl_posix and its like inlined.
     function("dsm_impl_op", "iiiiiii_i", says("dsm_impl_posix"), calls("mmap")),
+    # The server log.
+    function("SysLogger_Start", "v_v", says("SysLogger_Start")),
     # End of a process.
     function("proc_exit", "i_v", says("proc_exit")),
     function("proc_exit_prepare", "i_v", says("proc_exit_prepare")),
@@ -418,6 +420,7 @@ SYMBOLS = [
     data("my_wait_event_info", written_through("WaitEventSetWait")),
     data("postmaster_alive_fds", argument("PostmasterIsAliveInternal", "read")),
     data("MyClientSocket", made_from("BackendMain", "MyProcPort")),
+    data("redirection_done", stored_by("SysLogger_Start", 1, size=1), loaded_by("SysLoggerMain")),
     data("ClientAuthInProgress", stored_by("BackendMain", 1, size=1),
          stored_by("InitPostgres", 0, size=1)),
     data("MyBgworkerEntry", result_in("BackgroundWorkerMain", "MemoryContextAlloc")),
