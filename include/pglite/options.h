@@ -19,6 +19,11 @@ enum class Durability {
   kOff,      // no promise beyond a clean close
 };
 
+enum class LogFormat {
+  kText,
+  kJson,  // each line is one JSON object
+};
+
 struct Options {
   // Where the cluster lives: "memory://" (gone at close), or a directory: "./path", "/path",
   // "file://path". Other schemes are refused.
@@ -49,8 +54,13 @@ struct Options {
   // pg_hba.conf has it.
   std::string access_rules;
   // Receives diagnostics (PostgreSQL's server log, lifecycle messages), one line without its
-  // newline at a time. `level` is the debug level the line belongs to: 0 is always wanted.
+  // newline at a time. `level` is the debug level the line belongs to: 0 is always wanted. An
+  // instance's server log is of level 1, but for what ends it; that of a cluster is of level 0
+  // while it runs.
   std::function<void(int level, std::string_view line)> log;
+  // Clusters only. kJson: what PostgreSQL logs has the keys of its jsonlog, and the lifecycle has
+  // some of them. The setting log_destination is then given.
+  LogFormat log_format = LogFormat::kText;
 };
 
 }  // namespace pglite

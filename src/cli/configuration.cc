@@ -55,6 +55,7 @@ struct Texts {
   std::string run;
   std::string ready_fd;
   std::string parent_death;
+  std::string log_format = "text";
 };
 
 // Values may begin with a dash (-o "-c x=y", -c "-- comment"): each option takes exactly one.
@@ -273,6 +274,11 @@ Status convert_serve(const CLI::App& serve, const Texts& texts, Configuration* c
     if (!fd) return bad(serve, "--ready-fd", texts.ready_fd, "the number of a descriptor");
     options.ready_fd = static_cast<int>(*fd);
   }
+  if (texts.log_format != "text" && texts.log_format != "json") {
+    return bad(serve, "--log-format", texts.log_format, "text or json");
+  }
+  configuration->engine.log_format =
+      texts.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   configuration->password_file = texts.password_file;
   // Nothing was said: what psql looks for first.
   if (options.listen.empty() && options.socket_directory.empty()) {
@@ -384,6 +390,9 @@ CLI::App* add_serve_command(CLI::App& app, Texts& texts) {
       "Run a shell command with DATABASE_URL, PGHOST and so on, and end with it");
   add(*serve, "--ready-fd", texts.ready_fd, "PGLITE_READY_FD", "FD",
       "Descriptor that gets a line when clients can connect");
+  add(*serve, "--log-format", texts.log_format, "PGLITE_LOG_FORMAT", "text|json",
+      "Lines on stderr; json: one object each, with the keys of PostgreSQL's jsonlog; default "
+      "text");
   serve->add_flag("--parent-death", texts.parent_death, "End when the process that started it does")
       ->envname("PGLITE_PARENT_DEATH");
   return serve;

@@ -10,6 +10,7 @@
 
 #include "os/file.h"
 #include "os/parent_death.h"
+#include "pglite/json_log.h"
 #include "server/address.h"
 #include "server/server.h"
 #include "server/statement.h"
@@ -116,6 +117,12 @@ Status serve(const OpenClusterFunction& open, const LoadSnapshotFunction& load,
   // Before anything that has to be removed again.
   server::ServerOptions options = configuration.server;
   options.log = configuration.engine.log;
+  if (configuration.engine.log_format == LogFormat::kJson) {
+    options.log = [log = configuration.engine.log](int level, std::string_view line) {
+      log(level, json_log_line("LOG", line));
+    };
+  }
+  const auto log = options.log;
   options.inherited = inherited_sockets();
   if (!options.inherited.empty() && options.listen == std::vector<std::string>{"localhost:5432"}) {
     options.listen.clear();
@@ -156,7 +163,7 @@ Status serve(const OpenClusterFunction& open, const LoadSnapshotFunction& load,
   const std::string& keep = configuration.save_snapshot;
   if (crash) {
     cluster->abandon();
-    if (!keep.empty() && status.ok()) engine.log(0, "no snapshot is saved: the server was cut off");
+    if (!keep.empty() && status.ok()) log(0, "no snapshot is saved: the server was cut off");
     return status;
   }
   if (keep.empty() || !status.ok()) {

@@ -241,6 +241,7 @@ Status PostgresCluster::start() {
   config.settings = storage_.settings();
   config.autovacuum = options_.autovacuum;
   config.access_rules = options_.access_rules;
+  config.logs_json = options_.log_format == LogFormat::kJson;
   config.log = [this](std::string_view line) { storage_.log_server_line(line); };
   config.last_fatal = storage_.last_fatal();
   storage_.begin_start();
@@ -249,7 +250,7 @@ Status PostgresCluster::start() {
   if (status.ok() && storage_.directory() != nullptr && storage_.is_new()) {
     status = storage_.directory()->finish();
   }
-  storage_.started();
+  storage_.started(0);
   if (status.ok()) log(1, "ready");
   return status;
 }
@@ -426,6 +427,7 @@ Status PostgresCluster::shut_down(std::shared_ptr<const Snapshot>* kept) {
   Status status = postmaster_->failure();
   if (kept == nullptr && !status.ok()) status = {};  // whoever ran it knows
   const bool is_wanted = kept != nullptr || !storage_.in_memory();
+  storage_.closing();
   if (is_wanted && postmaster_->failure().ok()) status = postmaster_->shut_down();
   drop_processes();
   // Whatever ends it: all is released.

@@ -264,7 +264,7 @@ Status PostgresInstance::start() {
     status = run_sql(*backend_,
                      "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
   }
-  storage_.started();
+  storage_.started(1);
   if (!status.ok()) return status;
   maintenance_ =
       std::make_unique<postgres::Maintenance>(*backend_, storage_.in_memory(), options_.autovacuum);
