@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "pglite/json_log_record.h"
+
 namespace pglite {
 
 namespace {

@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "pglite/instance.h"
 #include "pglite/json_log.h"
+#include "pglite/json_log_record.h"
 #include "postgres/build/images.h"
 #include "postgres/cluster/start_failure.h"
 #include "postgres/guest/backend.h"

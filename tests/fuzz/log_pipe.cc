@@ -2,7 +2,7 @@
 // anybody, and the lines that are made of them.
 #include "postgres/guest/log_pipe.h"
 
-#include "pglite/json_log.h"
+#include "pglite/json_log_record.h"
 #include "target.h"
 
 namespace pglite::fuzz {

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "pglite/json_log_record.h"
+
 namespace pglite {
 namespace {
 

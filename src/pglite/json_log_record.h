@@ -1,6 +1,6 @@
-// Lines of the log as JSON, with the keys of PostgreSQL's jsonlog.
-#ifndef PGLITE_PGLITE_JSON_LOG_H_
-#define PGLITE_PGLITE_JSON_LOG_H_
+// Records of PostgreSQL's jsonlog, which a guest has written.
+#ifndef PGLITE_PGLITE_JSON_LOG_RECORD_H_
+#define PGLITE_PGLITE_JSON_LOG_RECORD_H_
 
 #include <cstdint>
 #include <string>
@@ -8,9 +8,6 @@
 #include <vector>
 
 namespace pglite {
-
-// A line of our own. `pid` 0: this program's.
-std::string json_log_line(std::string_view severity, std::string_view message, int32_t pid = 0);
 
 // What a record of PostgreSQL's jsonlog is.
 struct JsonLogRecord {
@@ -23,4 +20,4 @@ JsonLogRecord read_json_log(std::string_view record, int32_t pid);
 
 }  // namespace pglite
 
-#endif  // PGLITE_PGLITE_JSON_LOG_H_
+#endif  // PGLITE_PGLITE_JSON_LOG_RECORD_H_
