@@ -295,7 +295,7 @@ SYMBOLS = [
     function("load_hba", "v_i", says("load_hba")),
     *(function(main, "ii_v", main_of_child(main)) for main in (
         "BackendMain", "AutoVacLauncherMain", "AutoVacWorkerMain", "BackgroundWorkerMain",
-        "CheckpointerMain", "StartupProcessMain", "WalWriterMain")),
+        "CheckpointerMain", "StartupProcessMain", "SysLoggerMain", "WalWriterMain")),
     function("pg_postmaster_start_time", "i_i", builtin("pg_postmaster_start_time")),
     # Latches and waiting.
     function("InitLatch", "i_v", storing("MyProcPid"), called_by("InitStandaloneProcess")),
@@ -322,6 +322,8 @@ SYMBOLS = [
              called_by("standard_ProcessUtility")),
     # Shared memory that is made while processes run. With dsm_impl_posix and its like inlined.
     function("dsm_impl_op", "iiiiiii_i", says("dsm_impl_posix"), calls("mmap")),
+    # The server log.
+    function("SysLogger_Start", "v_v", says("SysLogger_Start")),
     # End of a process.
     function("proc_exit", "i_v", says("proc_exit")),
     function("proc_exit_prepare", "i_v", says("proc_exit_prepare")),
@@ -385,6 +387,7 @@ SYMBOLS = [
     data("PgStartTime", loaded_by("pg_postmaster_start_time")),
     data("my_wait_event_info", written_through("WaitEventSetWait")),
     data("MyClientSocket", made_from("BackendMain", "MyProcPort")),
+    data("redirection_done", stored_by("SysLogger_Start", 1, size=1), loaded_by("SysLoggerMain")),
     data("on_proc_exit_index", stored_by("on_proc_exit"), stored_by("proc_exit_prepare")),
     data("before_shmem_exit_index", stored_by("before_shmem_exit"), stored_by("shmem_exit")),
     data("on_shmem_exit_index", stored_by("on_shmem_exit"), stored_by("shmem_exit")),

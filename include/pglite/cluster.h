@@ -25,6 +25,7 @@
 
 #include <pglite/bytes.h>
 #include <pglite/options.h>
+#include <pglite/snapshot.h>
 #include <pglite/status.h>
 
 #include <chrono>
@@ -118,8 +119,11 @@ class Session {
 class Cluster {
  public:
   // Opens (and where needed creates) the cluster, and recovers it. `options.username` and
-  // `options.database` are made in a new cluster, as for Instance::open. Snapshots are not for
-  // clusters: kInvalidArgument.
+  // `options.database` are made in a new cluster, as for Instance::open.
+  //
+  // From a snapshot (`options.snapshot`) it has what was committed, all databases and roles, and an
+  // identity of its own; no role or database is made. Whoever took the snapshot, a session that is
+  // in it ends first: its temporary tables, settings and prepared statements are not there.
   static Status open(const Options& options, std::unique_ptr<Cluster>* out);
 
   // Closes as close() does, ignoring its result.
@@ -152,6 +156,12 @@ class Cluster {
   // Idempotent. A session that is still there has ended, without last words, and answers
   // kEngineGone; it may outlive the cluster.
   virtual Status close() = 0;
+  // Closes as close() does, with a checkpoint in memory:// too, and keeps the files as a snapshot
+  // (snapshot.h): what was committed, with prepared transactions, in all databases. Clusters and
+  // instances start from it. kInvalidArgument, and nothing was done: the cluster is in a directory.
+  // After any other failure it is closed, and there is no snapshot; kEngineGone: it was closed
+  // before, or a process of PostgreSQL has crashed.
+  virtual Status close_and_keep(std::shared_ptr<const Snapshot>* out) = 0;
   // Closes as a crash does: nothing is ended in order, and the next open recovers.
   virtual void abandon() = 0;
 

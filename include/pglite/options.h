@@ -19,6 +19,11 @@ enum class Durability {
   kOff,      // no promise beyond a clean close
 };
 
+enum class LogFormat {
+  kText,
+  kJson,  // each line is one JSON object
+};
+
 struct Options {
   // Where the cluster lives: "memory://" (gone at close), or a directory: "./path", "/path",
   // "file://path". Other schemes are refused.
@@ -39,8 +44,8 @@ struct Options {
   int debug = 0;
   // A foreign PGlite module; empty: the module that is linked in.
   std::string wasm_path;
-  // Where a memory:// instance starts from; null: an empty cluster. The role and database are the
-  // snapshot's then, `username` may still name another role that it has.
+  // Where memory:// starts from; null: an empty cluster. No role and no database is made. An
+  // instance that goes on from a session is in the session's database, and takes no settings.
   std::shared_ptr<const Snapshot> snapshot;
   // Further settings for PostgreSQL, each "name=value", applied as -c name=value.
   std::vector<std::string> settings;
@@ -49,8 +54,13 @@ struct Options {
   // pg_hba.conf has it.
   std::string access_rules;
   // Receives diagnostics (PostgreSQL's server log, lifecycle messages), one line without its
-  // newline at a time. `level` is the debug level the line belongs to: 0 is always wanted.
+  // newline at a time. `level` is the debug level the line belongs to: 0 is always wanted. An
+  // instance's server log is of level 1, but for what ends it; that of a cluster is of level 0
+  // while it runs.
   std::function<void(int level, std::string_view line)> log;
+  // Clusters only. kJson: what PostgreSQL logs has the keys of its jsonlog, and the lifecycle has
+  // some of them. The setting log_destination is then given.
+  LogFormat log_format = LogFormat::kText;
 };
 
 }  // namespace pglite

@@ -1,10 +1,14 @@
-// A memory:// instance at rest, kept to start copies from: "migrate once, then a fresh database for
-// each test".
+// A memory:// database, kept to start copies from: "migrate once, then a fresh database for each
+// test".
 //
 //   std::shared_ptr<const pglite::Snapshot> snapshot;
 //   status = instance->snapshot(&snapshot);       // or pglite::Snapshot::load(path, &snapshot)
 //   options.snapshot = snapshot;
 //   status = pglite::Instance::open(options, &copy);  // milliseconds, as often as you like
+//
+// There are two kinds, and both start an Instance and a Cluster. Instance::snapshot keeps the
+// session too: an instance goes on from it, a cluster has its files. Cluster::close_and_keep keeps
+// files only: an instance boots on them, so that it may have settings and any of their databases.
 //
 // Copies share the pages that they do not write. Each is a cluster of its own: system identifier,
 // random state and start times are fresh.

@@ -57,6 +57,7 @@ struct Texts {
   std::string ready_fd;
   std::string parent_death;
   std::string url;
+  std::string log_format = "text";
 };
 
 // What of an argument can be shown: in a URL there may be a password.
@@ -231,15 +232,6 @@ std::optional<uint32_t> to_number(const std::string& text, int base, uint32_t mo
 
 Status convert_serve(const CLI::App& serve, const Texts& texts, Configuration* configuration) {
   server::ServerOptions& options = configuration->server;
-  for (const auto& [option, value] : {std::pair{"--snapshot", &texts.snapshot},
-                                      std::pair{"--save-snapshot", &texts.save_snapshot}}) {
-    if (!value->empty()) {
-      return Status::invalid_argument(
-          std::string(option) + " (" + serve.get_parent()->get_option(option)->get_envname() +
-          "): a server has many sessions, and snapshots are of one; accepted is "
-          "a data directory (-D), or memory:// without a snapshot");
-    }
-  }
   std::vector<std::string> addresses = texts.listen;
   if (!texts.metrics.empty()) addresses.push_back(texts.metrics);
   for (size_t i = 0; i < addresses.size(); ++i) {
@@ -294,6 +286,11 @@ Status convert_serve(const CLI::App& serve, const Texts& texts, Configuration* c
     if (!fd) return bad(serve, "--ready-fd", texts.ready_fd, "the number of a descriptor");
     options.ready_fd = static_cast<int>(*fd);
   }
+  if (texts.log_format != "text" && texts.log_format != "json") {
+    return bad(serve, "--log-format", texts.log_format, "text or json");
+  }
+  configuration->engine.log_format =
+      texts.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   configuration->password_file = texts.password_file;
   // Nothing was said: what psql looks for first.
   if (options.listen.empty() && options.socket_directory.empty()) {
@@ -358,7 +355,7 @@ void add_common_options(CLI::App& app, Texts& texts) {
   add(app, "--snapshot", texts.snapshot, "PGLITE_SNAPSHOT", "FILE",
       "Start memory:// from this snapshot");
   add(app, "--save-snapshot", texts.save_snapshot, "PGLITE_SAVE_SNAPSHOT", "FILE",
-      "Write a snapshot of memory:// when the session has ended without a failure");
+      "Write a snapshot of memory:// when the session or the server has ended without a failure");
   add(app, "--debug", texts.debug, "PGLITE_DEBUG", "0..5",
       "0 errors only, 1 lifecycle, 2 messages, 3 to 5 PostgreSQL's own; default 0");
   add(app, "--wasm", texts.wasm, "PGLITE_WASM_PATH", "FILE",
@@ -411,6 +408,9 @@ CLI::App* add_serve_command(CLI::App& app, Texts& texts) {
       "Run a shell command with DATABASE_URL, PGHOST and so on, and end with it");
   add(*serve, "--ready-fd", texts.ready_fd, "PGLITE_READY_FD", "FD",
       "Descriptor that gets a line when clients can connect");
+  add(*serve, "--log-format", texts.log_format, "PGLITE_LOG_FORMAT", "text|json",
+      "Lines on stderr; json: one object each, with the keys of PostgreSQL's jsonlog; default "
+      "text");
   serve->add_flag("--parent-death", texts.parent_death, "End when the process that started it does")
       ->envname("PGLITE_PARENT_DEATH");
   return serve;

@@ -11,6 +11,7 @@
 #include "cli/sql.h"
 #include "os/file.h"
 #include "os/shutdown_signals.h"
+#include "pglite/json_log.h"
 #include "port/port.h"
 
 namespace pglite::cli {
@@ -86,8 +87,11 @@ int close_instance(const Host& host, Instance& instance, int exit_code) {
 int run_serve(const Host& host, const Configuration& configuration) {
   Status status = check_readable(configuration.engine.wasm_path);
   int exit_code = 0;
-  if (status.ok()) status = serve(host.open_cluster, configuration, &exit_code);
-  return status.ok() ? exit_code : fail(host, status);
+  if (status.ok()) status = serve(host.open_cluster, host.load_snapshot, configuration, &exit_code);
+  if (status.ok()) return exit_code;
+  if (configuration.engine.log_format == LogFormat::kText) return fail(host, status);
+  print(host.err, json_log_line("FATAL", status.message()) + "\n");
+  return status.exit_code();
 }
 
 // While this exists, a write to a reader that has gone fails and does not end the process.

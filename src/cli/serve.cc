@@ -10,6 +10,7 @@
 
 #include "os/file.h"
 #include "os/parent_death.h"
+#include "pglite/json_log.h"
 #include "server/address.h"
 #include "server/server.h"
 #include "server/statement.h"
@@ -109,12 +110,19 @@ void set_environment(const server::Server& server, const Options& engine,
 
 }  // namespace
 
-Status serve(const OpenClusterFunction& open, const Configuration& configuration, int* exit_code) {
+Status serve(const OpenClusterFunction& open, const LoadSnapshotFunction& load,
+             const Configuration& configuration, int* exit_code) {
   // A client that has gone is an error of write().
   std::signal(SIGPIPE, SIG_IGN);
   // Before anything that has to be removed again.
   server::ServerOptions options = configuration.server;
   options.log = configuration.engine.log;
+  if (configuration.engine.log_format == LogFormat::kJson) {
+    options.log = [log = configuration.engine.log](int level, std::string_view line) {
+      log(level, json_log_line("LOG", line));
+    };
+  }
+  const auto log = options.log;
   options.inherited = inherited_sockets();
   if (!options.inherited.empty() && options.listen == std::vector<std::string>{"localhost:5432"}) {
     options.listen.clear();
@@ -141,6 +149,10 @@ Status serve(const OpenClusterFunction& open, const Configuration& configuration
   const std::vector<std::string> settings = server.settings();
   engine.settings.insert(engine.settings.begin(), settings.begin(), settings.end());
   engine.access_rules = server.access_rules();
+  if (!configuration.snapshot.empty()) {
+    status = load(configuration.snapshot, &engine.snapshot);
+    if (!status.ok()) return status;
+  }
   std::unique_ptr<Cluster> cluster;
   status = open(engine, &cluster);
   if (status.ok() && !password.empty()) status = set_password(*cluster, engine.username, password);
@@ -148,12 +160,19 @@ Status serve(const OpenClusterFunction& open, const Configuration& configuration
   set_environment(server, engine, password);
   bool crash = false;
   status = server.run(*cluster, exit_code, &crash);
+  const std::string& keep = configuration.save_snapshot;
   if (crash) {
     cluster->abandon();
+    if (!keep.empty() && status.ok()) log(0, "no snapshot is saved: the server was cut off");
     return status;
   }
-  const Status closed = cluster->close();
-  return status.ok() ? closed : status;
+  if (keep.empty() || !status.ok()) {
+    const Status closed = cluster->close();
+    return status.ok() ? closed : status;
+  }
+  std::shared_ptr<const Snapshot> snapshot;
+  status = cluster->close_and_keep(&snapshot);
+  return status.ok() ? snapshot->save(keep) : status;
 }
 
 }  // namespace pglite::cli

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "cli/configuration.h"
 
@@ -13,8 +14,12 @@ namespace pglite::cli {
 
 using OpenClusterFunction = std::function<Status(const Options&, std::unique_ptr<Cluster>*)>;
 
+using LoadSnapshotFunction =
+    std::function<Status(const std::string& path, std::shared_ptr<const Snapshot>*)>;
+
 // On success `*exit_code` is the program's.
-Status serve(const OpenClusterFunction& open, const Configuration& configuration, int* exit_code);
+Status serve(const OpenClusterFunction& open, const LoadSnapshotFunction& load,
+             const Configuration& configuration, int* exit_code);
 
 }  // namespace pglite::cli
 

@@ -3,13 +3,18 @@
 
 #include <utility>
 
+#include "os/anonymous_file.h"
 #include "pglite/cancel_gate.h"
 #include "pglite/instance.h"
 #include "pglite/names.h"
+#include "pglite/restored_backend.h"
 #include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
+#include "postgres/cluster/recycled_wal.h"
+#include "postgres/guest/backend.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/sessions/postmaster.h"
+#include "postgres/snapshot/snapshot_file.h"
 #include "wire/backend.h"
 #include "wire/frontend_message.h"
 
@@ -19,6 +24,7 @@ namespace {
 
 using postgres::Client;
 using postgres::Postmaster;
+using postgres::SnapshotFile;
 
 Clock::time_point time_of(double monotonic_ms) {
   const std::chrono::duration<double, std::milli> since_boot(monotonic_ms);
@@ -104,7 +110,10 @@ class PostgresCluster final : public Cluster {
     return postmaster_ == nullptr ? -1 : postmaster_->wake_event().descriptor();
   }
   Status close() override {
-    return without_exceptions([&] { return shut_down(); });
+    return without_exceptions([&] { return shut_down(nullptr); });
+  }
+  Status close_and_keep(std::shared_ptr<const Snapshot>* out) override {
+    return without_exceptions([&] { return shut_down(out); });
   }
   void abandon() override;
 
@@ -124,12 +133,17 @@ class PostgresCluster final : public Cluster {
  private:
   Status open_session(const Peer& peer, std::unique_ptr<PostgresSession>* out);
   Status run_until(Clock::time_point until);
+  Status open_memory();
+  Status end_session_of(const SnapshotFile& snapshot);
   Status create_names();
   void drop_processes();
-  Status shut_down();
+  // Null: memory:// is dropped as it is.
+  Status shut_down(std::shared_ptr<const Snapshot>* kept);
+  Status keep_files(std::shared_ptr<const Snapshot>* out);
   void log(int level, std::string_view line) const { storage_.log(level, line); }
 
   Options options_;
+  std::shared_ptr<const SnapshotFile> snapshot_;  // what files are borrowed from; goes last
   Storage storage_{options_};
   std::unique_ptr<Postmaster> postmaster_;  // goes before the storage
   std::vector<PostgresSession*> sessions_;  // that have a client
@@ -216,11 +230,8 @@ Status PostgresSession::start(const SessionOptions& options) {
 Status PostgresCluster::start() {
   log(1, "starting PGlite " + std::string(version().pglite) + " (PostgreSQL " + version().postgres +
              ") on " + options_.data_dir + " with many sessions");
-  if (options_.snapshot != nullptr) {
-    return Status::invalid_argument("a cluster of many sessions cannot start from a snapshot");
-  }
   Status status = storage_.open();
-  if (status.ok() && storage_.in_memory()) status = storage_.load_template();
+  if (status.ok() && storage_.in_memory()) status = open_memory();
   if (!status.ok()) return status;
 
   postgres::PostmasterConfig config;
@@ -230,6 +241,7 @@ Status PostgresCluster::start() {
   config.settings = storage_.settings();
   config.autovacuum = options_.autovacuum;
   config.access_rules = options_.access_rules;
+  config.logs_json = options_.log_format == LogFormat::kJson;
   config.log = [this](std::string_view line) { storage_.log_server_line(line); };
   config.last_fatal = storage_.last_fatal();
   storage_.begin_start();
@@ -238,9 +250,32 @@ Status PostgresCluster::start() {
   if (status.ok() && storage_.directory() != nullptr && storage_.is_new()) {
     status = storage_.directory()->finish();
   }
-  storage_.started();
+  storage_.started(0);
   if (status.ok()) log(1, "ready");
   return status;
+}
+
+Status PostgresCluster::open_memory() {
+  if (options_.snapshot != nullptr) {
+    snapshot_ = std::dynamic_pointer_cast<const SnapshotFile>(options_.snapshot);
+    if (snapshot_ == nullptr) return Status::invalid_argument("the snapshot is of no known kind");
+  }
+  Status status = storage_.load_files(snapshot_.get());
+  if (!status.ok() || snapshot_ == nullptr) return status;
+  vfs::MemoryFileSystem& files = *storage_.tree().memory;
+  return snapshot_->has_session() ? end_session_of(*snapshot_) : renew_identity(files);
+}
+
+// What the snapshot's session has not written yet is in its memory, and recovery from its WAL would
+// empty unlogged tables: it ends in order, with a checkpoint.
+Status PostgresCluster::end_session_of(const SnapshotFile& snapshot) {
+  postgres::BackendConfig config;
+  config.filesystem = storage_.tree().root;
+  config.log = [this](std::string_view line) { storage_.log_server_line(line); };
+  config.last_fatal = storage_.last_fatal();
+  std::unique_ptr<postgres::Backend> session;
+  Status status = restore_backend(snapshot, config, *storage_.tree().memory, &session);
+  return status.ok() ? session->stop() : status;
 }
 
 Status PostgresCluster::create_names() {
@@ -370,12 +405,40 @@ void PostgresCluster::abandon() {
   log(1, "closed as it was");
 }
 
-Status PostgresCluster::shut_down() {
+Status PostgresCluster::keep_files(std::shared_ptr<const Snapshot>* out) {
+  vfs::MemoryFileSystem& files = *storage_.tree().memory;
+  Status status = postgres::remove_recycled_wal(files, postgres::kDataDirectory);
+  if (!status.ok()) return status;
+  auto file = os::make_anonymous_file("pglite-port-snapshot");
+  if (!file) {
+    return Status::io_error("no memory for a snapshot: " +
+                            std::make_error_code(file.error()).message());
+  }
+  status = SnapshotFile::capture_files(files, file->get());
+  std::shared_ptr<const SnapshotFile> snapshot;
+  if (status.ok()) status = SnapshotFile::open(std::move(*file), "(in memory)", &snapshot);
+  if (status.ok()) *out = std::move(snapshot);
+  return status;
+}
+
+Status PostgresCluster::shut_down(std::shared_ptr<const Snapshot>* kept) {
+  if (kept != nullptr && postmaster_ == nullptr) {
+    return Status::engine_gone("the cluster is closed");
+  }
+  if (kept != nullptr && !storage_.in_memory()) {
+    return Status::invalid_argument("only clusters in memory:// have snapshots");
+  }
   if (postmaster_ == nullptr) return {};
-  // What is in memory goes with it: there is nothing to write a checkpoint for.
-  const Status status =
-      storage_.in_memory() || !postmaster_->failure().ok() ? Status() : postmaster_->shut_down();
+  Status status = postmaster_->failure();
+  if (kept == nullptr && !status.ok()) status = {};  // whoever ran it knows
+  const bool is_wanted = kept != nullptr || !storage_.in_memory();
+  storage_.closing();
+  if (is_wanted && postmaster_->failure().ok()) status = postmaster_->shut_down();
   drop_processes();
+  // Whatever ends it: all is released.
+  if (kept != nullptr && status.ok()) {
+    status = without_exceptions([&] { return keep_files(kept); });
+  }
   storage_.close();
   log(1, status.ok() ? "closed" : "closed after: " + status.message());
   return status;

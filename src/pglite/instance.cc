@@ -2,11 +2,8 @@
 #include "pglite/instance.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cerrno>
-#include <cstring>
-#include <ctime>
 #include <iterator>
 
 #include "os/anonymous_file.h"
@@ -14,6 +11,7 @@
 #include "pglite/cancel_gate.h"
 #include "pglite/compressed.h"
 #include "pglite/names.h"
+#include "pglite/restored_backend.h"
 #include "pglite/storage.h"
 #include "pglite/without_exceptions.h"
 #include "postgres/build/images.h"
@@ -24,14 +22,12 @@
 #include "postgres/cluster/synced_filesystem.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/guest_tree.h"
-#include "postgres/guest/layout.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/guest/session_state.h"
 #include "postgres/guest/settings.h"
 #include "postgres/programs/pg_dump.h"
 #include "postgres/snapshot/snapshot_file.h"
 #include "postgres/upkeep/maintenance.h"
-#include "vfs/image.h"
 #include "wasm/module_registry.h"
 #include "wire/request.h"
 
@@ -160,6 +156,9 @@ class PostgresInstance final : public Instance {
 Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* out) const {
   if (options_.snapshot != nullptr) {
     *out = std::dynamic_pointer_cast<const SnapshotFile>(options_.snapshot);
+    if (*out == nullptr) return Status::invalid_argument("the snapshot is of no known kind");
+    // PostgreSQL boots on the files of a server, as it does in a directory.
+    if (!(*out)->has_session()) return {};
     if (!options_.settings.empty()) {
       return Status::invalid_argument(
           "settings cannot be given to an instance that starts from a snapshot: use SET");
@@ -179,19 +178,7 @@ Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* ou
 
 Status PostgresInstance::open_memory() {
   Status status = choose_snapshot(&snapshot_);
-  if (status.ok() && (snapshot_ == nullptr || snapshot_->is_overlay())) {
-    status = storage_.load_template();
-  }
-  if (!status.ok()) return status;
-  if (snapshot_ == nullptr) return {};
-  vfs::MemoryFileSystem& memory = *storage_.tree().memory;
-  if (!vfs::load_image(snapshot_->tree_image(), memory, postgres::kDataDirectory)) {
-    return Status::incompatible("the snapshot is damaged: its files cannot be unpacked");
-  }
-  for (const std::string& path : snapshot_->removed_files()) {
-    (void)memory.remove_file(path);
-  }
-  return {};
+  return status.ok() ? storage_.load_files(snapshot_.get()) : status;
 }
 
 void PostgresInstance::warn_of_archive_mode() {
@@ -226,56 +213,20 @@ Status PostgresInstance::start_backend(std::string_view database) {
   return storage_.end_start(Backend::start(backend_config(database), &backend_));
 }
 
-// Gives a restored instance what it must not share with its siblings: identity and times in files
-// and memory, and the state of the random number generators.
 Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
-  postgres::ClusterIdentity identity;
-  postgres::ClusterIdentity random;  // for the generators
-  Status status = postgres::make_identity(&identity);
-  if (status.ok()) status = postgres::make_identity(&random);
-  if (!status.ok()) return status;
-  status = postgres::write_identity(*storage_.tree().memory, postgres::kDataDirectory, identity);
-  if (!status.ok()) return status;
-  status = Backend::restore(backend_config(kInitialName), snapshot.state(), snapshot, &backend_);
-  if (!status.ok()) return status;
-
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t start =
-      (now.tv_sec - postgres::kPostgresEpochSeconds) * 1'000'000 + now.tv_nsec / 1000;
-  const wasm::GuestMemory memory = backend_->process().memory();
-  bool patched = true;
-  for (const postgres::Patch& patch : snapshot.patches()) {
-    using Kind = postgres::Patch::Kind;
-    switch (patch.kind) {
-      case Kind::kSystemIdentifier:
-        patched &= memory.store(wasm::GuestPtr<uint64_t>{patch.address}, identity.system_identifier)
-                       .has_value();
-        break;
-      case Kind::kNonce:
-        patched &=
-            memory.store(wasm::GuestPtr<std::array<std::byte, 32>>{patch.address}, identity.nonce)
-                .has_value();
-        break;
-      case Kind::kStartTime:
-        patched &= memory.store(wasm::GuestPtr<int64_t>{patch.address}, start).has_value();
-        break;
-    }
+  vfs::MemoryFileSystem& files = *storage_.tree().memory;
+  if (!snapshot.has_session()) {
+    Status status = renew_identity(files);
+    return status.ok() ? start_backend(options_.database) : status;
   }
-  // pg_prng_state: 128 bits, not all zero.
-  std::array<std::byte, postgres::kRandomStateSize> seed{};
-  std::memcpy(seed.data(), random.nonce.data(), seed.size());
-  seed[0] |= std::byte{1};
-  const uint32_t generator = backend_->process().data_address(postgres::symbols::kRandomState);
-  patched &= memory.store(wasm::GuestPtr<decltype(seed)>{generator}, seed).has_value();
-  if (!patched)
-    return Status::incompatible("the snapshot is damaged: it patches beyond its memory");
-  if (options_.snapshot != nullptr) {
-    // random() has a generator of its own, which the snapshot's session may have used already.
-    const auto value = static_cast<double>(random.system_identifier & 0xFFFFFFFF) / 0xFFFFFFFF;
-    status = run_own_sql("SELECT pg_catalog.setseed(" + std::to_string(value) + ")");
-  }
-  return status;
+  Status status = restore_backend(snapshot, backend_config(kInitialName), files, &backend_);
+  if (!status.ok() || options_.snapshot == nullptr) return status;
+  // random() has a generator of its own, which the snapshot's session may have used already.
+  postgres::ClusterIdentity random;
+  status = postgres::make_identity(&random);
+  if (!status.ok()) return status;
+  const auto value = static_cast<double>(random.system_identifier & 0xFFFFFFFF) / 0xFFFFFFFF;
+  return run_own_sql("SELECT pg_catalog.setseed(" + std::to_string(value) + ")");
 }
 
 Status PostgresInstance::create_names() {
@@ -301,7 +252,7 @@ Status PostgresInstance::start() {
                  ? start_from(*snapshot_)
                  : start_backend(storage_.is_new() ? kInitialName : options_.database);
   }
-  if (status.ok() && storage_.is_new() && options_.snapshot == nullptr) status = create_names();
+  if (status.ok() && storage_.is_new()) status = create_names();
   if (DataDirectory* directory = storage_.directory(); status.ok() && directory != nullptr) {
     if (storage_.is_new()) {
       status = directory->finish();
@@ -313,7 +264,7 @@ Status PostgresInstance::start() {
     status = run_sql(*backend_,
                      "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
   }
-  storage_.started();
+  storage_.started(1);
   if (!status.ok()) return status;
   maintenance_ =
       std::make_unique<postgres::Maintenance>(*backend_, storage_.in_memory(), options_.autovacuum);
@@ -516,7 +467,9 @@ Status PostgresInstance::take_snapshot(std::shared_ptr<const Snapshot>* out) {
 
 Status PostgresInstance::make_clone(std::unique_ptr<Instance>* out) {
   Options options = options_;
-  options.settings.clear();  // they are in the snapshot
+  // They are in the snapshot.
+  options.settings.clear();
+  options.database = kInitialName;
   Status status = snapshot(&options.snapshot);
   return status.ok() ? open(options, out) : status;
 }

@@ -8,6 +8,8 @@
 
 #include "os/file.h"
 #include "pglite/instance.h"
+#include "pglite/json_log.h"
+#include "pglite/json_log_record.h"
 #include "postgres/build/images.h"
 #include "postgres/cluster/start_failure.h"
 #include "postgres/guest/backend.h"
@@ -26,20 +28,72 @@ constexpr std::string_view kFileScheme = "file://";
 
 void Storage::log(int level, std::string_view line) const {
   try {
-    if (options_.log && level <= options_.debug) options_.log(level, line);
+    if (!options_.log || level > options_.debug) return;
+    options_.log(level, logs_json() ? json_log_line("LOG", line) : std::string(line));
   } catch (...) {  // NOLINT(bugprone-empty-catch): there is nowhere left to report it
   }
 }
 
 // PostgreSQL's server log has no levels of ours: what ends the server is an error, the rest is its
 // life.
-void Storage::log_server_line(std::string_view line) try {
+int Storage::note_server_line(std::string_view line) {
   const std::string_view final_words = postgres::final_words(line);
   if (!final_words.empty()) last_fatal_ = final_words;
   constexpr size_t kMostLines = 200;
   if (starting_ && start_log_.size() < kMostLines) start_log_.emplace_back(line);
-  log(final_words.empty() ? 1 : 0, line);
+  return final_words.empty() ? log_level_ : 0;
+}
+
+void Storage::log_server_line(std::string_view line) try {
+  if (logs_json()) {
+    log_text(line, 0);
+  } else {
+    log(note_server_line(line), line);
+  }
 } catch (...) {  // NOLINT(bugprone-empty-catch): the guest writes it, and must not be unwound
+}
+
+void Storage::log_record(const postgres::LogRecord& record) try {
+  using Kind = postgres::LogRecord::Kind;
+  // Until PostgreSQL knows where its log goes, it writes what it has written as JSON once more as
+  // text.
+  const bool is_said = record.kind == Kind::kText && record.pid != 0 && record.pid == json_pid_;
+  json_pid_ = record.kind == Kind::kJson ? record.pid : 0;
+  switch (record.kind) {
+    case Kind::kText:
+      if (!is_said) log_text(record.bytes, record.pid);
+      return;
+    case Kind::kLost: {
+      const std::string line = json_log_line(
+          "LOG", "a record of the server log is left out: it was too long, or did not end",
+          record.pid);
+      if (options_.log) options_.log(0, line);
+      return;
+    }
+    case Kind::kJson: {
+      const JsonLogRecord json = read_json_log(record.bytes, record.pid);
+      int level = log_level_;
+      for (const std::string& line : json.text) level = std::min(level, note_server_line(line));
+      if (options_.log && level <= options_.debug) options_.log(level, json.line);
+      return;
+    }
+  }
+} catch (...) {  // NOLINT(bugprone-empty-catch): the guest writes it, and must not be unwound
+}
+
+void Storage::log_text(std::string_view text, int32_t pid) {
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (line.empty()) continue;
+    const int level = note_server_line(line);
+    if (!options_.log || level > options_.debug) continue;
+    // "FATAL:  message"
+    const std::string_view words = postgres::final_words(line);
+    const bool is_final = words.starts_with("FATAL:  ") || words.starts_with("PANIC:  ");
+    options_.log(level, is_final ? json_log_line(words.substr(0, 5), words.substr(8), pid)
+                                 : json_log_line("LOG", line, pid));
+  }
 }
 
 Status Storage::check_module() const {
@@ -120,16 +174,27 @@ Status Storage::open() {
   if (Status status = check_settings(); !status.ok()) return status;
   std::string_view location = options_.data_dir;
   in_memory_ = location == kMemoryScheme;
+  if (!in_memory_ && options_.snapshot != nullptr) {
+    return Status::invalid_argument("a snapshot is for the data directory memory://, not for \"" +
+                                    options_.data_dir + "\"");
+  }
   durability_ = options_.durability;
   if (durability_ == Durability::kDefault) {
     durability_ = in_memory_ ? Durability::kOff : Durability::kFull;
   }
-  const auto server_log = [this](std::string_view line) { log_server_line(line); };
-  auto tree = postgres::make_guest_tree(postgres::bundle_image(), server_log);
+  std::shared_ptr<vfs::Device> server_log;
+  if (logs_json()) {
+    server_log = std::make_shared<postgres::LogPipe>(
+        [this](const postgres::LogRecord& record) { log_record(record); });
+  } else {
+    server_log =
+        std::make_shared<vfs::LineSink>([this](std::string_view line) { log_server_line(line); });
+  }
+  auto tree = postgres::make_guest_tree(postgres::bundle_image(), std::move(server_log));
   if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
   tree_ = std::move(*tree);
   if (in_memory_) {
-    is_new_ = true;
+    is_new_ = options_.snapshot == nullptr;
     return {};
   }
   if (location.starts_with(kFileScheme)) location.remove_prefix(kFileScheme.size());
@@ -162,11 +227,20 @@ Status Storage::open() {
   return {};
 }
 
-Status Storage::load_template() {
-  if (vfs::load_image(postgres::data_directory_image(), *tree_.memory, postgres::kDataDirectory)) {
-    return {};
+Status Storage::load_files(const postgres::SnapshotFile* snapshot) {
+  vfs::MemoryFileSystem& memory = *tree_.memory;
+  if ((snapshot == nullptr || snapshot->is_overlay()) &&
+      !vfs::load_image(postgres::data_directory_image(), memory, postgres::kDataDirectory)) {
+    return Status::engine_gone("the template data directory is damaged");
   }
-  return Status::engine_gone("the template data directory is damaged");
+  if (snapshot == nullptr) return {};
+  if (!vfs::load_image(snapshot->tree_image(), memory, postgres::kDataDirectory)) {
+    return Status::incompatible("the snapshot is damaged: its files cannot be unpacked");
+  }
+  for (const std::string& path : snapshot->removed_files()) {
+    (void)memory.remove_file(path);
+  }
+  return {};
 }
 
 void Storage::close() {
@@ -177,8 +251,8 @@ void Storage::close() {
 
 std::vector<std::string> Storage::settings() const {
   std::vector<std::string> settings;
-  // Of what a directory's configuration may ask for.
-  if (!in_memory_) {
+  // Of what a configuration may ask for that is not our template's.
+  if (!in_memory_ || options_.snapshot != nullptr) {
     settings = {"archive_mode=off", "logging_collector=off", "summarize_wal=off",
                 "shared_memory_type=mmap", "dynamic_shared_memory_type=posix"};
   }
@@ -193,8 +267,9 @@ Status Storage::end_start(const Status& status) {
   return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
 }
 
-void Storage::started() {
+void Storage::started(int level) {
   starting_ = false;
+  log_level_ = level;
   start_log_ = {};
 }
 

@@ -13,6 +13,8 @@
 #include "postgres/cluster/data_directory.h"
 #include "postgres/cluster/synced_filesystem.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/guest/log_pipe.h"
+#include "postgres/snapshot/snapshot_file.h"
 
 namespace pglite {
 
@@ -26,13 +28,14 @@ class Storage {
   // Checks the options that are about the server, and opens the data directory, or an empty one in
   // memory. Failures are those of Instance::open.
   Status open();
-  // memory://: puts the template cluster into the tree.
-  Status load_template();
+  // memory://: puts the files of the snapshot into the tree, or the template cluster where it is
+  // null. The snapshot must outlive the tree.
+  Status load_files(const postgres::SnapshotFile* snapshot);
   // Releases the directory and the files. Nothing of a guest uses them any more.
   void close();
 
   [[nodiscard]] bool in_memory() const { return in_memory_; }
-  // The cluster was just made, or is unfinished.
+  // The cluster was just made, or is unfinished. One from a snapshot of the caller's is not new.
   [[nodiscard]] bool is_new() const { return is_new_; }
   // The options name another role or database than every cluster has.
   [[nodiscard]] bool has_own_names() const;
@@ -49,8 +52,9 @@ class Storage {
   void begin_start() { start_log_.clear(); }
   // It has done what it does to recover: `status` of its start, with what it is about if it failed.
   Status end_start(const Status& status);
-  // It runs.
-  void started();
+  // It runs. What it logs from now on is of the level, until closing(): 0 is for everybody.
+  void started(int level);
+  void closing() { log_level_ = 1; }
 
   // What the caller's log throws must not unwind through the guest.
   void log(int level, std::string_view line) const;
@@ -59,6 +63,11 @@ class Storage {
   [[nodiscard]] const std::string* last_fatal() const { return &last_fatal_; }
 
  private:
+  void log_record(const postgres::LogRecord& record);
+  void log_text(std::string_view text, int32_t pid);
+  // Keeps what is for messages; the level that the line has.
+  int note_server_line(std::string_view line);
+  [[nodiscard]] bool logs_json() const { return options_.log_format == LogFormat::kJson; }
   Status check_module() const;
   Status check_settings() const;
 
@@ -69,6 +78,8 @@ class Storage {
   std::string last_fatal_;
   // The server log's first lines while PostgreSQL starts, for the message when it does not.
   bool starting_ = true;
+  int log_level_ = 1;     // of the server log
+  int32_t json_pid_ = 0;  // the writer of the last record, where that was JSON
   std::vector<std::string> start_log_;
   std::unique_ptr<postgres::DataDirectory> directory_;
   // While PostgreSQL starts, where it recovers.

@@ -26,7 +26,7 @@ using postgres::SnapshotFile;
 struct Header {
   std::array<char, 8> magic;
   uint32_t format;
-  uint32_t is_overlay;
+  uint32_t kind;
   std::array<char, 32> build;
   uint64_t file_size;
   uint64_t state_size;
@@ -48,7 +48,7 @@ std::string_view linked() {
 Header linked_header() {
   Header header{};
   std::memcpy(static_cast<void*>(&header), linked().data(), sizeof header);
-  header.is_overlay = 0;  // as in what users keep
+  header.kind = 0;  // as in what users keep
   return header;
 }
 

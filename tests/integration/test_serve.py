@@ -171,8 +171,6 @@ def test_options_that_do_not_fit():
         (("--auth", "md5"), "remote, scram, trust or hba"),
         (("--tls-cert", "x"), "go together"),
         (("--ready-fd", "x"), "number of a descriptor"),
-        (("--snapshot", "x"), "--snapshot"),
-        (("--save-snapshot", "x"), "--save-snapshot"),
     ]:
         status, text = refused_start(*arguments)
         assert status == 64 and arguments[0] in text and says in text, (arguments, status, text)

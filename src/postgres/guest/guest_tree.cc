@@ -7,12 +7,16 @@ namespace pglite::postgres {
 
 vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
                                        std::function<void(std::string_view)> stderr_line) {
+  return make_guest_tree(bundle, std::make_shared<vfs::LineSink>(std::move(stderr_line)));
+}
+
+vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
+                                       std::shared_ptr<vfs::Device> standard_error) {
   GuestTree tree;
   tree.memory = std::make_shared<vfs::MemoryFileSystem>();
   if (auto loaded = vfs::load_image(bundle, *tree.memory, "/"); !loaded) {
     return vfs::error(loaded.error());
   }
-  const auto output = std::make_shared<vfs::LineSink>(std::move(stderr_line));
   const auto random = vfs::make_random_device();
   const std::pair<std::string_view, std::shared_ptr<vfs::Device>> devices[] = {
       {"/dev/null", vfs::make_null_device()},
@@ -22,8 +26,8 @@ vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
       {"/dev/stdin", vfs::make_end_of_file_device()},
       // PostgreSQL's single-user mode prompts there, initdb reports its progress.
       {"/dev/stdout", vfs::make_null_device()},
-      {"/dev/stderr", output},
-      {"/dev/tty", vfs::make_terminal_device(output)},
+      {"/dev/stderr", standard_error},
+      {"/dev/tty", vfs::make_terminal_device(standard_error)},
   };
   for (const char* directory : {"/dev/shm", "/tmp"}) {
     if (auto made = tree.memory->make_directories(directory, 0777); !made) {

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "postgres/version.h"
+#include "vfs/devices.h"
 #include "vfs/memory_filesystem.h"
 #include "vfs/mount_table.h"
 
@@ -29,6 +30,9 @@ struct GuestTree {
 // a time.
 vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
                                        std::function<void(std::string_view)> stderr_line);
+// The same with another device for stderr.
+vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
+                                       std::shared_ptr<vfs::Device> standard_error);
 
 }  // namespace pglite::postgres
 

@@ -240,6 +240,7 @@ inline constexpr const char* kPostmasterSignals = "PMSignalState";              
 inline constexpr const char* kBackgroundWorkers = "BackgroundWorkerData";           // a pointer
 inline constexpr const char* kCheckpointerShared = "CheckpointerShmem";             // a pointer
 inline constexpr const char* kReadyForQueryIsDue = "send_ready_for_query";          // bool
+inline constexpr const char* kRedirectionDone = "redirection_done";                 // bool
 inline constexpr const char* kPgStartTime = "PgStartTime";                          // TimestampTz
 // How many functions run at the end: int each.
 inline constexpr const char* kExitCounts[] = {"on_proc_exit_index", "before_shmem_exit_index",

@@ -137,6 +137,7 @@ Status Postmaster::park() {
   };
   if (!config_.autovacuum) settings.emplace_back("autovacuum=off");
   settings.insert(settings.end(), config_.settings.begin(), config_.settings.end());
+  if (config_.logs_json) settings.emplace_back("log_destination=jsonlog");
   for (const std::string& setting : settings) {
     arguments.emplace_back("-c");
     arguments.push_back(setting);
@@ -156,6 +157,10 @@ Status Postmaster::park() {
       const uint32_t read = process.add_callback(kReadInput, callback(kReadInput, &parked));
       set_callbacks(read, process.add_callback(kWriteOutput, callback(kWriteOutput, &parked)));
       find_symbol(process, symbols::kSetActive)(1);
+      if (config_.logs_json) {
+        (void)process.memory().store(
+            GuestPtr<uint8_t>{process.data_address(symbols::kRedirectionDone)}, uint8_t{1});
+      }
     });
     if (!outcome.returned()) return;
     outcome = process.call_main(arguments);

@@ -42,6 +42,9 @@ struct PostmasterConfig {
   // Whether fsync, and pread from the disk, are called in threads of ours while other sessions run.
   // False: nothing runs meanwhile, and there are no threads.
   bool has_io_threads = true;
+  // The server log goes to stderr as PostgreSQL gives it to a log collector (log_pipe.h), as
+  // jsonlog.
+  bool logs_json = false;
   std::function<void(std::string_view)> log;
   // As BackendConfig::last_fatal.
   const std::string* last_fatal = nullptr;

@@ -206,6 +206,20 @@ uint64_t place_runs(const std::string& state, SnapshotTables* tables) {
   return end;
 }
 
+// All but the runs.
+bool write_parts(int fd, const SnapshotHeader& header, std::string_view state,
+                 std::string_view tables, std::string_view image) {
+  const std::string_view header_bytes(reinterpret_cast<const char*>(&header), sizeof header);
+  return ftruncate(fd, static_cast<off_t>(header.file_size)) == 0 &&
+         write_all(fd, header_bytes, 0) && write_all(fd, state, sizeof header) &&
+         write_all(fd, tables, sizeof header + state.size()) &&
+         write_all(fd, image, header.tree_offset);
+}
+
+Status cannot_write() {
+  return Status::io_error(std::string("the snapshot cannot be written: ") + std::strerror(errno));
+}
+
 bool write_runs(int fd, const std::vector<PageRun>& runs, const wasm_rt_memory_t& memory) {
   return std::ranges::all_of(runs, [&](const PageRun& run) {
     const auto* pages = reinterpret_cast<const char*>(memory.data) + run.guest_offset;
@@ -229,17 +243,22 @@ Status SnapshotFile::capture(Backend& backend, vfs::MemoryFileSystem& tree,
   MemoryScan(memory, options, identity, &tables).scan();
   const uint64_t pages_end = place_runs(state, &tables);
   const std::string encoded = encode_tables(tables);
-  const SnapshotHeader header =
-      make_header(options.base != nullptr, state, encoded, pages_end, image.size());
-
-  const std::string_view header_bytes(reinterpret_cast<const char*>(&header), sizeof header);
-  if (ftruncate(fd, static_cast<off_t>(header.file_size)) != 0 || !write_all(fd, header_bytes, 0) ||
-      !write_all(fd, state, sizeof header) ||
-      !write_all(fd, encoded, sizeof header + state.size()) ||
-      !write_all(fd, image, header.tree_offset) || !write_runs(fd, tables.runs, memory)) {
-    return Status::io_error(std::string("the snapshot cannot be written: ") + std::strerror(errno));
+  const SnapshotKind kind =
+      options.base != nullptr ? SnapshotKind::kOverlay : SnapshotKind::kProcess;
+  const SnapshotHeader header = make_header(kind, state, encoded, pages_end, image.size());
+  if (!write_parts(fd, header, state, encoded, image) || !write_runs(fd, tables.runs, memory)) {
+    return cannot_write();
   }
   return {};
+}
+
+Status SnapshotFile::capture_files(vfs::MemoryFileSystem& tree, int fd) {
+  std::string image;
+  Status status = make_tree_image(tree, nullptr, &image, nullptr);
+  if (!status.ok()) return status;
+  const SnapshotHeader header =
+      make_header(SnapshotKind::kFiles, {}, {}, pages_offset(0, 0), image.size());
+  return write_parts(fd, header, {}, {}, image) ? Status() : cannot_write();
 }
 
 }  // namespace pglite::postgres

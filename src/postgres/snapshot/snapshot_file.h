@@ -39,6 +39,8 @@ class SnapshotFile final : public Snapshot, public emscripten::PageSource {
   // Writes a snapshot of an idle backend into `fd`, from its start (snapshot_capture.cc).
   static Status capture(Backend& backend, vfs::MemoryFileSystem& tree,
                         const CaptureOptions& options, int fd);
+  // Writes a snapshot of the files of a cluster that was shut down into `fd`, from its start.
+  static Status capture_files(vfs::MemoryFileSystem& tree, int fd);
   // A snapshot in a file of its own, which is trusted with nothing (snapshot_format.h).
   static Status open(os::UniqueFd fd, const std::string& name,
                      std::shared_ptr<const SnapshotFile>* out);
@@ -51,12 +53,15 @@ class SnapshotFile final : public Snapshot, public emscripten::PageSource {
   ~SnapshotFile() override;
 
   Status save(const std::string& path) const override;
+  // What has no session has no pages.
   bool fill(wasm::LinearMemory& memory) const override;
 
   [[nodiscard]] std::string_view state() const { return contents_.state; }
   [[nodiscard]] std::span<const std::byte> tree_image() const { return contents_.tree; }
   // True when the tree is to be laid over the template data directory.
-  [[nodiscard]] bool is_overlay() const { return contents_.is_overlay; }
+  [[nodiscard]] bool is_overlay() const { return contents_.kind == SnapshotKind::kOverlay; }
+  // False: there is nothing but the tree.
+  [[nodiscard]] bool has_session() const { return contents_.kind != SnapshotKind::kFiles; }
   [[nodiscard]] const std::vector<std::string>& removed_files() const {
     return contents_.tables.removed;
   }

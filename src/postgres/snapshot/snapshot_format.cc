@@ -15,7 +15,7 @@ namespace pglite::postgres {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'P', 'G', 'L', 'P', 'S', 'N', 'A', 'P'};
-constexpr uint32_t kFormat = 2;
+constexpr uint32_t kFormat = 3;
 // How much stands before the pages at most; a header that says more is damaged.
 constexpr uint64_t kLargestTables = uint64_t{256} << 20;
 constexpr size_t kRunSize = 24, kPatchSize = 8, kPathSize = 4;
@@ -31,7 +31,7 @@ std::string_view text(std::span<const std::byte> bytes) {
 // Each check answers null, or what is wrong.
 
 const char* check_sizes(const SnapshotHeader& header, uint64_t size) {
-  if (header.is_overlay > 1) return "it is neither whole nor an overlay";
+  if (header.kind > SnapshotKind::kFiles) return "it is of no known kind";
   if (header.state_size > kLargestTables || header.tables_size > kLargestTables ||
       pages_offset(header.state_size, header.tables_size) > header.tree_offset ||
       header.tree_offset > size || header.tree_size != size - header.tree_offset ||
@@ -77,8 +77,9 @@ const char* check_patches(const std::vector<Patch>& patches, uint64_t memory_siz
 const char* check_overlay(const SnapshotHeader& header, SnapshotOrigin origin,
                           const std::vector<std::string>& removed) {
   // A snapshot that somebody took is a whole tree.
-  if (header.is_overlay != 0 && origin != SnapshotOrigin::kProgram) return "it is an overlay";
-  if (header.is_overlay == 0 && !removed.empty()) return "it removes files from nothing";
+  const bool is_overlay = header.kind == SnapshotKind::kOverlay;
+  if (is_overlay && origin != SnapshotOrigin::kProgram) return "it is an overlay";
+  if (!is_overlay && !removed.empty()) return "it removes files from nothing";
   const std::string below = std::string(kDataDirectory) + '/';
   for (const std::string& path : removed) {
     if (!path.starts_with(below) || path.find('\0') != std::string::npos ||
@@ -116,6 +117,9 @@ bool decode_tables(std::string_view bytes, SnapshotTables* tables) {
 // What `rest`, the state and tables behind a right header, has to say.
 const char* read_rest(const SnapshotHeader& header, std::string_view rest, SnapshotOrigin origin,
                       SnapshotContents* out) {
+  if (header.kind == SnapshotKind::kFiles) {
+    return rest.empty() ? nullptr : "it has a session and is of files only";
+  }
   out->state = rest.substr(0, header.state_size);
   if (!decode_tables(rest.substr(header.state_size), &out->tables)) return "its tables are wrong";
   const guest_module& main = *wasm::find_module_by_name("pglite");
@@ -153,12 +157,12 @@ uint64_t pages_offset(uint64_t state_size, uint64_t tables_size) {
   return round_up(sizeof(SnapshotHeader) + state_size + tables_size, kSnapshotPage);
 }
 
-SnapshotHeader make_header(bool is_overlay, std::string_view state, std::string_view tables,
+SnapshotHeader make_header(SnapshotKind kind, std::string_view state, std::string_view tables,
                            uint64_t pages_end, uint64_t tree_size) {
   SnapshotHeader header{};
   header.magic = kMagic;
   header.format = kFormat;
-  header.is_overlay = is_overlay ? 1 : 0;
+  header.kind = kind;
   std::memcpy(header.build.data(), build_identity().data(), header.build.size());
   header.state_size = state.size();
   header.tables_size = tables.size();
@@ -207,7 +211,7 @@ Status read_snapshot(std::span<const std::byte> bytes, const std::string& name,
   }
   if (const char* wrong = read_rest(header, rest, origin, out)) return damaged(wrong);
   out->tree = bytes.subspan(header.tree_offset);
-  out->is_overlay = header.is_overlay != 0;
+  out->kind = header.kind;
   return {};
 }
 

@@ -7,6 +7,8 @@
 //   pages      the non-zero pages of linear memory, in runs, aligned for mmap
 //   tree       a file tree image (vfs/image.h), aligned to its pages
 //
+// A snapshot of files only has no state, no tables and no pages.
+//
 // A snapshot is a file that anybody may have written; its checksum finds damage and stops nobody.
 // read_snapshot() refuses what no snapshot can be (docs/security.md).
 #ifndef PGLITE_POSTGRES_SNAPSHOT_SNAPSHOT_FORMAT_H_
@@ -46,10 +48,16 @@ constexpr uint32_t patch_size(Patch::Kind kind) {
   return kind == Patch::Kind::kNonce ? 32 : 8;
 }
 
+enum class SnapshotKind : uint32_t {
+  kProcess,  // a session at rest, and the whole tree
+  kOverlay,  // a session at rest; the tree is to be laid over the template data directory
+  kFiles,    // the whole tree of a cluster that was shut down
+};
+
 struct SnapshotHeader {
   std::array<char, 8> magic;
   uint32_t format;
-  uint32_t is_overlay;
+  SnapshotKind kind;
   std::array<char, 32> build;
   uint64_t file_size;
   uint64_t state_size;   // directly behind the header
@@ -74,7 +82,7 @@ struct SnapshotContents {
   SnapshotTables tables;
   std::string_view state;
   std::span<const std::byte> tree;
-  bool is_overlay = false;  // the tree is to be laid over the template data directory
+  SnapshotKind kind = SnapshotKind::kProcess;
 };
 
 enum class SnapshotOrigin {
@@ -89,7 +97,7 @@ uint64_t pages_offset(uint64_t state_size, uint64_t tables_size);
 
 // The header of a snapshot of this build with the given parts; `tree_offset` is where its last page
 // ends at the earliest.
-SnapshotHeader make_header(bool is_overlay, std::string_view state, std::string_view tables,
+SnapshotHeader make_header(SnapshotKind kind, std::string_view state, std::string_view tables,
                            uint64_t pages_end, uint64_t tree_size);
 
 // The checksum that belongs into `header`; `rest` is state and tables.

@@ -62,6 +62,17 @@ TEST_F(CloneTest, OfAClone) {
   EXPECT_EQ(InstanceClient(*second).value("SELECT sum(a) FROM t"), "5250");
 }
 
+TEST(CloneOfDatabaseTest, StaysInIt) {
+  Options options;
+  options.database = "shop";
+  options.username = "owner";
+  const auto shop = open_instance(options);
+  std::unique_ptr<Instance> copy;
+  const Status status = shop->clone(&copy);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(InstanceClient(*copy).value("SELECT current_database(), current_user"), "shop|owner");
+}
+
 TEST_F(CloneTest, NotInsideATransaction) {
   InstanceClient(*original).query("BEGIN");
   std::unique_ptr<Instance> copy;

@@ -539,16 +539,6 @@ TEST(SessionOpen, WhatCannotBeOpenedSaysWhy) {
   EXPECT_EQ(why(options).code(), StatusCode::kIoError);
 }
 
-TEST(SessionOpen, NoSnapshotIsForIt) {
-  auto instance = open_instance();
-  Options options;
-  std::shared_ptr<const Snapshot> snapshot;
-  ASSERT_TRUE(instance->snapshot(&snapshot).ok());
-  options.snapshot = snapshot;
-  std::unique_ptr<Cluster> cluster;
-  EXPECT_EQ(Cluster::open(options, &cluster).code(), StatusCode::kInvalidArgument);
-}
-
 TEST(SessionOpen, SettingsOfTheServer) {
   Options options;
   options.settings = {"work_mem=3MB", "shared_buffers=16MB", "max_connections=20", "autovacuum=off",

@@ -456,7 +456,7 @@ TEST_F(SessionCrash, ATrapEndsTheServer) {
   std::unique_ptr<Postmaster> postmaster;
   storage.begin_start();
   ASSERT_TRUE(storage.end_start(Postmaster::start(std::move(config), &postmaster)).ok());
-  storage.started();
+  storage.started(1);
   const auto run = [&](Client& client) {
     const Clock::time_point end = Clock::now() + 30s;
     while (!client.ended() && !client.wants_input() && Clock::now() < end) {

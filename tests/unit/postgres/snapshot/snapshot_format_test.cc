@@ -24,7 +24,7 @@ struct Parts {
   std::string state;
   SnapshotTables tables;
   std::string tree;
-  bool is_overlay = false;
+  SnapshotKind kind = SnapshotKind::kProcess;
 };
 
 Parts good_parts() {
@@ -54,7 +54,7 @@ std::string assemble(const Parts& parts) {
   const std::string tables = encode_tables(parts.tables);
   const uint64_t pages = pages_offset(parts.state.size(), tables.size());
   const SnapshotHeader header =
-      make_header(parts.is_overlay, parts.state, tables, pages + 3 * kPage, parts.tree.size());
+      make_header(parts.kind, parts.state, tables, pages + 3 * kPage, parts.tree.size());
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
   bytes += parts.state;
   bytes += tables;
@@ -106,7 +106,7 @@ TEST(SnapshotFormat, ReadsWhatWasWritten) {
   EXPECT_EQ(contents.state, parts.state);
   EXPECT_EQ(encode_tables(contents.tables), encode_tables(parts.tables));
   EXPECT_EQ(contents.tree.size(), parts.tree.size());
-  EXPECT_FALSE(contents.is_overlay);
+  EXPECT_EQ(contents.kind, SnapshotKind::kProcess);
 }
 
 TEST(SnapshotFormat, RefusesPagesThatAreOutOfPlace) {
@@ -144,7 +144,7 @@ TEST(SnapshotFormat, RefusesPatchesThatAreOutOfPlace) {
 
 TEST(SnapshotFormat, OnlyTheLinkedOneIsAnOverlay) {
   Parts parts = good_parts();
-  parts.is_overlay = true;
+  parts.kind = SnapshotKind::kOverlay;
   expect_refused(read(assemble(parts)), "a file");
   EXPECT_TRUE(read(assemble(parts), SnapshotOrigin::kProgram).ok());
   // Tables of this size leave the pages where they are.
@@ -157,9 +157,30 @@ TEST(SnapshotFormat, OnlyTheLinkedOneIsAnOverlay) {
     parts.tables.removed = {path};
     expect_refused(read(assemble(parts), SnapshotOrigin::kProgram), path);
   }
-  parts.is_overlay = false;
+  parts.kind = SnapshotKind::kProcess;
   parts.tables.removed = {below + "base/1/2"};
   expect_refused(read(assemble(parts)), "removes files from nothing");
+}
+
+TEST(SnapshotFormat, OfFilesOnly) {
+  Parts parts;
+  parts.kind = SnapshotKind::kFiles;
+  parts.tree = good_parts().tree;
+  const SnapshotHeader header =
+      make_header(parts.kind, {}, {}, pages_offset(0, 0), parts.tree.size());
+  std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
+  bytes.resize(header.tree_offset);
+  bytes += parts.tree;
+  SnapshotContents contents;
+  const Status status =
+      read_snapshot(std::as_bytes(std::span(bytes)), "test", SnapshotOrigin::kFile, &contents);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(contents.kind, SnapshotKind::kFiles);
+  EXPECT_EQ(contents.tree.size(), parts.tree.size());
+  EXPECT_TRUE(contents.state.empty());
+  EXPECT_TRUE(contents.tables.runs.empty());
+  // Tables that say that there is nothing are some all the same.
+  expect_refused(read(assemble(parts)), "tables");
 }
 
 TEST(SnapshotFormat, RefusesSizesThatAreWrong) {
@@ -174,7 +195,8 @@ TEST(SnapshotFormat, RefusesSizesThatAreWrong) {
       {"a tree out of line", [](SnapshotHeader& header) { ++header.tree_offset; }},
       {"a tree beyond the file", [](SnapshotHeader& header) { header.tree_offset = kMost; }},
       {"a smaller tree", [](SnapshotHeader& header) { --header.tree_size; }},
-      {"two overlays", [](SnapshotHeader& header) { header.is_overlay = 2; }}};
+      {"files and a session", [](SnapshotHeader& header) { header.kind = SnapshotKind::kFiles; }},
+      {"an unknown kind", [](SnapshotHeader& header) { header.kind = SnapshotKind{3}; }}};
   for (const auto& [what, change] : changes) {
     SCOPED_TRACE(what);
     std::string bytes = assemble(good_parts());
