@@ -129,6 +129,10 @@ def except_for(rule: FunctionRule, name: str) -> FunctionRule:
     return lambda f: rule(f) - {f.function(name)}
 
 
+def using(name: str) -> FunctionRule:
+    return lambda f: set(f.disassembler.users(f.address(name)))
+
+
 def storing(name: str) -> FunctionRule:
     """Those that store the variable's value somewhere."""
     return lambda f: {
@@ -297,6 +301,7 @@ SYMBOLS = [
         "BackendMain", "AutoVacLauncherMain", "AutoVacWorkerMain", "BackgroundWorkerMain",
         "CheckpointerMain", "StartupProcessMain", "SysLoggerMain", "WalWriterMain")),
     function("pg_postmaster_start_time", "i_i", builtin("pg_postmaster_start_time")),
+    function("stack_is_too_deep", "v_i", using("stack_base_ptr")),
     # Latches and waiting.
     function("InitLatch", "i_v", storing("MyProcPid"), called_by("InitStandaloneProcess")),
     function("SetLatch", "i_v", calls("kill"), calls("write"),
@@ -384,6 +389,7 @@ SYMBOLS = [
          other_than(stored_by("pgl_startPGlite", 1, size=1), "IsUnderPostmaster")),
     # PostgresMain's own, which PGlite has made a variable of the file.
     data("send_ready_for_query", stored_by("PostgresSendReadyForQueryIfNecessary", 0, size=1)),
+    data("stack_base_ptr", loaded_by("check_stack_depth"), stored_by("__main_argc_argv")),
     data("PgStartTime", loaded_by("pg_postmaster_start_time")),
     data("my_wait_event_info", written_through("WaitEventSetWait")),
     data("MyClientSocket", made_from("BackendMain", "MyProcPort")),

@@ -17,6 +17,7 @@ What is changed in wasm2c's output:
   have an instruction; and the point where PostgreSQL looks for interrupts (look_up_in_host).
 - getpid() is the host's, where the compiler has put Emscripten's constant (GETPID), and a wait for
   a semaphore, which is a loop that only looks at a flag, lets the host run first.
+- PostgreSQL's check of its stack's depth asks the host, too (ask_host_for_stack_depth).
 - A table entry is the function itself, not a wrapper that jumps to it.
 - The main module's instance lies right in front of its linear memory, and its function table in
   front of that (fuse_instance_and_memory): the pointer that every function gets is then the base
@@ -250,6 +251,18 @@ def look_up_in_host(name: str, files: list[pathlib.Path], names: CNames) -> None
     cleared = re.compile(FLAG_CLEARED.format(address=names.finder.address("InterruptPending")))
     edit_functions(name, files, {names.named("ProcessInterrupts"): [
         (cleared, rf"\1  guest_before_interrupts({ENVIRONMENT});\n")]})
+
+
+# Both compare what is used of the stack in linear memory with max_stack_depth. Most of what a level of
+# recursion needs is on the native stack.
+STACK_DEPTH_COMPARED = re.compile(
+    r"^( *)(var_i1 -= var_i2;\n)( *var_i0 = \(u32\)\(\(s32\)var_i0 (?:>=|<) \(s32\)var_i1\);)", re.M)
+
+
+def ask_host_for_stack_depth(name: str, files: list[pathlib.Path], names: CNames) -> None:
+    edit = (STACK_DEPTH_COMPARED, rf"\1\2\1var_i1 = guest_stack_depth({ENVIRONMENT}, var_i1);\n\3")
+    edit_functions(name, files, {names.named(function): [edit]
+                                 for function in ("check_stack_depth", "stack_is_too_deep")})
 
 
 # LWLockAcquire, LWLockDequeueSelf, LWLockAcquireOrWait and LWLockWaitForVar, which are inlined, and
@@ -543,6 +556,7 @@ def main() -> None:
                                 for f, statement in HOOKS.items()})
         ask_host_for_pid(name, files, names)
         look_up_in_host(name, files, names)
+        ask_host_for_stack_depth(name, files, names)
         wait_in_host(name, files, names)
         use_processor_for_crc32c(name, files, module)
         thread_interpreters_of(name, files)
