@@ -92,6 +92,11 @@ MINUTES = 30
 soak-test: build
 	nice python3 tests/durability/soak.py $(MINUTES) $(abspath $(PORT)) $(BUILD)
 
+## soak-clients-test: MINUTES of 32 clients of serve that come and leave; nothing of them may stay
+.PHONY: soak-clients-test
+soak-clients-test: build
+	nice python3 tests/durability/soak_clients.py $(MINUTES) $(abspath $(PORT)) $(BUILD)
+
 ## fault-test: every file operation of a workload, and of what moves a cluster, failed with every fault (an hour)
 .PHONY: fault-test
 fault-test: build-tests
