@@ -214,6 +214,7 @@ class Soak:
                 eventually(lambda: others() == 0, TIMEOUT)
             except AssertionError:
                 self.fail(f"{others()} sessions are left: {self.activity()}")
+            monitor.query("checkpoint").ok()  # the files of dropped tables stay until then
             after = self.sample(monitor)
             print(f"{self.name}: before: {status_line(before, FIGURES)}", flush=True)
             print(f"{self.name}: after:  {status_line(after, FIGURES)}", flush=True)
