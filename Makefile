@@ -130,6 +130,12 @@ encodings-test: build-tests
 bench: setup-bench build
 	python3 bench/run.py
 
+## bench-server: measure serve beside native PostgreSQL and other servers; results go to bench/results
+.PHONY: bench-server
+bench-server: setup-bench build
+	scripts/setup suites
+	python3 bench/server.py
+
 setup-bench:
 	scripts/setup build bench
 
