@@ -103,7 +103,8 @@ def draw_curve(path: pathlib.Path, curve: dict[str, dict[str, list[list[float]]]
             axes.spines[side].set_visible(False)
         axes.set_xlabel("clients")
         axes.set_title(f"{script}, transactions a second", loc="left", fontsize=11)
-    all_axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    handles = {label: handle for axes in all_axes[0] for handle, label in zip(*axes.get_legend_handles_labels())}
+    all_axes[0][-1].legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     figure.tight_layout()
     figure.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)

@@ -37,9 +37,9 @@ def status_line(sample: dict[str, float], figures: dict[str, Figure]) -> str:
 
 def judge(name: str, samples: list[dict[str, float]], figures: dict[str, Figure]) -> list[str]:
     """Prints a line for each figure; the keys of those that grow."""
-    growing = []
     if len(samples) < 6:
         raise ValueError(f"{name}: {len(samples)} samples are too few to compare thirds of them")
+    growing = []
     third = len(samples) // 3
     for key, figure in figures.items():
         values = [sample[key] for sample in samples]
