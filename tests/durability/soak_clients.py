@@ -4,13 +4,13 @@
 
 Two servers get the same load: one on a new data directory below DIRECTORY (durability full), one on memory://. A client
 lives for some acts (Client.ACTS), as one of several roles in one of several databases, and leaves in one of several ways
-(Client.leave): in order, or abruptly in the middle of a message, a transaction, a COPY or a result. What the load keeps is
+(Client.LEAVE): in order, or abruptly in the middle of a message, a transaction, a COPY or a result. What the load keeps is
 bounded. Every few seconds memory, descriptors, mappings, threads, what PostgreSQL's views show of sessions and locks, and
 the sizes of data, WAL, temporary files and shared memory segments are noted, and judged at the end (soaking.py).
 
 At the end nobody may be left, as many sessions as max_connections must open at once and one more must not, the accounts
-must add up, and the server must end in order. An answer that no act expects, or none in TIMEOUT seconds, is a failure,
-too. Exit code 1, with what failed or grew. SOAK_SEED repeats the choices (not their order between clients).
+must add up, and the server must end in order. An answer that no act expects is a failure, and so is an act that takes
+TIMEOUT seconds. Exit code 1, with what failed or grew. SOAK_SEED repeats the choices (not their order between clients).
 """
 
 import asyncio
@@ -173,8 +173,7 @@ class Soak:
         while not self.over:
             client = Client(self, number, chance)
             try:
-                async with asyncio.timeout(TIMEOUT):
-                    await client.live()
+                await client.live()
             except TimeoutError:
                 self.fail(f"client {number}: no answer in {TIMEOUT:.0f} s: {client.doing}; {self.activity()}")
             except Gone as gone:
@@ -273,7 +272,6 @@ class Client:
         self.pid, self.key = 0, b""
         self.doing = "start"
         self.may_end_with = {"57P01"}
-        self.depth = 0
 
     # The connection -------------------------------------------------------------------------------
 
@@ -343,24 +341,27 @@ class Client:
 
     async def live(self) -> None:
         if self.chance.random() < 0.05:
-            await self.fail_to_open()
+            await self.do(Client.fail_to_open)
             return
-        await self.open()
+        await self.do(Client.open)
         self.soak.pids.add(self.pid)
         try:
             for _ in range(self.chance.randrange(1, 12)):
                 act = self.chance.choices(*zip(*self.ACTS))[0]
-                self.doing = act.__name__
-                await act(self)
+                await self.do(act)
                 self.soak.acts[act.__name__] += 1
                 if self.soak.over:
                     break
             leave = self.chance.choice(self.LEAVE)
-            self.doing = leave.__name__
-            await leave(self)
+            await self.do(leave)
             self.soak.ends[leave.__name__] += 1
         finally:
             self.soak.pids.discard(self.pid)
+
+    async def do(self, what) -> None:
+        self.doing = what.__name__
+        async with asyncio.timeout(TIMEOUT):
+            await what(self)
 
     async def fail_to_open(self) -> None:
         how = self.chance.randrange(5)
