@@ -37,6 +37,7 @@ STYLE = {
 # The servers of bench/server.py.
 SERVER_STYLE = {
     "ours": ("pglite-port serve", "#2f81f7", "o"),
+    "ours-relaxed": ("pglite-port serve, relaxed", "#1fa39a", "D"),
     "native": ("native PostgreSQL", "#8b949e", "s"),
     "pglite-socket": STYLE["pglite-socket"],
     "pglite-oxide": STYLE["pglite-oxide"],

@@ -40,6 +40,7 @@ from servers import SERVERS, Client, Failed, Impossible, Native, Ours, Server, n
 
 CLIENTS = (1, 2, 4, 8, 16, 32)
 REFERENCE = Native.name
+DIFFERENCES = ("MB kept afterwards",)  # may be nothing, or less: they have no ratio
 TITLE = "serve beside other servers"
 BEGIN = "<!-- bench/server.py writes from here -->"
 SETTINGS = ("server_version", "fsync", "synchronous_commit", "shared_buffers", "io_method", "max_parallel_workers_per_gather")
@@ -136,16 +137,25 @@ class Results:
 
     def ratio(self, title: str, name: str, server: str) -> float | None:
         value, reference = (self.median(title, name, s) for s in (server, REFERENCE))
-        # What is kept afterwards may be nothing, or less than nothing.
-        return value / reference if value is not None and reference is not None and reference > 0 and value > 0 else None
+        if value is None or not reference or name in DIFFERENCES:
+            return None
+        return value / reference
 
     def cell(self, title: str, name: str, server: str) -> str:
         value = self.median(title, name, server)
         if value is None:
             return " ".join(self.absent.get((title, server), "").split()).replace("|", "/")
-        text = number(value)
         ratio = self.ratio(title, name, server)
-        return text if server == REFERENCE or ratio is None else f"{text} ({number(ratio)})"
+        return digits(value) if server == REFERENCE or ratio is None else f"{digits(value)} ({digits(ratio)})"
+
+    def heading(self, server: type[Server]) -> str:
+        """Its name, and what it does by default about fsync."""
+        fsync = next((s for s in self.settings.get(server.name, "").split(", ") if s.startswith("fsync ")), "")
+        return server.title + (f"<br>{fsync}" if fsync else "")
+
+
+def digits(value: float) -> str:
+    return number(value) if abs(value) >= 1 else f"{value:.3g}"
 
 
 def met(measurement: Measurement, name: str, results: Results) -> bool | None:
@@ -162,7 +172,7 @@ def _target(measurement: Measurement, name: str, results: Results) -> str:
 
 def table(measurements: list[Measurement], results: Results, shown: Callable[[Measurement, str], bool]) -> list[str]:
     order = sorted(results.servers, key=lambda server: server.name != REFERENCE)
-    out = ["| | | " + " | ".join(server.title for server in order) + " | target |", "|---" * (len(order) + 3) + "|"]
+    out = ["| | | " + " | ".join(results.heading(server) for server in order) + " | target |", "|---" * (len(order) + 3) + "|"]
     for measurement in measurements:
         title = measurement.title
         for name in results.names(title):
@@ -206,7 +216,7 @@ def as_markdown(sections: list[str], results: Results, machine: dict[str, str], 
     out += [f"- {name}: {value}" for name, value in machine.items()]
     out += ["", "All data directories are on this file system. Each server has its own settings, so `fsync` is as it comes:",
             ""]
-    out += [f"- **{server.title}**: {results.settings.get(server.name, 'was not run')}. {server.lacks}".rstrip()
+    out += [f"- **{server.title}**: {results.settings.get(server.name, 'was not run')}. {server.note}".rstrip()
             for server in results.servers]
     for section in sections:
         title, measurements = SECTIONS[section]
@@ -217,7 +227,7 @@ def as_markdown(sections: list[str], results: Results, machine: dict[str, str], 
     for section in sections:
         for measurement in SECTIONS[section][1]:
             for name in results.names(measurement.title):
-                spread = [f"{server.title} {number(min(samples))} - {number(max(samples))}" for server in results.servers
+                spread = [f"{server.title} {digits(min(samples))} - {digits(max(samples))}" for server in results.servers
                           if (samples := results.samples.get((measurement.title, name, server.name)))]
                 if spread:
                     out.append(f"- {measurement.title}, {name}: " + "; ".join(spread))
@@ -315,7 +325,7 @@ def main() -> int:
     size = Size.tiny() if options.tiny else Size()
     if options.seconds:
         size.seconds = options.seconds
-    rounds = options.rounds or (1 if options.tiny else 5)
+    rounds = options.rounds or (1 if options.tiny else 3)
     whole = not (options.servers or options.only or options.rounds or options.seconds or options.tiny)
     directory = options.results or REPOSITORY / ("bench/results" if whole else "build/bench-results")
     directory.mkdir(parents=True, exist_ok=True)
@@ -339,7 +349,7 @@ def main() -> int:
         for name in names:
             (work / name).mkdir()
             kind = SERVERS[name]
-            servers.append(kind(install, work / name, program) if kind is Ours else kind(install, work / name))
+            servers.append(kind(install, work / name, program) if issubclass(kind, Ours) else kind(install, work / name))
         run_all(servers, sections, size, rounds, results, progress)
         machine["runs"] = (f"{rounds} rounds; pgbench {size.seconds} s a run, scale factor {size.factor} (32 clients share "
                            f"{size.factor} branches, so they wait for each other), prepared statements; {size.sessions} "

@@ -99,7 +99,7 @@ class Server:
     both = True  # it listens at the socket and the port at once
     mode = "prepared"  # pgbench's -M
     initialize = "dtgvp"  # pgbench's -I
-    lacks = ""  # why it is measured in another way than the others
+    note = ""  # what is not as with the others
 
     def __init__(self, install: pathlib.Path | None, work: pathlib.Path):
         self.install = install  # of native PostgreSQL
@@ -221,6 +221,15 @@ class Ours(Server):
                 self.directory, "--socket-port", str(self.port), "-o", f"-c max_connections={CONNECTIONS}"]
 
 
+class OursRelaxed(Ours):
+    name = "ours-relaxed"
+    title = "pglite-port serve, relaxed"
+    note = "`--durability relaxed`, to be compared with those that have fsync off."
+
+    def command(self, tcp: bool) -> list:
+        return [*super().command(tcp), "--durability", "relaxed"]
+
+
 class Native(Server):
     name = "native"
     title = "native PostgreSQL"
@@ -259,7 +268,7 @@ class NodeSocket(Server):
     own_sessions = False
     mode = "simple"
     initialize = "dtGvp"
-    lacks = ("All its connections share one session of PGlite's: one transaction at a time, and the name of a statement that "
+    note = ("All its connections share one session of PGlite's: one transaction at a time, and the name of a statement that "
              "somebody prepared is taken, also when the connection has gone. So pgbench's statements are simple queries (`-M "
              "simple`; with `-M extended` several clients get errors). Its tables are filled by the server (`-I G`), because "
              "COPY from pgbench ends the connection.")
@@ -277,7 +286,7 @@ class Oxide(Server):
     title = "pglite-oxide"
     connections = 1
     both = False
-    lacks = "It is PostgreSQL 17.5 in Wasmer; a second connection waits until the first has gone."
+    note = "It is PostgreSQL 17.5 in Wasmer; a second connection waits until the first has gone."
 
     def prepare(self) -> None:
         self._program = contenders.build_oxide() / "oxide_serve"
@@ -287,7 +296,7 @@ class Oxide(Server):
         return [self._program, self.data, *where]
 
 
-SERVERS = {server.name: server for server in (Ours, Native, NodeSocket, Oxide)}
+SERVERS = {server.name: server for server in (Ours, OursRelaxed, Native, NodeSocket, Oxide)}
 
 
 def clean_environment(install: pathlib.Path | None) -> dict[str, str]:

@@ -178,13 +178,17 @@ def test_no_ratio_to_nothing(results):
     results.add("b", "native", {"MB": 0.0})
     assert results.ratio("b", "MB", "ours") is None
     assert results.cell("b", "MB", "ours") == "-1.00"
+    results.add("b", "ours", {"MB kept afterwards": 0.25})
+    results.add("b", "native", {"MB kept afterwards": 0.001})
+    assert results.cell("b", "MB kept afterwards", "ours") == "0.25"
 
 
 def test_what_a_server_cannot_do_is_in_the_table(results):
     results.leave_out("a", "pglite-oxide", "one connection at a time", failed=False)
+    results.settings["native"] = "server_version 18.6, fsync on, io_method worker"
     table = server.table([small("a")], results, lambda *_: True)
-    assert table[0] == "| | | native PostgreSQL | pglite-port serve | pglite-oxide | target |"
-    assert table[2] == "| a | tps | 400 | 200 (0.50) | not possible: one connection at a time |  |"
+    assert table[0] == "| | | native PostgreSQL<br>fsync on | pglite-port serve | pglite-oxide | target |"
+    assert table[2] == "| a | tps | 400 | 200 (0.5) | not possible: one connection at a time |  |"
     assert results.failed == set()
 
 
