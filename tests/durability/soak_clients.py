@@ -54,7 +54,8 @@ FIGURES = {
     "temporary": Figure(4), "shared": Figure(4), "descriptors": Figure(30, "descriptors"),
     "mappings": Figure(60, "mappings"), "threads": Figure(2, "threads"), "segments": Figure(4, "segments"),
     "sessions": Figure(4, "sessions"), "processes": Figure(4, "processes"), "locks": Figure(30, "locks"),
-    "files": Figure(60, "files"), "relations": Figure(60, "relations"), "listening": Figure(5, "thousandths"),
+    # Those of dropped tables stay until the next checkpoint. Orphans: of no database.
+    "files": Figure(60, "files"), "orphans": Figure(1, "directories"), "relations": Figure(60, "relations"), "listening": Figure(5, "thousandths"),
 }  # fmt: skip
 
 ROLES_AND_DATABASES = """
@@ -136,10 +137,13 @@ class Soak:
             {files}, (select count(*) from pg_ls_dir('/dev/shm')),
             (select count(*) from pg_stat_activity where backend_type = 'client backend'),
             (select count(*) from pg_stat_activity), (select count(*) from pg_locks),
-            (select sum((select count(*) from pg_ls_dir('base/' || d, true, false))) from pg_ls_dir('base') d),
+            (select sum((select count(*) from pg_ls_dir('base/' || oid, true, false))) from pg_database
+              where datname in ('{"','".join(DATABASES)}')),
+            (select count(*) from pg_ls_dir('base') d where d <> 'pgsql_tmp'
+              and d not in (select oid::text from pg_database)),
             (select count(*) from pg_class), pg_notification_queue_usage() * 1000""").ok().rows[0]
         names = ("data", "wal", "temporary", "shared", "segments", "sessions", "processes", "locks", "files",
-                 "relations", "listening")
+                 "orphans", "relations", "listening")
         values = dict(zip(names, map(float, row)))
         values |= {
             "rss": rollup["Rss"], "pss": rollup["Pss"], "page tables": self.server.memory("VmPTE"),
