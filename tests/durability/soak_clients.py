@@ -463,7 +463,7 @@ class Client:
         name = f"made_{self.number}"
         if self.role == "bob":
             await self.run("set role alice")
-        await self.run(f"drop table if exists {name}", "", "42501")
+        await self.run(f"drop table if exists {name} cascade", "", "42501")
         result = await self.run(f"create table {name} (a int primary key, b text)", "", "42P07")
         if not result.errors:
             await self.run(f"insert into {name} select g, g::text from generate_series(1, 200) g; create index on {name} (b);"
