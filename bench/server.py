@@ -341,15 +341,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=REPOSITORY / "build", prefix="bench-") as temporary:
         work = pathlib.Path(temporary)
         work.chmod(0o755)
-        # A copy, so that a build in the meantime changes nothing.
-        program = pathlib.Path(shutil.copy2(options.program, work / "pglite-port"))
-        machine = run.facts(program, work)
+        machine = run.facts(options.program, work)
         started, others = time.monotonic(), run.OtherWork()
         servers = []
         for name in names:
             (work / name).mkdir()
             kind = SERVERS[name]
-            servers.append(kind(install, work / name, program) if issubclass(kind, Ours) else kind(install, work / name))
+            if issubclass(kind, Ours):
+                # A copy, so that a build in the meantime changes nothing, and no other process shares its pages.
+                program = pathlib.Path(shutil.copy2(options.program, work / name / "pglite-port"))
+                servers.append(kind(install, work / name, program))
+            else:
+                servers.append(kind(install, work / name))
         run_all(servers, sections, size, rounds, results, progress)
         machine["runs"] = (f"{rounds} rounds; pgbench {size.seconds} s a run, scale factor {size.factor} (32 clients share "
                            f"{size.factor} branches, so they wait for each other), prepared statements; {size.sessions} "
