@@ -93,6 +93,11 @@ MINUTES = 30
 soak-test: build
 	nice python3 tests/durability/soak.py $(MINUTES) $(abspath $(PORT)) $(BUILD)
 
+## soak-clients-test: MINUTES of 32 clients of serve that come and leave; nothing of them may stay
+.PHONY: soak-clients-test
+soak-clients-test: build
+	nice python3 tests/durability/soak_clients.py $(MINUTES) $(abspath $(PORT)) $(BUILD)
+
 ## fault-test: every file operation of a workload, and of what moves a cluster, failed with every fault (an hour)
 .PHONY: fault-test
 fault-test: build-tests
@@ -125,6 +130,12 @@ encodings-test: build-tests
 ## bench: measure beside the peers, in one run; results go to bench/results
 bench: setup-bench build
 	python3 bench/run.py
+
+## bench-server: measure serve beside native PostgreSQL and other servers; results go to bench/results
+.PHONY: bench-server
+bench-server: setup-bench build
+	scripts/setup suites
+	python3 bench/server.py
 
 setup-bench:
 	scripts/setup build bench

@@ -4,7 +4,7 @@
 usage: bench/charts.py RESULT.json
 
 Writes RESULT-summary.svg, with the geometric means of all suites, and RESULT-SUITE.svg for each,
-with its items. Colours and grey text are chosen to be read on a white page and on a dark one.
+with its items. Of a result of bench/server.py it writes RESULT-curve.svg: throughput over clients. Colours and grey text are chosen to be read on a white page and on a dark one.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ STYLE = {
     "pglite-oxide": ("pglite-oxide", "#a371f7", "P"),
     "pglite-go-wasmtime": ("pglite-go, wasmtime", "#bf8700", "X"),
     "pglite-go-wazero": ("pglite-go, wazero", "#c93c37", "*"),
+}
+# The servers of bench/server.py.
+SERVER_STYLE = {
+    "ours": ("pglite-port serve", "#2f81f7", "o"),
+    "ours-relaxed": ("pglite-port serve, relaxed", "#1fa39a", "D"),
+    "native": ("native PostgreSQL", "#8b949e", "s"),
+    "pglite-socket": STYLE["pglite-socket"],
+    "pglite-oxide": STYLE["pglite-oxide"],
 }
 DURABLE = ("ours-durable", "native")
 
@@ -78,16 +86,45 @@ def draw(path: pathlib.Path, title: str, rows: list[tuple[str, dict[str, float]]
     plt.close(figure)
 
 
+def draw_curve(path: pathlib.Path, curve: dict[str, dict[str, list[list[float]]]]) -> None:
+    """`curve` has for each of pgbench's scripts, and each server, pairs of clients and transactions a second."""
+    figure, all_axes = plt.subplots(1, len(curve), figsize=(4.8 * len(curve), 3.6), squeeze=False)
+    for axes, (script, servers) in zip(all_axes[0], curve.items()):
+        for server, (label, colour, marker) in SERVER_STYLE.items():
+            if server in servers:
+                axes.plot(*zip(*servers[server]), color=colour, marker=marker, label=label)
+        ticks = sorted({clients for points in servers.values() for clients, _ in points})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, [f"{clients:g}" for clients in ticks])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.grid(axis="y", color=TEXT, alpha=0.2, linewidth=0.8)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        axes.set_xlabel("clients")
+        axes.set_title(f"{script}, transactions a second", loc="left", fontsize=11)
+    handles = {label: handle for axes in all_axes[0] for handle, label in zip(*axes.get_legend_handles_labels())}
+    all_axes[0][-1].legend(handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
 def main() -> int:
     if len(sys.argv) != 2:
         print("usage: bench/charts.py RESULT.json", file=sys.stderr)
         return 64
     source = pathlib.Path(sys.argv[1])
-    suites = json.loads(source.read_text())["suites"]
+    result = json.loads(source.read_text())
 
     def path(name: str) -> pathlib.Path:
         return source.with_name(f"{source.stem}-{name}.svg")
 
+    if "curve" in result:
+        draw_curve(path("curve"), result["curve"])
+        return 0
+    suites = result["suites"]
     rows = [(suite["title"], {engine: mean for engine, mean in suite["geometric_mean"].items() if mean})
             for suite in suites]
     draw(path("summary"), "Geometric means of all suites", rows, {})

@@ -164,25 +164,44 @@ class NativeDefault(NativeEngine):
     where = "a directory on disk, unix socket; the settings of initdb"
 
 
+def pglite_socket() -> list[str]:
+    """Installs it; the command of its server, to which a database and an address are added."""
+    node = shutil.which("node")
+    if node is None:
+        raise Unavailable("there is no node on this machine")
+    source, target = HERE / "peers" / "socket", PEERS / "socket"
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy2(source / name, target / name)
+    done = subprocess.run(["npm", "ci", "--ignore-scripts", "--silent"], cwd=target, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unavailable("npm ci failed for pglite-socket")
+    script = target / "node_modules/@electric-sql/pglite-socket/dist/scripts/server.js"
+    return [os.path.realpath(node), str(script)]
+
+
+def build_oxide() -> pathlib.Path:
+    """Builds our programs on pglite-oxide; the directory they are in."""
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        raise Unavailable("there is no cargo on this machine")
+    target = PEERS / "oxide"
+    done = subprocess.run(["nice", "-n", "19", cargo, "build", "--release", "--locked"],
+                          cwd=HERE / "peers" / "oxide", capture_output=True, text=True,
+                          env={**os.environ, "CARGO_TARGET_DIR": str(target)})
+    if done.returncode != 0:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
+        raise Unavailable("cargo build failed: " + (errors or ["no message"])[0])
+    return target / "release"
+
+
 class NodeSocket(Engine):
     title = "pglite-socket"
     where = "PGlite on Node, memory://, behind @electric-sql/pglite-socket 0.2.17 on a unix socket"
     rounds = 2
 
     def prepare(self) -> None:
-        node = shutil.which("node")
-        if node is None:
-            raise Unavailable("there is no node on this machine")
-        source, target = HERE / "peers" / "socket", PEERS / "socket"
-        target.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy2(source / name, target / name)
-        done = subprocess.run(["npm", "ci", "--ignore-scripts", "--silent"], cwd=target,
-                              capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Unavailable("npm ci failed for pglite-socket")
-        script = target / "node_modules/@electric-sql/pglite-socket/dist/scripts/server.js"
-        self._command = [os.path.realpath(node), str(script), "--db=memory://"]
+        self._command = [*pglite_socket(), "--db=memory://"]
 
     def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
         directory = self.bench.directory("socket", self.bench.memory)
@@ -211,17 +230,7 @@ class Oxide(Engine):
     needs_long_build = True
 
     def prepare(self) -> None:
-        cargo = shutil.which("cargo")
-        if cargo is None:
-            raise Unavailable("there is no cargo on this machine")
-        target = PEERS / "oxide"
-        done = subprocess.run(["nice", "-n", "19", cargo, "build", "--release", "--locked"],
-                              cwd=HERE / "peers" / "oxide", capture_output=True, text=True,
-                              env={**os.environ, "CARGO_TARGET_DIR": str(target)})
-        if done.returncode != 0:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
-            raise Unavailable("cargo build failed: " + (errors or ["no message"])[0])
-        self._program = target / "release" / "oxide_replay"
+        self._program = build_oxide() / "oxide_replay"
 
     def run(self, workload: pathlib.Path, answer_bytes: list[int]) -> dict:
         directory = self.bench.directory("oxide", self.bench.memory)

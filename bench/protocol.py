@@ -36,8 +36,10 @@ def execute(name: str, *parameters: str) -> bytes:
     return message(b"B", bind) + message(b"E", b"\0" + struct.pack("!I", 0)) + message(b"S")
 
 
-def startup(user: str = "postgres", database: str = "postgres") -> bytes:
-    body = struct.pack("!I", 196608) + f"user\0{user}\0database\0{database}\0\0".encode()
+def startup(user: str = "postgres", database: str = "postgres", options: str = "") -> bytes:
+    """`options` are settings, as in `-c name=value`."""
+    more = f"options\0{options}\0" if options else ""
+    body = struct.pack("!I", 196608) + f"user\0{user}\0database\0{database}\0{more}\0".encode()
     return struct.pack("!I", len(body) + 4) + body
 
 
@@ -56,6 +58,17 @@ def check(answer: bytes) -> bytes:
             raise EngineError(texts[0] if texts else "an ErrorResponse")
         at += 1 + struct.unpack_from("!I", answer, at + 1)[0]
     return answer
+
+
+def first_value(answer: bytes) -> str:
+    """The first column of the first row."""
+    at = 0
+    while answer[at : at + 1] != b"D":
+        if at >= len(answer):
+            raise EngineError("an answer without rows")
+        at += 1 + struct.unpack_from("!I", answer, at + 1)[0]
+    (size,) = struct.unpack_from("!i", answer, at + 7)
+    return "" if size < 0 else answer[at + 11 : at + 11 + size].decode()
 
 
 class Packet4:

@@ -193,10 +193,10 @@ def draw(result: pathlib.Path) -> bool:
 BEGIN, END = "<!-- bench/run.py writes from here -->", "<!-- to here -->"
 
 
-def put_summary(page: pathlib.Path, lines: list[str]) -> None:
-    before, rest = page.read_text().split(BEGIN)
+def put_summary(page: pathlib.Path, lines: list[str], begin: str = BEGIN) -> None:
+    before, rest = page.read_text().split(begin)
     _, after = rest.split(END)
-    page.write_text("\n".join([before + BEGIN, *lines, END + after]))
+    page.write_text("\n".join([before + begin, *lines, END + after]))
 
 
 def summary(all_times: list[Times], machine: dict, stem: pathlib.Path, charts: bool) -> list[str]:
