@@ -139,7 +139,8 @@ int run_sql_on_server(const Host& host, const Configuration& configuration) {
   const SqlSession sql{
       .exec = [&](std::string_view request,
                   const ResponseSink& sink) { return session->exec(request, sink); },
-      .standard_strings = session->connection().reported("standard_conforming_strings") != "off"};
+      .standard_strings = session->connection().reported("standard_conforming_strings") != "off",
+      .give_up = [&] { session->cancel(); }};
   return run_sql(sql, configuration.sql, host.in, out, err);
 }
 
@@ -154,9 +155,10 @@ int run_sql_command(const Host& host, const Configuration& configuration) {
   } else {
     Output out(host.out, "stdout");
     Output err(host.err, "stderr");
-    const SqlSession session{[&](std::string_view request, const ResponseSink& sink) {
-      return instance->exec_protocol(request, sink);
-    }};
+    const SqlSession session{
+        .exec = [&](std::string_view request,
+                    const ResponseSink& sink) { return instance->exec_protocol(request, sink); },
+        .give_up = {}};
     exit_code = run_sql(session, configuration.sql, host.in, out, err);
     if (exit_code == 0) {
       const Status kept = keep_snapshot(configuration.save_snapshot, *instance);

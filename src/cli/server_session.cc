@@ -10,8 +10,10 @@
 namespace pglite::cli {
 namespace {
 
-// How long it may take to end a query that was cancelled, in milliseconds.
+// How long the end of a query that was cancelled is waited for, in milliseconds, and in which
+// steps.
 constexpr int kLastWords = 5000;
+constexpr int kStep = 100;
 
 // As in a shell's background job.
 bool is_ignored(int signal) {
@@ -52,7 +54,11 @@ ServerSession::~ServerSession() {
 
 Status ServerSession::exec(std::string_view request, const ResponseSink& sink) {
   is_busy_ = true;
-  Status status = connection_->exec(request, sink);
+  Status status = connection_->exec(request, [&](std::string_view bytes) {
+    is_delivering_ = true;
+    sink(bytes);
+    is_delivering_ = false;
+  });
   is_busy_ = false;
   return status;
 }
@@ -71,9 +77,13 @@ void ServerSession::end_by(int signal) {
   signals_.restore();
   if (is_busy_) {
     cancel();
-    // What the server says then is still shown.
-    pollfd polled = {done_.descriptor(), POLLIN, 0};
-    ::poll(&polled, 1, kLastWords);
+    // What the server says then is still shown, unless nobody reads it.
+    int unread = 0;
+    for (int waited = 0; waited < kLastWords && unread < 3 * kStep; waited += kStep) {
+      pollfd polled = {done_.descriptor(), POLLIN, 0};
+      if (::poll(&polled, 1, kStep) != 0) break;
+      unread = is_delivering_ ? unread + kStep : 0;
+    }
   }
   ::kill(::getpid(), signal);
   ::_exit(128 + signal);

@@ -46,6 +46,7 @@ class ServerSession {
   os::ShutdownSignals signals_;
   os::WakeEvent done_;
   std::atomic<bool> is_busy_{false};
+  std::atomic<bool> is_delivering_{false};  // what came goes to a sink
   std::thread watcher_;
 };
 

@@ -108,8 +108,12 @@ class SqlRunner {
       understood = understood && reader_.feed(bytes, [this](const wire::BackendMessage& message) {
         receive(message);
       });
+      if (!out_.status().ok() && session_.give_up && !gave_up_) {
+        gave_up_ = true;
+        session_.give_up();
+      }
     });
-    if (!status.ok()) return fail(status);
+    if (!status.ok() && !gave_up_) return fail(status);
     if (!understood || malformed_) {
       return fail(Status::engine_gone("the backend sent a malformed message"));
     }
@@ -148,7 +152,7 @@ class SqlRunner {
         end_result(false);
         copy_in_ = copy_out_ = false;
         failed_ = true;
-        show_report(message.body, true);
+        if (!gave_up_) show_report(message.body, true);
         break;
       case 'N':
         show_report(message.body, false);
@@ -292,6 +296,7 @@ class SqlRunner {
   bool copy_in_ = false;
   bool copy_out_ = false;
   bool failed_ = false;
+  bool gave_up_ = false;
   bool malformed_ = false;
   bool standard_strings_;
   std::string restrict_key_;  // of the \restrict that holds; empty: none does

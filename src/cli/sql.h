@@ -28,6 +28,8 @@ struct SqlSession {
   // As Instance::exec_protocol.
   std::function<Status(std::string_view request, const ResponseSink& sink)> exec;
   bool standard_strings = true;  // standard_conforming_strings, at the beginning
+  // Where set: called on the way through `exec`, once, when nobody reads the answer any more.
+  std::function<void()> give_up;
 };
 
 // Runs the request until its end or the first error. Returns the program's exit code: 0; 1 for an

@@ -115,6 +115,52 @@ TEST_F(CommandLineTest, Sql) {
               "--format (PGLITE_SQL_FORMAT) is 'xml'; accepted is table, csv or json");
 }
 
+TEST_F(CommandLineTest, UrlsOfServers) {
+  constexpr const char* kUrl = "postgres://u:p%40ss@h/d";
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{{"sql", kUrl},
+                                             {"sql", "-D", kUrl},
+                                             {"-D", kUrl, "sql", "-c", "select 1"},
+                                             {"sql", "-c", "select 1", kUrl},
+                                             {"dump", "--sql", kUrl},
+                                             {"dump", "-o", "x", "--sql", "-D", kUrl}}) {
+    const Configuration configuration = good(arguments);
+    EXPECT_TRUE(configuration.is_of_server());
+    EXPECT_EQ(configuration.server_url.url, kUrl);
+    EXPECT_EQ(configuration.server_url.user, "") << "the default is for directories";
+    EXPECT_EQ(configuration.engine.data_dir, "memory://");
+  }
+  const Configuration named = good({"sql", kUrl, "-U", "alice", "-d", "shop"});
+  EXPECT_EQ(named.server_url.user, "alice");
+  EXPECT_EQ(named.server_url.database, "shop");
+  EXPECT_FALSE(good({"sql"}).is_of_server());
+  ::setenv("PGLITE_DATA_DIR", "./x", 1);
+  EXPECT_EQ(good({"sql", kUrl}).server_url.url, kUrl);
+  EXPECT_FALSE(good({"sql"}).is_of_server());
+  ::setenv("PGLITE_DATA_DIR", kUrl, 1);
+  EXPECT_EQ(good({"sql"}).server_url.url, kUrl);
+  EXPECT_THAT(error({"port"}), HasSubstr("is the URL of a server"));
+  ::unsetenv("PGLITE_DATA_DIR");
+}
+
+TEST_F(CommandLineTest, UrlsThatAreRefused) {
+  constexpr const char* kUrl = "postgres://u:p%40ss@h/d";
+  EXPECT_THAT(error({"sql", "-D", "./x", kUrl}), HasSubstr("exclude each other"));
+  EXPECT_THAT(error({"dump", kUrl}), HasSubstr("accepted is dump --sql"));
+  EXPECT_THAT(error({"sql", kUrl, "--snapshot", "x"}), HasSubstr("--snapshot (PGLITE_SNAPSHOT)"));
+  EXPECT_THAT(error({"sql", kUrl, "-o", "-c a=b"}), HasSubstr("-o (PGLITE_OPTIONS) is not for"));
+  EXPECT_THAT(error({"sql", "x"}), HasSubstr("takes options and the postgres:// URL of a server"));
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{{"initdb", "-D", kUrl},
+                                             {"initdb", kUrl},
+                                             {kUrl},
+                                             {"sql", kUrl, kUrl},
+                                             {"sql", "-D", "mysql://u:p%40ss@h"},
+                                             {"restore", "-D", kUrl}}) {
+    EXPECT_THAT(error(arguments), Not(HasSubstr("p%40ss")));
+  }
+}
+
 TEST_F(CommandLineTest, SqlVariables) {
   ::setenv("PGLITE_SQL_COMMAND", "select 2", 1);
   ::setenv("PGLITE_SQL_FORMAT", "csv", 1);

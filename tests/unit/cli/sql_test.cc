@@ -39,9 +39,10 @@ class SqlTest : public ::testing::Test {
   }
 
   ScriptedInstance instance;
-  const SqlSession session{.exec = [this](std::string_view messages, const ResponseSink& sink) {
-    return instance.exec_protocol(messages, sink);
-  }};
+  SqlSession session{
+      .exec = [this](std::string_view messages,
+                     const ResponseSink& sink) { return instance.exec_protocol(messages, sink); },
+      .give_up = {}};
   SqlRequest request;
   int exit_code = -1;
   std::string out_text;
@@ -245,6 +246,28 @@ TEST_F(SqlTest, FullDisk) {
     request.commands = {"one", "two"};
     EXPECT_EQ(run_sql(session, request, 0, out, err), 74);
   }
+  EXPECT_EQ(err_file.content(), "pglite-port: cannot write to stdout: No space left on device\n");
+  EXPECT_THAT(instance.queries, ElementsAre("one"));
+  ::close(full);
+}
+
+TEST_F(SqlTest, GivesUpWhereNobodyReads) {
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  const MemoryFile err_file;
+  std::string rows;
+  for (int i = 0; i < 3; ++i) rows += data_row({std::string(100'000, 'x')});
+  instance.answers["one"] = description({{"a", kInt4Oid}}) + rows +
+                            report_message('E', {"SERROR", "C57014", "Mcanceled"}) + ready();
+  int times = 0;
+  session.give_up = [&] { ++times; };
+  {
+    Output out(full, "stdout");
+    Output err(err_file.fd(), "stderr");
+    request.commands = {"one", "two"};
+    request.format = Format::kCsv;
+    EXPECT_EQ(run_sql(session, request, 0, out, err), 74);
+  }
+  EXPECT_EQ(times, 1);
   EXPECT_EQ(err_file.content(), "pglite-port: cannot write to stdout: No space left on device\n");
   EXPECT_THAT(instance.queries, ElementsAre("one"));
   ::close(full);
