@@ -198,6 +198,18 @@ TEST_F(CommandLineTest, Dump) {
   EXPECT_THAT(error({"dump"}), StartsWith("dump needs a directory to read"));
 }
 
+TEST_F(CommandLineTest, ServeFromSnapshotsAndItsLog) {
+  EXPECT_EQ(good({"serve"}).engine.log_format, LogFormat::kText);
+  EXPECT_EQ(good({"serve", "--log-format", "json"}).engine.log_format, LogFormat::kJson);
+  EXPECT_THAT(error({"serve", "--log-format", "JSON"}),
+              EndsWith("(PGLITE_LOG_FORMAT) is 'JSON'; accepted is text or json"));
+  const Configuration both = good({"serve", "--snapshot", "a", "--save-snapshot", "b"});
+  EXPECT_EQ(both.snapshot, "a");
+  EXPECT_EQ(both.save_snapshot, "b");
+  EXPECT_THAT(error({"serve", "-D", "./d", "--snapshot", "a"}),
+              StartsWith("--snapshot (PGLITE_SNAPSHOT) needs the data directory memory://"));
+}
+
 TEST_F(CommandLineTest, DumpAsSql) {
   Configuration configuration =
       good({"dump", "--sql", "-D", "x", "-o", "y", "--", "-t", "-D", "--", "dump"});

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "pglite/json_log_record.h"
+#include "session_client.h"
 
 namespace pglite {
 namespace {
@@ -69,6 +70,27 @@ TEST(JsonLog, WhatIsNoRecordIsAMessage) {
 TEST(JsonLog, DepthIsRefused) {
   const std::string deep(10 << 20, '[');
   EXPECT_THAT(read_json_log("{\"a\":" + deep, 7).text, IsEmpty());
+}
+
+TEST(JsonLog, OfACluster) {
+  std::vector<std::pair<int, std::string>> lines;
+  Options options;
+  options.debug = 1;
+  options.log_format = LogFormat::kJson;
+  options.settings = {"log_statement=all"};
+  options.log = [&](int level, std::string_view line) { lines.emplace_back(level, line); };
+  const auto cluster = postgres::open_cluster(options);
+  ASSERT_NE(cluster, nullptr);
+  postgres::connect(*cluster).query("SELECT 1");
+  EXPECT_TRUE(cluster->close().ok());
+  for (const auto& [level, line] : lines) {
+    EXPECT_FALSE(read_json_log(line, 1).text.empty()) << line;
+  }
+  // Of level 0 is what PostgreSQL says while it runs.
+  std::erase_if(lines, [](const auto& line) { return line.first != 0; });
+  ASSERT_THAT(lines, testing::SizeIs(1));
+  EXPECT_THAT(read_json_log(lines[0].second, 1).text[0],
+              testing::EndsWith("LOG:  statement: SELECT 1"));
 }
 
 }  // namespace
