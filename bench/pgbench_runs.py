@@ -17,7 +17,7 @@ class Size:
     """How much of everything."""
 
     seconds: float = 5  # of each run of pgbench
-    factor: int = 5  # pgbench's scale factor
+    factor: int = 32  # pgbench's scale factor: as many branches as clients, as its manual asks
     trips: int = 20000
     queries: int = 5000
     sessions: int = 300

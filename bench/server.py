@@ -354,8 +354,8 @@ def main() -> int:
             else:
                 servers.append(kind(install, work / name))
         run_all(servers, sections, size, rounds, results, progress)
-        machine["runs"] = (f"{rounds} rounds; pgbench {size.seconds} s a run, scale factor {size.factor} (32 clients share "
-                           f"{size.factor} branches, so they wait for each other), prepared statements; {size.sessions} "
+        machine["runs"] = (f"{rounds} rounds; pgbench {size.seconds} s a run, scale factor {size.factor} (so many "
+                           f"branches, each of which one transaction at a time may change), prepared statements; {size.sessions} "
                            f"sessions one after another, {size.at_once} at once, {size.idle} idle ones")
         machine["duration"] = f"{time.monotonic() - started:.0f} s"
         machine["other processes kept busy"] = others.describe()

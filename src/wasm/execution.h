@@ -1,10 +1,9 @@
 // One flow of guest code: its native stack, its traps, its exits.
 //
-// Guest code runs on a stack of its own, large (PostgreSQL's depth check sees only the guest's
-// shadow stack, and an expression of 100,000 terms needs more native stack than a thread has) and
-// with a guard region below, so that overflowing it is a trap like any other. Because it has its
-// own stack it can also be suspended inside a host function and resumed later: that is how a guest
-// that waits for input gives control back without a thread.
+// Guest code runs on a stack of its own, large (max_stack_depth may allow for more native stack
+// than a thread has) and with a guard region below, so that overflowing it is a trap like any
+// other. Because it has its own stack it can also be suspended inside a host function and resumed
+// later: that is how a guest that waits for input gives control back without a thread.
 //
 // Leaving guest code other than by returning (a trap, exit) is a jump to the innermost protect().
 // The jump skips the frames between, C++ ones included: a host function that calls back into guest
