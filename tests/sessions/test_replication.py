@@ -266,7 +266,8 @@ def test_a_large_transaction(publisher, subscriber, streaming):
         spilled = sql(publisher, "select pg_stat_force_next_flush()",
                       "select stream_txns > 0, spill_txns > 0 from pg_stat_replication_slots"
                       f" where slot_name = '{name}'")
-        assert spilled.split() == [("f|t" if streaming == "off" else "t|f")], spilled
+        # What comes before the subscriber streams is spilled, on a slow machine.
+        assert spilled.split() in ([["f|t"]] if streaming == "off" else [["t|f"], ["t|t"]]), spilled
     both(publisher, subscriber, f"drop table {name}")
     sql(publisher, f"drop publication {name}")
 
