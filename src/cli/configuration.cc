@@ -48,6 +48,7 @@ struct Texts {
   std::string socket_directory;
   std::string socket_port = "5432";
   std::string socket_mode = "0777";
+  std::string socket_owner_only;
   std::string authentication = "remote";
   std::string password_file;
   std::string tls_certificate;
@@ -260,6 +261,11 @@ Status convert_serve(const CLI::App& serve, const Texts& texts, Configuration* c
   const auto mode = to_number(texts.socket_mode, 8, 0777);
   if (!mode) return bad(serve, "--socket-mode", texts.socket_mode, "an octal mode up to 0777");
   options.socket_mode = *mode;
+  if (Status status = convert_switch(serve, "--socket-owner-only", texts.socket_owner_only,
+                                     &options.socket_owner_only);
+      !status.ok()) {
+    return status;
+  }
   constexpr std::pair<std::string_view, server::Authentication> kNames[] = {
       {"remote", server::Authentication::kRemote},
       {"scram", server::Authentication::kAll},
@@ -392,6 +398,10 @@ CLI::App* add_serve_command(CLI::App& app, Texts& texts) {
       "Where the Unix socket .s.PGSQL.PORT is made");
   add(*serve, "--socket-port", texts.socket_port, "PGLITE_SOCKET_PORT", "PORT",
       "The number in its name; default 5432");
+  serve
+      ->add_flag("--socket-owner-only", texts.socket_owner_only,
+                 "Only the server's own user, and root, may connect by the Unix socket")
+      ->envname("PGLITE_SOCKET_OWNER_ONLY");
   add(*serve, "--socket-mode", texts.socket_mode, "PGLITE_SOCKET_MODE", "MODE",
       "Its permissions; default 0777");
   add(*serve, "--auth", texts.authentication, "PGLITE_AUTH", "remote|scram|trust|hba",

@@ -142,6 +142,7 @@ void Connection::begin_session() {
   if (*config_.is_ending && !wire::is_cancel_request(packet)) {
     return refuse("57P03", "the database system is shutting down");
   }
+  if (!config_.refusal.empty()) return refuse("28000", config_.refusal);
   const Status status = config_.cluster->accept(config_.peer, &session_);
   if (!status.ok()) return refuse("53200", status.message());
   timer_.cancel();

@@ -43,6 +43,8 @@ struct ConnectionConfig {
   Traffic* traffic = nullptr;
   // For the log: where the client is.
   std::string name;
+  // Why it may not have a session; empty: it may.
+  std::string refusal;
   std::function<void(std::string_view line)> log;
 };
 

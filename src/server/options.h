@@ -27,6 +27,8 @@ struct ServerOptions {
   std::string socket_directory;
   uint16_t socket_port = 5432;
   uint32_t socket_mode = 0777;
+  // Only this process's own user, and root, may connect by Unix sockets.
+  bool socket_owner_only = false;
   // Sockets that listen already, from whoever started us (systemd's socket activation).
   std::vector<int> inherited;
   Authentication authentication = Authentication::kRemote;

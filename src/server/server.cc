@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "os/peer_user.h"
 #include "os/unique_fd.h"
 #include "server/address.h"
 #include "server/metrics.h"
@@ -27,6 +28,12 @@ namespace ip = boost::asio::ip;
 using boost::system::error_code;
 
 namespace {
+
+// Whether a Unix socket was connected by our own user, or by root.
+bool is_owners(int socket) {
+  const auto user = os::peer_user(socket);
+  return user && (*user == geteuid() || *user == 0);
+}
 
 // How long the cluster runs before sockets are looked at again.
 constexpr std::chrono::milliseconds kTurn{1};
@@ -244,13 +251,15 @@ void Server::accept(Acceptor& acceptor) {
     } else {
       Peer peer;
       peer.kind = Peer::Kind::kUnixSocket;
-      add(Socket(std::move(socket)), peer, "the Unix socket");
+      const bool may = !options_.socket_owner_only || is_owners(socket.native_handle());
+      add(Socket(std::move(socket)), peer, "the Unix socket",
+          may ? "" : "the Unix socket is for the user that the server runs as");
     }
     accept(acceptor);
   });
 }
 
-void Server::add(Socket socket, Peer peer, std::string name) {
+void Server::add(Socket socket, Peer peer, std::string name, std::string refusal) {
   ++traffic_.accepted;
   ConnectionConfig config;
   config.cluster = cluster_;
@@ -260,6 +269,7 @@ void Server::add(Socket socket, Peer peer, std::string name) {
   config.is_ending = &is_ending_;
   config.traffic = &traffic_;
   config.name = std::move(name);
+  config.refusal = std::move(refusal);
   config.log = [this](std::string_view line) { log(1, line); };
   connections_.push_back(std::make_shared<Connection>(std::move(socket), std::move(config)));
   connections_.back()->start();

@@ -70,7 +70,7 @@ class Server {
   Status load_tls();
   template <class Acceptor>
   void accept(Acceptor& acceptor);
-  void add(Socket socket, Peer peer, std::string name);
+  void add(Socket socket, Peer peer, std::string name, std::string refusal = {});
   void watch_signals();
   void watch_cluster();
   void on_signal(int signal);

@@ -15,6 +15,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -387,6 +388,45 @@ def test_a_signal_while_it_starts(tmp_path, how, number):
         with server.connect() as client:
             assert client.query(f"set statement_timeout = '50ms'; {ENDLESS}").sqlstate == CANCELED
         assert server.stop(number) == 0, server.stderr()
+
+
+# --- Who may use the Unix socket ---
+
+
+def first_answer_to(user: int, path: str) -> bytes:
+    """What a client that runs as `user` gets for its startup packet."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setuid(user)
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(60)
+                connection.connect(path)
+                connection.sendall(pgwire.startup())
+                os.write(write, connection.recv(1000))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_the_unix_socket_can_be_for_the_servers_own_user_only():
+    nobody = 65534
+    with tempfile.TemporaryDirectory(dir="/tmp") as run:
+        os.chmod(run, 0o755)
+        with Server("--socket-dir", run, "--socket-owner-only") as server:
+            assert first_answer_to(0, server.socket_path)[:1] == b"R"
+            refused = first_answer_to(nobody, server.socket_path)
+            assert refused[:1] == b"E" and b"C28000\0" in refused, refused
+            assert b"for the user that the server runs as" in refused
+            assert first_answer_to(0, server.socket_path)[:1] == b"R"
+        with Server("--socket-dir", run) as server:
+            assert first_answer_to(nobody, server.socket_path)[:1] == b"R"
 
 
 # --- SIGHUP ---
