@@ -6,6 +6,7 @@
 
 #include "wire/backend_message.h"
 #include "wire/startup_packet.h"
+#include "wire/tls_end_point.h"
 
 namespace pglite::server {
 
@@ -141,6 +142,10 @@ void Connection::begin_session() {
       std::string_view(first_bytes_).substr(0, word_at(first_bytes_, 0));
   if (*config_.is_ending && !wire::is_cancel_request(packet)) {
     return refuse("57P03", "the database system is shutting down");
+  }
+  if (tls_ != nullptr) {
+    // Of this connection: the server's files may have been replaced since.
+    config_.peer.certificate_hash = wire::tls_end_point(SSL_get_certificate(tls_->native_handle()));
   }
   const Status status = config_.cluster->accept(config_.peer, &session_);
   if (!status.ok()) return refuse("53200", status.message());
