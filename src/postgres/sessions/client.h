@@ -21,7 +21,7 @@ struct SocketAddress {
   std::vector<uint8_t> bytes;  // 4 of IPv4, 16 of IPv6; none: a Unix-domain socket
   uint16_t port = 0;
   // Of the certificate of its TLS (RFC 5929); empty: its channel cannot be bound to.
-  std::string certificate_hash;
+  std::string certificate_hash = {};
 };
 
 class Client final : public Child {
