@@ -252,7 +252,7 @@ def test_certificates_that_are_not_wanted(strict, authority, tmp_path):
 def test_channel_binding(strict, authority, binding):
     parameters = f"sslmode=verify-full&sslrootcert={authority.certificate}&channel_binding={binding}"
     assert value(strict_url(strict, parameters), "-c", "select 1") == "1"
-    line = refused(65, "sql", strict_url(strict, parameters, password="wrong"), "-c", "select 1")
+    line = refused(64, "sql", strict_url(strict, parameters, password="wrong"), "-c", "select 1")
     assert 'password authentication failed for user "postgres"' in line
 
 
