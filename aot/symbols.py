@@ -267,6 +267,22 @@ def table_of(*rows: tuple[str, int]) -> DataRule:
     return rule
 
 
+def functions_at(*names: str) -> DataRule:
+    """Where a table begins with these functions."""
+    def rule(f: Finder) -> set[int]:
+        functions = [f.function(name) for name in names]
+        index = {function: i for i, function in f.disassembler.table.items()}
+        if not all(function in index for function in functions):
+            return set()
+        words = b"".join(index[function].to_bytes(4, "little") for function in functions)
+        found, at = set(), f.memory.find(words)
+        while at >= 0:
+            found.add(at)
+            at = f.memory.find(words, at + 1)
+        return found
+    return rule
+
+
 def other_than(rule: DataRule, *names: str) -> DataRule:
     return lambda f: rule(f) - {f.address(name) for name in names}
 
@@ -321,6 +337,12 @@ SYMBOLS = [
              called_by("PostgresMainLoopOnce")),
     function("ProcessClientReadInterrupt", "i_v", calls("ProcessCatchupInterrupt"),
              calls("ProcessNotifyInterrupt")),
+    # Authentication. What PostgreSQL has inlined into scram_exchange is not in the list.
+    function("scram_get_mechanisms", "ii_v", says("SCRAM-SHA-256")),
+    function("scram_init", "iii_i", says("scram_init")),
+    function("scram_exchange", "iiiiii_i", says("scram_exchange")),
+    data("pg_be_scram_mech",
+         functions_at("scram_get_mechanisms", "scram_init", "scram_exchange")),
     # Checkpoints.
     function("CreateCheckPoint", "i_i", says("CreateCheckPoint")),
     function("RequestCheckpoint", "i_v", calls("CreateCheckPoint"),

@@ -60,6 +60,10 @@ struct Peer {
   // kInternet: in the order of the network, 4 bytes of IPv4 or 16 of IPv6.
   std::vector<uint8_t> address = {};
   uint16_t port = 0;
+  // kInternet: the hash of the certificate that the client's TLS has (tls-server-end-point of RFC
+  // 5929). With one, passwords may be bound to it (SCRAM-SHA-256-PLUS). Empty: there is no TLS, or
+  // no hash.
+  std::vector<uint8_t> certificate_hash = {};
 };
 
 class Session {

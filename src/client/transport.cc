@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -14,6 +13,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "wire/tls_end_point.h"
 
 namespace pglite::client {
 namespace {
@@ -161,22 +162,8 @@ std::string Transport::end_point() const {
   if (ssl_ == nullptr) return {};
   const std::unique_ptr<X509, decltype(&X509_free)> certificate(
       SSL_get1_peer_certificate(ssl_.get()), X509_free);
-  int digest_id = NID_undef;
-  if (certificate == nullptr ||
-      X509_get_signature_info(certificate.get(), &digest_id, nullptr, nullptr, nullptr) != 1) {
-    ERR_clear_error();
-    return {};
-  }
-  // RFC 5929, section 4.1
-  if (digest_id == NID_md5 || digest_id == NID_sha1) digest_id = NID_sha256;
-  const EVP_MD* const digest = digest_id == NID_undef ? nullptr : EVP_get_digestbynid(digest_id);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> hash;
-  unsigned size = 0;
-  if (digest == nullptr || X509_digest(certificate.get(), digest, hash.data(), &size) != 1) {
-    ERR_clear_error();
-    return {};
-  }
-  return {reinterpret_cast<const char*>(hash.data()), size};
+  const std::vector<uint8_t> hash = wire::tls_end_point(certificate.get());
+  return {hash.begin(), hash.end()};
 }
 
 Transport::Moved Transport::tls_failure(int result, bool writing) {

@@ -307,6 +307,7 @@ Status PostgresCluster::open_session(const Peer& peer, std::unique_ptr<PostgresS
       address.is_outside = true;
       address.bytes = peer.address;
       address.port = peer.port;
+      address.certificate_hash.assign(peer.certificate_hash.begin(), peer.certificate_hash.end());
       break;
   }
   Client* client = nullptr;

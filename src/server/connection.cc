@@ -6,6 +6,7 @@
 
 #include "wire/backend_message.h"
 #include "wire/startup_packet.h"
+#include "wire/tls_end_point.h"
 
 namespace pglite::server {
 
@@ -143,6 +144,10 @@ void Connection::begin_session() {
     return refuse("57P03", "the database system is shutting down");
   }
   if (!config_.refusal.empty()) return refuse("28000", config_.refusal);
+  if (tls_ != nullptr) {
+    // Of this connection: the server's files may have been replaced since.
+    config_.peer.certificate_hash = wire::tls_end_point(SSL_get_certificate(tls_->native_handle()));
+  }
   const Status status = config_.cluster->accept(config_.peer, &session_);
   if (!status.ok()) return refuse("53200", status.message());
   timer_.cancel();

@@ -277,6 +277,25 @@ def test_a_table_is_found_by_its_first_rows(tmp_path):
         finder(m, table).address("Table")
 
 
+def test_a_table_is_found_by_the_functions_that_it_begins_with(tmp_path):
+    table = symbols.data("Table", symbols.functions_at("a", "b"))
+
+    def found(*rows: tuple[int, ...], elements=(1, 0)) -> int:
+        words = b"".join(struct.pack("<3I", *row) for row in rows)
+        m = module(tmp_path, (V_V, b""), (V_V, b""), memory=[(6000, words)],
+                   elements=list(elements), exports=[("a", 0), ("b", 1)])
+        return finder(m, table).address("Table")
+
+    # Elements begin at 1: b is there, and a behind it.
+    assert found((1, 2, 7), (2, 1, 7), (2, 2, 7)) == 6012
+    with pytest.raises(SystemExit, match="Table: 0 addresses match"):
+        found((1, 2, 7))
+    with pytest.raises(SystemExit, match="Table: 2 addresses match"):
+        found((2, 1, 7), (2, 1, 8))
+    with pytest.raises(SystemExit, match="Table: 0 addresses match"):
+        found((2, 1, 7), elements=(1,))  # a is not in the table
+
+
 def kinds(mains: dict[int, int]) -> list[tuple[int, bytes]]:
     """child_process_kinds at 9000, its names from 5000 on; `mains`: place -> table index."""
     names, rows = b"", b""
@@ -357,14 +376,15 @@ KNOWN = {
     "GetRelationPublications": 1960, "GetSchemaPublications": 1961, "GetPublication": 1962,
     "get_publication_oid": 9774, "replorigin_by_oid": 4821,
     "LocalExecuteInvalidationMessage": 9641, "report_invalid_encoding": 10137,
-    "pg_utf8_islegal": 10813,
+    "pg_utf8_islegal": 10813, "scram_get_mechanisms": 3560, "scram_init": 3561,
+    "scram_exchange": 3563,
 }
 KNOWN_DATA = {
     "MyProcPid": 2875608, "IsPostmasterEnvironment": 2875556, "IsUnderPostmaster": 2875557,
     "MyBackendType": 2878772, "MyProc": 2804284, "PMSignalState": 2797456,
     "CheckpointerShmem": 2788816, "my_wait_event_info": 2607568, "on_proc_exit_index": 2797264,
     "before_shmem_exit_index": 2796912, "on_shmem_exit_index": 2797088, "pg_wchar_table": 2731008,
-    "pg_enc2name_tbl": 2729232,
+    "pg_enc2name_tbl": 2729232, "pg_be_scram_mech": 2591608,
 }
 
 

@@ -203,11 +203,11 @@ class Client:
     """One connection. With `start` (the default) it is one with a session.
 
     `tls`: an ssl.SSLContext, asked for with SSLRequest; `direct` begins with it. `settings` stand in the startup
-    packet.
+    packet. `channel`: what SCRAM-SHA-256-PLUS is bound to.
     """
 
     def __init__(self, raw: socket.socket, user="postgres", database="postgres", password=None, start=True, tls=None,
-                 direct=False, server_hostname=None, protocol=pgwire.PROTOCOL_3_0, settings=None, gs2="n,,"):
+                 direct=False, server_hostname=None, protocol=pgwire.PROTOCOL_3_0, settings=None, gs2="n,,", channel=b""):
         self.socket = raw
         self.timeout = TIMEOUT
         self.socket.settimeout(self.timeout)
@@ -218,7 +218,8 @@ class Client:
         self.pid, self.key = 0, b""
         self.negotiated = None  # (version, options) of NegotiateProtocolVersion
         self.mechanisms: list[str] = []
-        self.gs2 = gs2
+        self.gs2 = "p=tls-server-end-point,," if channel else gs2
+        self.channel = channel
         try:
             if tls is not None:
                 if not direct:
@@ -284,19 +285,21 @@ class Client:
             return
         assert kind == 10, f"authentication {kind}, where SCRAM was expected"
         self.mechanisms = [m.decode() for m in body[4:].split(b"\0") if m]
-        assert "SCRAM-SHA-256" in self.mechanisms, self.mechanisms
+        mechanism = "SCRAM-SHA-256-PLUS" if self.channel else "SCRAM-SHA-256"
+        assert mechanism in self.mechanisms, self.mechanisms
         if password is None:
             raise PasswordWanted()
         nonce = base64.b64encode(os.urandom(18)).decode()
         first = f"n=,r={nonce}"
         initial = (self.gs2 + first).encode()
-        self.send(pgwire.message("p", pgwire.cstring("SCRAM-SHA-256") + struct.pack("!I", len(initial)) + initial))
+        self.send(pgwire.message("p", pgwire.cstring(mechanism) + struct.pack("!I", len(initial)) + initial))
         answer = self._sasl(11)
         fields = dict(part.split("=", 1) for part in answer.split(","))
         assert fields["r"].startswith(nonce)
         salted = hashlib.pbkdf2_hmac(
             "sha256", password.encode(), base64.b64decode(fields["s"]), int(fields["i"]))
-        without_proof = f"c={base64.b64encode(self.gs2.encode()).decode()},r={fields['r']}"
+        binding = base64.b64encode(self.gs2.encode() + self.channel).decode()
+        without_proof = f"c={binding},r={fields['r']}"
         text = ",".join((first, answer, without_proof)).encode()
 
         def keyed(key: bytes, what: bytes) -> bytes:
@@ -420,6 +423,12 @@ class Authority:
                       "-keyout", f"{name}.key", "-out", f"{name}.csr")
         self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
                       "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+        return self.directory / f"{name}.pem", self.directory / f"{name}.key"
+
+    def issue_itself(self, name: str, *algorithm: str) -> tuple[Path, Path]:
+        """The files of a certificate for localhost that is its own authority, made with openssl's options."""
+        self._openssl("req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}", *algorithm,
+                      "-addext", "subjectAltName=DNS:localhost", "-keyout", f"{name}.key", "-out", f"{name}.pem")
         return self.directory / f"{name}.pem", self.directory / f"{name}.key"
 
     def client_context(self, alpn: bool = False) -> ssl.SSLContext:

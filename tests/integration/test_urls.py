@@ -246,7 +246,19 @@ def test_certificates_that_are_not_wanted(strict, authority, tmp_path):
     assert "is not there" in refused(74, "sql", strict_url(strict, "sslmode=verify-ca"), "-c", "select 1")
     assert "accepted is verify-full" in refused(
         64, "sql", strict_url(strict, "sslmode=require&sslrootcert=system"), "-c", "select 1")  # fmt: skip
-    assert "the server offers none" in refused(64, "sql", strict_url(strict, "channel_binding=require"), "-c", "select 1")
+
+
+@pytest.mark.parametrize("binding", ["require", "prefer", "disable"])
+def test_channel_binding(strict, authority, binding):
+    parameters = f"sslmode=verify-full&sslrootcert={authority.certificate}&channel_binding={binding}"
+    assert value(strict_url(strict, parameters), "-c", "select 1") == "1"
+    line = refused(64, "sql", strict_url(strict, parameters, password="wrong"), "-c", "select 1")
+    assert 'password authentication failed for user "postgres"' in line
+
+
+def test_channel_binding_needs_tls(strict):
+    line = refused(64, "sql", strict_url(strict, "channel_binding=require&sslmode=disable"), "-c", "select 1")
+    assert "the connection has no TLS" in line
 
 
 def test_a_server_without_tls(url):

@@ -115,6 +115,23 @@ struct Layout {
   // struct BackendStartupData, tcop/backend_startup.h; it begins with the CAC_state.
   uint32_t startup_data_size = 24;
 
+  // struct pg_be_sasl_mech, libpq/sasl.h: functions.
+  uint32_t sasl_get_mechanisms = 0;    // get_mechanisms
+  uint32_t sasl_init = 4;              // init
+  uint32_t sasl_exchange = 8;          // exchange
+  uint32_t sasl_exchange_success = 1;  // PG_SASL_EXCHANGE_SUCCESS
+  uint32_t sasl_exchange_failure = 2;  // PG_SASL_EXCHANGE_FAILURE
+  // struct scram_state, libpq/auth-scram.c. The keys have 32 bytes.
+  uint32_t scram_step = 0;                 // state
+  uint32_t scram_step_init = 0;            // SCRAM_AUTH_INIT
+  uint32_t scram_step_salt_sent = 1;       // SCRAM_AUTH_SALT_SENT
+  uint32_t scram_is_bound = 12;            // channel_binding_in_use: one byte
+  uint32_t scram_stored_key = 64;          // StoredKey
+  uint32_t scram_server_key = 96;          // ServerKey
+  uint32_t scram_binding_flag = 128;       // cbind_flag: one byte
+  uint32_t scram_client_first_bare = 132;  // client_first_message_bare
+  uint32_t scram_server_first = 184;       // server_first_message
+
   uint32_t bootstrap_superuser = 10;  // BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat
   uint32_t autovacuum_worker = 4;     // B_AUTOVAC_WORKER, miscadmin.h
   uint32_t context_sighup = 2;        // PGC_SIGHUP, utils/guc.h
@@ -176,6 +193,8 @@ inline constexpr FunctionSymbol<uint32_t(uint32_t level, uint32_t domain)> kErrS
 inline constexpr FunctionSymbol<uint32_t(uint32_t sqlstate)> kErrCode{"errcode"};
 inline constexpr FunctionSymbol<uint32_t(uint32_t format, uint32_t arguments)> kErrMessage{
     "errmsg_internal"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t format, uint32_t arguments)> kErrDetail{
+    "errdetail_internal"};
 inline constexpr FunctionSymbol<uint32_t(uint32_t format, uint32_t arguments)> kErrHint{"errhint"};
 inline constexpr FunctionSymbol<void(uint32_t file, uint32_t line, uint32_t function)> kErrFinish{
     "errfinish"};
@@ -212,6 +231,17 @@ inline constexpr ProcessMain kBackgroundWorkerMain{"BackgroundWorkerMain"};
 inline constexpr ProcessMain kCheckpointerMain{"CheckpointerMain"};
 inline constexpr ProcessMain kStartupProcessMain{"StartupProcessMain"};
 inline constexpr ProcessMain kWalWriterMain{"WalWriterMain"};
+// What pg_be_scram_mech (libpq/auth-scram.c) has.
+inline constexpr FunctionSymbol<void(uint32_t port, uint32_t buffer)> kScramGetMechanisms{
+    "scram_get_mechanisms"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t port, uint32_t mechanism, uint32_t secret)>
+    kScramInit{"scram_init"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t state, uint32_t input, uint32_t size,
+                                         uint32_t output, uint32_t output_size,
+                                         uint32_t log_detail)>
+    kScramExchange{"scram_exchange"};
+inline constexpr FunctionSymbol<void(uint32_t buffer, uint32_t bytes, uint32_t size)>
+    kAppendToStringInfo{"appendBinaryStringInfo"};
 inline constexpr FunctionSymbol<void()> kInitProcessGlobals{"InitProcessGlobals"};
 inline constexpr FunctionSymbol<void(uint32_t latch)> kInitLatch{"InitLatch"};
 inline constexpr FunctionSymbol<uint32_t()> kLoadHba{"load_hba"};
@@ -240,6 +270,7 @@ inline constexpr const char* kPostmasterSignals = "PMSignalState";              
 inline constexpr const char* kBackgroundWorkers = "BackgroundWorkerData";           // a pointer
 inline constexpr const char* kCheckpointerShared = "CheckpointerShmem";             // a pointer
 inline constexpr const char* kReadyForQueryIsDue = "send_ready_for_query";          // bool
+inline constexpr const char* kScramMechanism = "pg_be_scram_mech";                  // a struct
 inline constexpr const char* kRedirectionDone = "redirection_done";                 // bool
 inline constexpr const char* kPgStartTime = "PgStartTime";                          // TimestampTz
 // How many functions run at the end: int each.

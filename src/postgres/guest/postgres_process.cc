@@ -177,19 +177,25 @@ Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
   return {};
 }
 
-void raise_error(Process& process, uint32_t sqlstate, const char* message, const char* hint) {
+void raise_error(Process& process, const ErrorReport& report) {
   const auto errstart = find_symbol(process, symbols::kErrStart);
   const auto errcode = find_symbol(process, symbols::kErrCode);
   const auto errmsg = find_symbol(process, symbols::kErrMessage);
+  const auto errdetail = find_symbol(process, symbols::kErrDetail);
   const auto errhint = find_symbol(process, symbols::kErrHint);
   const auto errfinish = find_symbol(process, symbols::kErrFinish);
-  if (!errstart || !errcode || !errmsg || !errhint || !errfinish) return;
-  const uint32_t text = process.push_string(message);
-  const uint32_t hint_text = hint == nullptr ? 0 : process.push_string(hint);
+  if (!errstart || !errcode || !errmsg || !errdetail || !errhint || !errfinish) return;
+  const auto push = [&](const char* text) {
+    return text == nullptr ? 0 : process.push_string(text);
+  };
+  const uint32_t message = push(report.message);
+  const uint32_t detail = push(report.detail);
+  const uint32_t hint = push(report.hint);
   errstart(kLayout.error_level, 0);
-  errcode(sqlstate);
-  errmsg(text, 0);
-  if (hint_text != 0) errhint(hint_text, 0);
+  errcode(report.sqlstate);
+  errmsg(message, 0);
+  if (detail != 0) errdetail(detail, 0);
+  if (hint != 0) errhint(hint, 0);
   errfinish(0, 0, 0);  // as above
 }
 

@@ -43,10 +43,15 @@ emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSyste
                                                   std::vector<std::string> environment,
                                                   std::function<void(std::string_view)> log);
 
+struct ErrorReport {
+  uint32_t sqlstate = 0;
+  const char* message = nullptr;
+  const char* detail = nullptr;  // may be null
+  const char* hint = nullptr;    // may be null
+};
 // On the guest stack: reports an error as PostgreSQL's ereport(ERROR) does, and so does not return,
-// unless the guest is none of ours. `hint` may be null. The texts are constants.
-void raise_error(emscripten::Process& process, uint32_t sqlstate, const char* message,
-                 const char* hint);
+// unless the guest is none of ours. The texts are constants.
+void raise_error(emscripten::Process& process, const ErrorReport& report);
 // PostgreSQL's MAKE_SQLSTATE (utils/elog.h).
 constexpr uint32_t make_sqlstate(const char (&code)[6]) {
   uint32_t state = 0;
@@ -63,6 +68,9 @@ uint32_t guest_fopen(emscripten::Process& process, std::string_view path, std::s
 extern "C" {
 extern const char wasm_func_type_i_i[];
 extern const char wasm_func_type_ii_i[];
+extern const char wasm_func_type_ii_v[];
+extern const char wasm_func_type_iii_i[];
+extern const char wasm_func_type_iiiiii_i[];
 }
 
 #endif  // PGLITE_POSTGRES_GUEST_POSTGRES_PROCESS_H_

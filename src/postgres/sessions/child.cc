@@ -325,8 +325,9 @@ bool Child::request_checkpoint(Process& process, uint32_t flags) {
   }
   cancel();
   if (at(kLayout.checkpointer_failed) != old_failed) {
-    raise_error(process, make_sqlstate("XX000"), "checkpoint request failed",
-                "Consult recent messages in the server log for details.");
+    raise_error(process, {.sqlstate = make_sqlstate("XX000"),
+                          .message = "checkpoint request failed",
+                          .hint = "Consult recent messages in the server log for details."});
   }
   return true;
 }

@@ -1,6 +1,7 @@
 // A backend: the process behind one client connection. What the client sends and gets are bytes of
 // PostgreSQL's protocol, from the startup packet on; PostgreSQL itself authenticates, reads the
-// startup packet and ends the session.
+// startup packet and ends the session. SCRAM-SHA-256-PLUS, which PGlite's PostgreSQL has not, is
+// added here, around its SCRAM-SHA-256.
 #ifndef PGLITE_POSTGRES_SESSIONS_CLIENT_H_
 #define PGLITE_POSTGRES_SESSIONS_CLIENT_H_
 
@@ -19,6 +20,8 @@ struct SocketAddress {
   bool is_outside = false;     // false: the client is in this process
   std::vector<uint8_t> bytes;  // 4 of IPv4, 16 of IPv6; none: a Unix-domain socket
   uint16_t port = 0;
+  // Of the certificate of its TLS (RFC 5929); empty: its channel cannot be bound to.
+  std::string certificate_hash = {};
 };
 
 class Client final : public Child {
@@ -53,8 +56,7 @@ class Client final : public Child {
   void take(size_t size);
 
  private:
-  Client(Postmaster& postmaster, int32_t pid, const SocketAddress& address)
-      : Child(postmaster, BackendType::kBackend, pid), address_(address) {}
+  Client(Postmaster& postmaster, int32_t pid, const SocketAddress& address);
 
   emscripten::Callback callback(std::string_view name) override;
   void before_main() override;
@@ -62,11 +64,23 @@ class Client final : public Child {
 
   static uint32_t read_input(void* self, uint32_t buffer, uint32_t size);
   static uint32_t write_output(void* self, uint32_t buffer, uint32_t size);
+  // On the guest stack: puts ours in place of the functions of PostgreSQL's SCRAM.
+  void offer_channel_binding();
+  static void get_mechanisms(void* self, uint32_t port, uint32_t buffer);
+  static uint32_t begin_scram(void* self, uint32_t port, uint32_t mechanism, uint32_t secret);
+  static uint32_t exchange_scram(void* self, uint32_t state, uint32_t input, uint32_t size,
+                                 uint32_t output, uint32_t output_size, uint32_t log_detail);
+  // The client-final-message of a client that has chosen SCRAM-SHA-256-PLUS.
+  uint32_t end_scram(uint32_t state, uint32_t input, uint32_t size, uint32_t output,
+                     uint32_t output_size, uint32_t log_detail);
+  // Raises an error, and gives what a function of SCRAM returns that has failed.
+  uint32_t refuse_scram(uint32_t output, const char* message, const char* detail);
   // What send() and recv() return that fail.
   uint32_t fail(std::errc error);
   uint32_t would_block() { return fail(std::errc::operation_would_block); }
 
   SocketAddress address_;
+  std::string bound_channel_;  // what its "c=" must be; empty: there is no channel binding
   std::string input_;
   size_t read_ = 0;  // of input_
   bool input_ends_ = false;

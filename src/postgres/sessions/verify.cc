@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "postgres/guest/session_sql.h"
+#include "postgres/sessions/channel_binding.h"
+#include "wire/byte_order.h"
 #include "wire/frontend_message.h"
+#include "wire/message.h"
 
 namespace pglite::postgres {
 
@@ -18,7 +21,9 @@ class SessionVerification {
   explicit SessionVerification(PostmasterConfig config) : config_(std::move(config)) {}
 
   Status run() {
-    config_.access_rules = "host all all all trust\n";
+    config_.access_rules =
+        "host all verify_scram all scram-sha-256\n"
+        "host all all all trust\n";
     config_.settings.emplace_back("wal_level=logical");
     status_ = Postmaster::start(std::move(config_), &postmaster_);
     if (!status_.ok()) return status_;
@@ -33,6 +38,7 @@ class SessionVerification {
     workers();
     decoding();
     conversions();
+    channel_binding();
     if (status_.ok()) status_ = postmaster_->shut_down();
     return status_;
   }
@@ -185,6 +191,69 @@ class SessionVerification {
                  "SELECT convert('\\xc3a9', 'UTF8', 'LATIN2') || '\\x2b' || "
                  "convert('\\xa4a2', 'EUC_JP', 'UTF8')") == "\\xe92be38182",
            "aot/supplement: conversions between encodings");
+  }
+
+  std::string talk(Client& client, std::string_view request) {
+    std::string answer;
+    if (status_.ok()) {
+      status_ = exec(client, request, [&](std::string_view bytes) { answer += bytes; });
+    }
+    return answer;
+  }
+
+  // struct scram_state, and what is put around PostgreSQL's SCRAM, by a client whose channel is
+  // bound. It knows no password, only the key that is made of one.
+  void channel_binding() {
+    Sha256 key;
+    key.fill('k');
+    Sha256 server_key;
+    server_key.fill('s');
+    const auto base64 = [](const Sha256& bytes) {
+      std::string text(base64_size(bytes.size()), '\0');
+      encode_base64(bytes, text);
+      return text;
+    };
+    const std::string stored =
+        value(*first_, "SELECT encode(sha256(repeat('k', 32)::bytea), 'base64')");
+    (void)value(*first_, "CREATE ROLE verify_scram LOGIN PASSWORD 'SCRAM-SHA-256$1:c2FsdA==$" +
+                             stored + ":" + base64(server_key) + "'");
+    Sha256 stored_key{};
+    expect(decode_base64(stored, stored_key), "SHA-256 of PostgreSQL's");
+    Client* client = nullptr;
+    if (status_.ok()) {
+      status_ = postmaster_->connect(
+          {.is_outside = true, .bytes = {192, 0, 2, 8}, .port = 4711, .certificate_hash = "hash"},
+          &client);
+    }
+    if (!status_.ok()) return;
+
+    const std::pair<std::string_view, std::string_view> parameters[] = {{"user", "verify_scram"},
+                                                                        {"database", kInitialName}};
+    constexpr size_t kHead = 9;  // of an authentication request
+    const std::string offer = talk(*client, wire::startup_packet(parameters));
+    const std::string_view both("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", 34);
+    expect(offer.size() > kHead && offer.substr(kHead) == both, "pg_be_sasl_mech.get_mechanisms");
+    const std::string first = "n=,r=nonce";
+    const std::string message = "p=tls-server-end-point,," + first;
+    std::string chosen;
+    wire::append_string(chosen, kScramPlus);
+    wire::append_u32(chosen, static_cast<uint32_t>(message.size()));
+    std::string server_first = talk(*client, wire::message('p', chosen + message));
+    server_first.erase(0, kHead);
+    expect(server_first.starts_with("r=nonce"),
+           "pg_be_sasl_mech.init, or scram_state.channel_binding_in_use");
+
+    const std::string without_proof =
+        "c=" + bound_channel("hash") + "," + server_first.substr(0, server_first.find(','));
+    const auto sign = [&](const Sha256& with) {
+      return hmac_sha256(with, {first, ",", server_first, ",", without_proof});
+    };
+    const Sha256 signature = sign(stored_key);
+    for (size_t i = 0; i < key.size(); ++i) key[i] ^= signature[i];
+    const std::string end = talk(*client, wire::message('p', without_proof + ",p=" + base64(key)));
+    expect(end.starts_with('R') && client->wants_input(),
+           "scram_state.StoredKey, cbind_flag, client_first_message_bare or server_first_message");
+    expect(end.find("v=" + base64(sign(server_key))) != std::string::npos, "scram_state.ServerKey");
   }
 
   PostmasterConfig config_;
