@@ -110,8 +110,8 @@ uint32_t guest_nanosleep(struct w2c_env* env, uint32_t request, uint32_t remaini
  * is left of it. */
 uint32_t guest_wait_latch(struct w2c_env* env, uint32_t latch, uint32_t events, uint32_t timeout);
 void guest_before_interrupts(struct w2c_env* env);
-/* How deep the stack is (bytes) for PostgreSQL's max_stack_depth: `depth`, what is used of the one in
- * linear memory, or what the native one says, if that is more. */
+/* How deep the stack is (bytes) for PostgreSQL's max_stack_depth: `depth`, what is used of the one
+ * in linear memory, or what the native one says, if that is more. */
 uint32_t guest_stack_depth(struct w2c_env* env, uint32_t depth);
 
 /* What translate.py puts into functions of the main module so that its processes know each other:
