@@ -116,6 +116,7 @@ Status serve(const OpenClusterFunction& open, const Configuration& configuration
   server::ServerOptions options = configuration.server;
   options.log = configuration.engine.log;
   options.inherited = inherited_sockets();
+  if (configuration.stdin_end) options.life_fd = STDIN_FILENO;
   if (!options.inherited.empty() && options.listen == std::vector<std::string>{"localhost:5432"}) {
     options.listen.clear();
   }
