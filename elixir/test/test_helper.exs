@@ -1,0 +1,25 @@
+# Where the program takes no snapshots of servers, that is not tested.
+snapshots_of_servers =
+  case PgliteEx.start_instance(:probe,
+         server: [port: 0],
+         save_snapshot: "/nonexistent/snapshot",
+         lock_timeout: 0
+       ) do
+    {:ok, _} ->
+      PgliteEx.stop_instance(:probe)
+      []
+
+    {:error, %PgliteEx.Error{message: message}} ->
+      IO.puts("not tested: snapshots of servers (#{message})")
+      [:server_snapshot]
+  end
+
+ecto = if Code.ensure_loaded?(Ecto.Adapters.Postgres), do: [], else: [:ecto]
+if ecto != [], do: IO.puts("not tested: Ecto and Postgrex, which are not there (ELIXIR_DEPS)")
+
+# :heavy are run by hand: mix test --include heavy
+ExUnit.start(
+  exclude: [:heavy] ++ snapshots_of_servers ++ ecto,
+  capture_log: true,
+  timeout: 120_000
+)
