@@ -9,7 +9,7 @@ defmodule PgliteEx.Error do
     * `:overloaded` - more callers wait than `:max_queue` allows.
     * `:not_found` - there is no such instance.
     * `{:exit_status, status}` - the program has ended. It is restarted by whoever supervises it.
-    * `{:exit, reason}` - the instance's process has ended.
+    * `{:exit, reason}` - the instance's process has ended, or the program without telling a status.
     * `:program` - the program refused the request, or a command of the program failed.
     * `:unsupported` - this kind of instance cannot do that.
   """

@@ -74,12 +74,17 @@ defmodule PgliteEx.Instance do
     :exit, {reason, {GenServer, :call, _}} -> {:error, exit_error(reason)}
   end
 
-  defp exit_error({:program_exited, status}),
+  @doc "The error for those who were waiting for an instance that has ended."
+  @spec exit_error(term()) :: Error.t()
+  def exit_error({:program_exited, status}) when is_integer(status),
     do: Error.new({:exit_status, status}, "the program has ended with #{status}")
 
-  defp exit_error(:noproc), do: Error.new(:not_found, "the instance has ended")
+  def exit_error({:program_exited, reason}),
+    do: Error.new({:exit, reason}, "the program has ended: #{inspect(reason)}")
 
-  defp exit_error(reason),
+  def exit_error(:noproc), do: Error.new(:not_found, "the instance has ended")
+
+  def exit_error(reason),
     do: Error.new({:exit, reason}, "the instance has ended: #{inspect(reason)}")
 
   @doc "A line of the program's log goes to Logger."

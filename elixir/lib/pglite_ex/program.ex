@@ -87,10 +87,10 @@ defmodule PgliteEx.Program do
   @doc """
   Waits for the end of a program that is a port of this process, after a signal.
 
-  It is killed when it takes longer than `timeout` milliseconds. Its exit status, or `:killed`.
+  It is killed when it takes longer than `timeout` milliseconds.
   """
   @spec await_exit(port(), non_neg_integer() | nil, non_neg_integer()) ::
-          non_neg_integer() | :killed
+          non_neg_integer() | :killed | :unknown
   def await_exit(port, os_pid, timeout) do
     deadline = System.monotonic_time(:millisecond) + timeout
     do_await_exit(port, os_pid, deadline)
@@ -100,7 +100,8 @@ defmodule PgliteEx.Program do
     receive do
       {^port, {:exit_status, status}} -> status
       {^port, {:data, _}} -> do_await_exit(port, os_pid, deadline)
-      {:EXIT, ^port, _} -> do_await_exit(port, os_pid, deadline)
+      # Nothing told its status.
+      {:EXIT, ^port, _} -> :unknown
     after
       max(deadline - System.monotonic_time(:millisecond), 0) ->
         signal(os_pid, :kill)

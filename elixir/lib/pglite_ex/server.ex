@@ -217,6 +217,9 @@ defmodule PgliteEx.Server do
   def handle_info({port, {:exit_status, status}}, %State{port: port} = state),
     do: {:stop, {:program_exited, status}, %{state | port: nil, os_pid: nil}}
 
+  def handle_info({:EXIT, port, reason}, %State{port: port} = state),
+    do: {:stop, {:program_exited, reason}, %{state | port: nil, os_pid: nil}}
+
   def handle_info({:EXIT, port, _reason}, state) when is_port(port), do: {:noreply, state}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
   def handle_info(_message, state), do: {:noreply, state}

@@ -341,6 +341,21 @@ defmodule PgliteEx.PortTest do
       PgliteEx.stop_instance(:to_be_killed)
     end
 
+    test "while it is written to, over and over" do
+      Process.flag(:trap_exit, true)
+
+      for _ <- 1..25 do
+        {:ok, db} = PgliteEx.start_link()
+        os_pid = os_pid(db)
+        large = String.duplicate("x", 200_000)
+        tasks = for _ <- 1..3, do: Task.async(fn -> last_answer(db, large) end)
+        Process.sleep(:rand.uniform(20))
+        kill(os_pid)
+        for task <- tasks, do: assert(%Error{} = Task.await(task, 20_000))
+        assert_receive {:EXIT, ^db, {:program_exited, _}}, 5000
+      end
+    end
+
     test "by PostgreSQL, which says why" do
       {:ok, db} = PgliteEx.start_instance(:to_be_ended)
 
@@ -365,7 +380,7 @@ defmodule PgliteEx.PortTest do
       {:ok, _} =
         DynamicSupervisor.start_child(
           supervisor,
-          {PgliteEx, name: :killed_at_random, data_dir: tmp_dir() <> "/pg"}
+          {PgliteEx, name: :killed_at_random, data_dir: tmp_dir() <> "/pg", durability: :relaxed}
         )
 
       PgliteEx.query!(:killed_at_random, "create table t (n int)")
@@ -408,6 +423,13 @@ defmodule PgliteEx.PortTest do
 
       # What was acknowledged is there.
       assert kept -- rows == []
+    end
+  end
+
+  defp last_answer(db, large) do
+    case PgliteEx.query(db, "select length($1)", [large]) do
+      {:ok, %Result{rows: [[200_000]]}} -> last_answer(db, large)
+      {:error, error} -> error
     end
   end
 

@@ -64,7 +64,9 @@ defmodule PgliteEx.SupervisionTest do
   end
 
   test "instances are listed, described and stopped" do
-    {:ok, pid} = PgliteEx.start_instance("listed", data_dir: tmp_dir() <> "/pg")
+    {:ok, pid} =
+      PgliteEx.start_instance("listed", data_dir: tmp_dir() <> "/pg", durability: :relaxed)
+
     assert {"listed", pid} in PgliteEx.list_instances()
 
     assert {:ok, %{mode: :port, name: "listed", os_pid: os_pid, status: :idle}} =
@@ -105,7 +107,10 @@ defmodule PgliteEx.SupervisionTest do
         directory = tmp_dir() <> "/pg"
 
         {:ok, pid} =
-          PgliteEx.start_instance({@mode, :ordered}, options(@mode, data_dir: directory))
+          PgliteEx.start_instance(
+            {@mode, :ordered},
+            options(@mode, data_dir: directory, durability: :relaxed)
+          )
 
         os_pid = os_pid(pid)
         run(pid, "create table kept as select 5 as n")
@@ -114,7 +119,10 @@ defmodule PgliteEx.SupervisionTest do
         refute File.exists?(Path.join(directory, "postmaster.pid"))
 
         {:ok, pid} =
-          PgliteEx.start_instance({@mode, :ordered}, options(@mode, data_dir: directory))
+          PgliteEx.start_instance(
+            {@mode, :ordered},
+            options(@mode, data_dir: directory, durability: :relaxed)
+          )
 
         assert run(pid, "select n from kept") == [["5"]]
         :ok = PgliteEx.stop_instance(pid)
@@ -124,7 +132,7 @@ defmodule PgliteEx.SupervisionTest do
         {:ok, pid} =
           PgliteEx.start_instance(
             {@mode, :waited_for},
-            options(@mode, data_dir: tmp_dir() <> "/pg")
+            options(@mode, data_dir: tmp_dir() <> "/pg", durability: :relaxed)
           )
 
         task = Task.async(fn -> run(pid, endless()) end)
@@ -138,7 +146,11 @@ defmodule PgliteEx.SupervisionTest do
       test "a supervisor's restart finds the directory free, after the program or the process was killed" do
         directory = tmp_dir() <> "/pg"
         name = {@mode, :restarted}
-        start_supervised!({PgliteEx, options(@mode, name: name, data_dir: directory)})
+
+        start_supervised!(
+          {PgliteEx, options(@mode, name: name, data_dir: directory, durability: :relaxed)}
+        )
+
         run(name, "create table kept as select 5 as n")
 
         for {who, query} <- [
@@ -170,7 +182,7 @@ defmodule PgliteEx.SupervisionTest do
         directory = tmp_dir() <> "/pg"
 
         script = """
-        {:ok, pid} = PgliteEx.start_link(#{inspect(options(@mode, data_dir: directory))})
+        {:ok, pid} = PgliteEx.start_link(#{inspect(options(@mode, data_dir: directory, durability: :relaxed))})
         {:ok, info} = PgliteEx.instance_info(pid)
         IO.puts("ready \#{System.pid()} \#{info.os_pid} \#{info[:port] || 0}")
         if info.mode == :port, do: PgliteEx.query(pid, #{inspect(endless())}, [], timeout: :infinity), else: Process.sleep(:infinity)
@@ -200,7 +212,7 @@ defmodule PgliteEx.SupervisionTest do
         Process.sleep(1000)
         assert Enum.filter(children, &alive?/1) == []
         # Nor a lock.
-        start_pg(data_dir: directory, lock_timeout: 0)
+        start_pg(data_dir: directory, durability: :relaxed, lock_timeout: 0)
       end
     end
   end

@@ -210,7 +210,7 @@ defmodule PgliteEx.Bridge.PortBridge do
       end
 
     state = %{state | port: port, os_pid: os_pid}
-    true = Port.command(port, Protocol.sync())
+    send_frame(state, Protocol.sync())
     await_ready(state, nil)
   end
 
@@ -226,6 +226,9 @@ defmodule PgliteEx.Bridge.PortBridge do
       {^port, {:exit_status, status}} ->
         message = reason || "the program has ended with #{status} while it started"
         {:error, Error.new({:exit_status, status}, message)}
+
+      {:EXIT, ^port, cause} ->
+        {:error, Error.new({:exit, cause}, reason || "the program has ended while it started")}
     after
       state.options.start_timeout ->
         Program.signal(state.os_pid, :kill)
@@ -597,6 +600,10 @@ defmodule PgliteEx.Bridge.PortBridge do
     operation_done(state, ref, result)
   end
 
+  # Without an exit status before it: the program was gone when it was written to.
+  def handle_info({:EXIT, port, reason}, %State{port: port} = state),
+    do: crash(%{state | port: nil, os_pid: nil}, reason)
+
   def handle_info({:EXIT, port, _reason}, state) when is_port(port), do: {:noreply, state}
 
   def handle_info({:EXIT, pid, _reason}, %State{log_reader: pid} = state) do
@@ -613,13 +620,9 @@ defmodule PgliteEx.Bridge.PortBridge do
     do: Error.new(:timeout, "the answer did not come in time; the query was cancelled")
 
   defp crash(state, status) do
-    message =
-      case state.last_words do
-        nil -> "the program has ended with #{status}"
-        words -> "the program has ended with #{status}: #{words}"
-      end
-
-    error = {:error, Error.new({:exit_status, status}, message)}
+    error = Instance.exit_error({:program_exited, status})
+    words = state.last_words && ": " <> state.last_words
+    error = {:error, %{error | message: "#{error.message}#{words}"}}
     if state.current != nil, do: reply(state.current, error)
     for {_, request} <- state.requests, do: reply(request, error)
     for {_, {request, _}} <- state.tasks, do: reply(request, error)
