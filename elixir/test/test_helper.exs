@@ -1,3 +1,6 @@
+for application <- [:telemetry, :postgrex, :ecto_sql],
+    do: Application.ensure_all_started(application)
+
 # Where the program takes no snapshots of servers, that is not tested.
 snapshots_of_servers =
   case PgliteEx.start_instance(:probe,
