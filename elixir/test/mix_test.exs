@@ -204,14 +204,16 @@ defmodule PgliteEx.MixTest do
     assert output =~ ~s([[1, "a", "1.50", 2]])
 
     assert mix!(app, ["pglite_ex.doctor"]) =~ ~r/ok     port: PostgreSQL 18/
-    {output, 1} = mix(app, ["pglite_ex.doctor"], [{"PGLITE_PORT", "/nonexistent/pglite-port"}])
-    assert output =~ "wrong  program: there is no program at /nonexistent/pglite-port"
+    {output, 1} = mix(app, ["pglite_ex.doctor"], [{"PGLITE_PORT", "/bin/true"}])
+    assert output =~ "wrong  version: "
+    {output, 1} = mix(app, ["compile"], [{"PGLITE_PORT", "/nonexistent/pglite-port"}])
+    assert output =~ "pglite_ex: there is no program at /nonexistent/pglite-port"
 
-    # Forced, it is there again; by itself, when it is missing.
+    # By itself it is put there again, after another one.
     program = Path.join(app, "_build/dev/lib/pglite_ex/priv/pglite-port")
-    assert File.regular?(program)
+    assert mix!(app, ["compile"]) =~ "pglite_ex: "
+    assert File.stat!(program).size == File.stat!(PgliteEx.Program.path!()).size
     refute mix!(app, ["compile"]) =~ "pglite_ex: "
-    refute mix!(app, ["deps.compile"]) =~ "pglite_ex: "
 
     mix!(app, ["release"], [{"MIX_ENV", "prod"}])
     release = Path.join(app, "_build/prod/rel/shop")

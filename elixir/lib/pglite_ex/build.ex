@@ -174,9 +174,12 @@ defmodule PgliteEx.Build do
 
   # A program that runs must not be written to; it is replaced.
   defp write(bytes, destination), do: replace(destination, &File.write(&1, bytes))
-  defp copy(path, destination), do: replace(destination, &copy_file(path, &1))
 
-  defp copy_file(from, to), do: File.cp(from, to)
+  defp copy(path, destination) do
+    if File.regular?(path),
+      do: replace(destination, &File.cp(path, &1)),
+      else: {:error, "there is no program at #{path}"}
+  end
 
   defp replace(destination, make) do
     part = destination <> ".part"
