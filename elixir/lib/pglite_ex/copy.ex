@@ -34,8 +34,12 @@ defmodule PgliteEx.Copy do
   def send_data(copy, data) do
     # An error ends the COPY. It is there before CopyDone.
     case request!(copy, Protocol.copy_data(data)) do
-      "" -> :ok
-      frame -> results!(frame) && :ok
+      "" ->
+        :ok
+
+      frame ->
+        _ = results!(frame)
+        :ok
     end
   end
 

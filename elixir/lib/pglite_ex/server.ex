@@ -25,6 +25,8 @@ defmodule PgliteEx.Server do
 
   defmodule State do
     @moduledoc false
+    # There is a password in it.
+    @derive {Inspect, only: [:program, :os_pid]}
     defstruct [:options, :program, :port, :os_pid, :place, :began, lines: []]
   end
 
@@ -221,6 +223,7 @@ defmodule PgliteEx.Server do
     do: {:stop, {:program_exited, reason}, %{state | port: nil, os_pid: nil}}
 
   def handle_info({:EXIT, port, _reason}, state) when is_port(port), do: {:noreply, state}
+  def handle_info({:EXIT, _pid, :normal}, state), do: {:noreply, state}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
   def handle_info(_message, state), do: {:noreply, state}
 

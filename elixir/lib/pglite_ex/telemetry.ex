@@ -11,13 +11,11 @@ defmodule PgliteEx.Telemetry do
   Durations are in native units. Queries that go through Postgrex have its events and Ecto's.
   """
 
-  @compile {:no_warn_undefined, :telemetry}
-
   @doc false
   @spec execute([atom()], map(), map()) :: :ok
   def execute(event, measurements, metadata) do
     if function_exported?(:telemetry, :execute, 3),
-      do: :telemetry.execute([:pglite_ex | event], measurements, metadata)
+      do: apply(:telemetry, :execute, [[:pglite_ex | event], measurements, metadata])
 
     :ok
   end

@@ -51,16 +51,21 @@ defmodule PgliteEx.Template do
   defp make(path, stamp, options, fun) do
     File.mkdir_p!(Path.dirname(path))
     _ = File.rm(stamp_file(path))
-    part = path <> ".#{System.unique_integer([:positive])}.part"
+    part = path <> ".#{System.pid()}-#{System.unique_integer([:positive])}.part"
     options = Keyword.merge([server: [port: 0]], options)
     options = Keyword.merge(options, data_dir: "memory://", save_snapshot: part)
     name = {__MODULE__, make_ref()}
 
     with {:ok, pid} <- PgliteEx.start_instance(name, options) do
+      # The part is written when the instance is stopped.
       try do
         fun.(pid)
-      after
-        PgliteEx.stop_instance(name)
+      catch
+        kind, reason ->
+          stop(name, part)
+          :erlang.raise(kind, reason, __STACKTRACE__)
+      else
+        _ -> PgliteEx.stop_instance(name)
       end
 
       with :ok <- File.rename(part, path),
@@ -72,8 +77,11 @@ defmodule PgliteEx.Template do
           {:error, Error.new(:program, message)}
       end
     end
-  after
-    for left <- Path.wildcard(path <> ".*.part", match_dot: true), do: File.rm(left)
+  end
+
+  defp stop(name, part) do
+    PgliteEx.stop_instance(name)
+    File.rm(part)
   end
 
   # A snapshot fits one build of the program.

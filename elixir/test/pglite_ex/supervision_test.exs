@@ -275,6 +275,30 @@ defmodule PgliteEx.SupervisionTest do
     end
   end
 
+  test "a crash does not tell passwords and data" do
+    log =
+      ExUnit.CaptureLog.capture_log(fn ->
+        for options <- [[server: [port: 0, password: "hunter2"]], []] do
+          {:ok, pid} = PgliteEx.start_instance(:telling, options)
+          ref = Process.monitor(pid)
+
+          task =
+            Task.async(fn -> PgliteEx.query(pid, "select pg_sleep(100), $1", ["hunter2"]) end)
+
+          if options == [], do: until_busy(pid)
+          kill(os_pid(pid))
+          assert_receive {:DOWN, ^ref, :process, _, _}, 5000
+          assert {:error, _} = Task.await(task)
+
+          # The supervisor prints how it starts a server again; that is for the supervisor's owner to hide.
+          PgliteEx.stop_instance(:telling)
+        end
+      end)
+
+    assert log =~ "program_exited"
+    for line <- String.split(log, "\n"), line =~ "hunter2", do: assert(line =~ "Start Call")
+  end
+
   test "the program's log goes to Logger" do
     log =
       ExUnit.CaptureLog.capture_log(fn ->

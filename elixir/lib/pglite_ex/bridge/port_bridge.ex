@@ -28,6 +28,8 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   defmodule Request do
     @moduledoc false
+    # What is sent is nobody's business but the caller's.
+    @derive {Inspect, only: [:kind, :pid]}
     @enforce_keys [:ref, :kind]
     # from: nil where nobody waits for the answer (any more).
     defstruct [:ref, :kind, :frame, :from, :pid, :timer]
@@ -35,6 +37,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   defmodule State do
     @moduledoc false
+    @derive {Inspect, only: [:os_pid, :current, :due, :holder, :status, :last_words]}
     defstruct [
       :options,
       :program,
@@ -189,7 +192,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
     # The shell becomes the program, with its stderr where it is read.
     {executable, arguments} =
-      case LogReader.path(state.log_reader) do
+      case state.log_reader && LogReader.path(state.log_reader) do
         nil -> {state.program, arguments}
         path -> {"/bin/sh", ["-c", ~s(exec "$0" "$@" 2>"#{path}"), state.program | arguments]}
       end
@@ -243,10 +246,15 @@ defmodule PgliteEx.Bridge.PortBridge do
   defp snapshot_file(%State{scratch: scratch}), do: snapshot_file(scratch)
   defp snapshot_file(scratch), do: Path.join(scratch, "snapshot")
 
-  defp want_snapshot(state) do
-    File.mkdir_p!(Path.dirname(state.scratch))
-    File.mkdir!(state.scratch)
-    File.chmod!(state.scratch, 0o700)
+  defp want_snapshot(%State{scratch: scratch}) do
+    with :ok <- File.mkdir(scratch),
+         :ok <- File.chmod(scratch, 0o700) do
+      :ok
+    else
+      {:error, reason} ->
+        message = "cannot make #{scratch}: #{:file.format_error(reason)}"
+        {:error, Error.new(:program, message)}
+    end
   end
 
   @impl true
@@ -259,9 +267,7 @@ defmodule PgliteEx.Bridge.PortBridge do
           end_program(state)
 
         saves and ordinary?(reason) ->
-          want_snapshot(state)
-          if end_program(state) == 0, do: move(snapshot_file(state), state.options.save_snapshot)
-          File.rm_rf(state.scratch)
+          save_at_end(state)
 
         # Nothing is lost.
         true ->
@@ -270,7 +276,24 @@ defmodule PgliteEx.Bridge.PortBridge do
       end
     end
 
+    # What is left of snapshots. A program that still runs ends with its port.
+    for {_, {_, scratch}} when scratch != nil <- state.tasks, do: File.rm_rf(scratch)
+    File.rm_rf(state.scratch)
     Instance.stopped(state.options, :port, state.began, reason)
+  end
+
+  defp save_at_end(state) do
+    with :ok <- want_snapshot(state),
+         0 <- end_program(state),
+         :ok <- move(snapshot_file(state), state.options.save_snapshot) do
+      :ok
+    else
+      {:error, error} ->
+        Instance.log(state.options, "ERROR: no snapshot: " <> error.message)
+
+      status ->
+        Instance.log(state.options, "ERROR: no snapshot: the program ended with #{status}")
+    end
   end
 
   defp ordinary?(reason), do: reason in [:normal, :shutdown] or match?({:shutdown, _}, reason)
@@ -373,7 +396,7 @@ defmodule PgliteEx.Bridge.PortBridge do
       error =
         Error.new(:overloaded, "#{map_size(state.requests)} callers wait already (:max_queue)")
 
-      {:reply, {:error, error}, state}
+      {:reply, {:error, error}, forget_listener(state, request)}
     else
       ref = Process.monitor(pid)
       timer = if timeout != :infinity, do: Process.send_after(self(), {:deadline, ref}, timeout)
@@ -439,9 +462,15 @@ defmodule PgliteEx.Bridge.PortBridge do
   end
 
   defp begin(state, %Request{kind: {:offline, _}} = request) do
-    if Options.memory?(state.options), do: want_snapshot(state)
-    Program.signal(state.os_pid, :term)
-    %{state | current: request}
+    case if(Options.memory?(state.options), do: want_snapshot(state), else: :ok) do
+      :ok ->
+        Program.signal(state.os_pid, :term)
+        %{state | current: request}
+
+      error ->
+        reply(request, error)
+        next(state)
+    end
   end
 
   defp begin(state, request), do: transmit(state, request)
@@ -560,7 +589,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
       {request, requests} ->
         reply(request, {:error, timeout_error()})
-        {:noreply, %{state | requests: requests}}
+        {:noreply, forget_listener(%{state | requests: requests}, request)}
     end
   end
 
@@ -611,7 +640,8 @@ defmodule PgliteEx.Bridge.PortBridge do
     {:noreply, %{state | log_reader: nil}}
   end
 
-  # Whoever started this has ended, or says so.
+  # As any process that is linked to another.
+  def handle_info({:EXIT, _pid, :normal}, state), do: {:noreply, state}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
 
   def handle_info(_message, state), do: {:noreply, state}
