@@ -2,6 +2,8 @@ for application <- [:telemetry, :postgrex, :ecto_sql],
     do: Application.ensure_all_started(application)
 
 # Where the program takes no snapshots of servers, that is not tested.
+Logger.configure(level: :none)
+
 snapshots_of_servers =
   case PgliteEx.start_instance(:probe,
          server: [port: 0],
@@ -17,6 +19,7 @@ snapshots_of_servers =
       [:server_snapshot]
   end
 
+Logger.configure(level: :debug)
 ecto = if Code.ensure_loaded?(Ecto.Adapters.Postgres), do: [], else: [:ecto]
 if ecto != [], do: IO.puts("not tested: Ecto and Postgrex, which are not there (ELIXIR_DEPS)")
 

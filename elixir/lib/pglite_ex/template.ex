@@ -65,17 +65,27 @@ defmodule PgliteEx.Template do
           stop(name, part)
           :erlang.raise(kind, reason, __STACKTRACE__)
       else
-        _ -> PgliteEx.stop_instance(name)
+        # Another one, started again by its supervisor, would be empty.
+        _ -> finish(name, match?({:ok, ^pid, _}, Instance.fetch(name)), {part, path, stamp})
       end
+    end
+  end
 
-      with :ok <- File.rename(part, path),
-           :ok <- File.write(stamp_file(path), stamp) do
-        {:ok, path}
-      else
-        {:error, reason} ->
-          message = "the snapshot was not made: #{:file.format_error(reason)}"
-          {:error, Error.new(:program, message)}
-      end
+  defp finish(name, false, {part, _, _}) do
+    stop(name, part)
+    {:error, Error.new(:program, "the snapshot was not made: the program ended meanwhile")}
+  end
+
+  defp finish(name, true, {part, path, stamp}) do
+    PgliteEx.stop_instance(name)
+
+    with :ok <- File.rename(part, path),
+         :ok <- File.write(stamp_file(path), stamp) do
+      {:ok, path}
+    else
+      {:error, reason} ->
+        message = "the snapshot was not made: #{:file.format_error(reason)}"
+        {:error, Error.new(:program, message)}
     end
   end
 

@@ -51,7 +51,7 @@ defmodule PgliteEx.PortTest do
 
     test "in the queue takes the caller out of it" do
       db = start_pg()
-      runs = Task.async(fn -> PgliteEx.query(db, "select pg_sleep(0.3), 'mine'") end)
+      runs = Task.async(fn -> PgliteEx.query(db, "select pg_sleep(2), 'mine'") end)
       until_busy(db)
 
       assert {:error, %Error{reason: :timeout}} =
@@ -219,7 +219,7 @@ defmodule PgliteEx.PortTest do
 
     eventually(fn -> Task.Supervisor.children(supervisor) == [] end, 3000)
     refute_received {:astray, _}
-    assert kills > milliseconds / 100
+    assert kills > 10
     assert value(db, "select 'the end'") == "the end"
     assert {:ok, %{status: :idle, waiting: 0}} = PgliteEx.instance_info(db)
   end
@@ -281,7 +281,7 @@ defmodule PgliteEx.PortTest do
 
   test "callers may wait no more than :max_queue says" do
     db = start_pg(max_queue: 2)
-    tasks = for _ <- 1..3, do: Task.async(fn -> PgliteEx.query(db, "select pg_sleep(0.2)") end)
+    tasks = for _ <- 1..3, do: Task.async(fn -> PgliteEx.query(db, "select pg_sleep(1)") end)
     eventually(fn -> match?({:ok, %{waiting: 2}}, PgliteEx.instance_info(db)) end)
     assert {:error, %Error{reason: :overloaded}} = PgliteEx.query(db, "select 1")
     assert Enum.all?(Task.await_many(tasks), &match?({:ok, _}, &1))

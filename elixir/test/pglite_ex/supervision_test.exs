@@ -209,8 +209,7 @@ defmodule PgliteEx.SupervisionTest do
         children = children(vm)
         assert os_pid in children
         kill(vm)
-        Process.sleep(1000)
-        assert Enum.filter(children, &alive?/1) == []
+        eventually(fn -> Enum.filter(children, &alive?/1) == [] end)
         # Nor a lock.
         start_pg(data_dir: directory, durability: :relaxed, lock_timeout: 0)
       end
