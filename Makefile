@@ -6,6 +6,10 @@ PORT   := $(BUILD)/pglite-port
 .PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
         asan tsan fuzz setup setup-test setup-bench clean
 
+# The Elixir package with the program that was built; no Hex, no network.
+ELIXIR_TEST = cd elixir && mix format --check-formatted && \
+  LANG=C.UTF-8 MIX_ENV=test PGLITE_PORT=$(abspath $(PORT)) mix do compile --warnings-as-errors + test
+
 # pytest, without a cache in the tree. ctest, with its results in a file; where skips are counted (.ci/run), one that
 # nobody expected fails.
 TESTED = PGLITE_PORT=$(abspath $(PORT)) PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)"
@@ -26,6 +30,7 @@ build: setup
 test: setup-test build-tests unit-test
 	$(TESTED) $(PYTEST) \
 	  tests/tools tests/aot tests/bench tests/integration tests/durability tests/conformance
+	$(ELIXIR_TEST)
 
 .PHONY: build-tests
 build-tests: setup-test
@@ -38,6 +43,11 @@ unit-test: build-tests
 
 integration-test: build-tests
 	$(TESTED) $(PYTEST) tests/integration
+
+## elixir-test: the Elixir package (elixir)
+.PHONY: elixir-test
+elixir-test: setup-test build
+	$(ELIXIR_TEST)
 
 ## kill-test: SIGKILL at random moments, ROUNDS times, and a fifth of it with 16 clients
 ROUNDS ?= 1000

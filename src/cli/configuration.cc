@@ -32,6 +32,7 @@ struct Texts {
   std::string durability;
   std::string autovacuum = "on";
   std::string framing = "auto";
+  std::string stdin_end;
   std::string settings;
   std::string snapshot;
   std::string save_snapshot;
@@ -111,6 +112,17 @@ std::string default_module(const std::string& program_directory) {
   return ::stat(path.c_str(), &status) == 0 ? path : std::string();
 }
 
+// CLI11 makes "true" of a flag that is given.
+Status convert_switch(const CLI::App& app, const char* option, const std::string& text,
+                      bool* value) {
+  const auto is_one_of = [&](std::initializer_list<std::string_view> words) {
+    return std::ranges::find(words, text) != words.end();
+  };
+  *value = is_one_of({"1", "true", "yes", "on"});
+  if (*value || is_one_of({"", "0", "false", "no", "off"})) return {};
+  return bad(app, option, text, "1 or 0");
+}
+
 Status convert(const CLI::App& app, const Texts& texts, Configuration* configuration) {
   Options& engine = configuration->engine;
   engine.wasm_path = texts.wasm;
@@ -143,6 +155,11 @@ Status convert(const CLI::App& app, const Texts& texts, Configuration* configura
   const auto framing = port::framing_named(texts.framing);
   if (!framing) return bad(app, "--framing", texts.framing, "auto, packet4, raw or line");
   configuration->framing = *framing;
+  if (Status status =
+          convert_switch(app, "--stdin-end", texts.stdin_end, &configuration->stdin_end);
+      !status.ok()) {
+    return status;
+  }
   if (Status status = parse_settings(texts.settings, &engine.settings); !status.ok()) {
     return Status::invalid_argument("-o (PGLITE_OPTIONS): " + status.message() +
                                     "; accepted is -c name=value, any number of times");
@@ -180,17 +197,6 @@ Status convert_sql(const CLI::App& sql, const Texts& texts, Configuration* confi
   if (!format) return bad(sql, "--format", texts.format, "table, csv or json");
   configuration->sql.format = *format;
   return {};
-}
-
-// CLI11 makes "true" of a flag that is given.
-Status convert_switch(const CLI::App& app, const char* option, const std::string& text,
-                      bool* value) {
-  const auto is_one_of = [&](std::initializer_list<std::string_view> words) {
-    return std::ranges::find(words, text) != words.end();
-  };
-  *value = is_one_of({"1", "true", "yes", "on"});
-  if (*value || is_one_of({"", "0", "false", "no", "off"})) return {};
-  return bad(app, option, text, "1 or 0");
 }
 
 Status convert_repair(const CLI::App& repair, const Texts& texts, RepairRequest* request) {
@@ -369,6 +375,10 @@ void add_common_options(CLI::App& app, Texts& texts) {
       "one");
   add(app, "--framing", texts.framing, "PGLITE_FRAMING", "auto|packet4|raw|line",
       "How the port's requests are framed; default auto");
+  app.add_flag("--stdin-end", texts.stdin_end,
+               "The end of stdin says that whoever started this has gone: the port cancels the "
+               "query that runs, serve ends its sessions")
+      ->envname("PGLITE_STDIN_END");
 }
 
 struct Commands {

@@ -25,6 +25,7 @@ struct Configuration {
   std::string snapshot;       // file to start from; empty: none
   std::string save_snapshot;  // file to write when the session ends well; empty: none
   port::Framing framing = port::Framing::kAuto;
+  bool stdin_end = false;  // of port and serve: at the end of stdin whoever started us has gone
   server::ServerOptions server;  // without `log` and `inherited`
   std::string password_file;     // of serve; empty: none
   bool parent_death = false;     // serve ends when its starter does

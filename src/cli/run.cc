@@ -58,6 +58,7 @@ int run_port(const Host& host, const Configuration& configuration) {
   options.out = host.out;
   options.signals = &signals;
   options.framing = configuration.framing;
+  options.end_cancels = configuration.stdin_end;
   options.debug = configuration.engine.debug;
   options.log = configuration.engine.log;
   options.before_close = [&](Instance& instance) {

@@ -124,6 +124,7 @@ Status serve(const OpenClusterFunction& open, const LoadSnapshotFunction& load,
   }
   const auto log = options.log;
   options.inherited = inherited_sockets();
+  if (configuration.stdin_end) options.life_fd = STDIN_FILENO;
   if (!options.inherited.empty() && options.listen == std::vector<std::string>{"localhost:5432"}) {
     options.listen.clear();
   }

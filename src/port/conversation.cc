@@ -38,7 +38,8 @@ Conversation::Conversation(Instance& instance, const PortOptions& options)
 void Conversation::tick() {
   const Running running = running_.load(std::memory_order_relaxed);
   if (running == Running::kIdleWork && channel_.readable()) return instance_.cancel();
-  if (running != Running::kRequest || watched_ == Framing::kAuto) return;
+  const bool is_watched = watched_ != Framing::kAuto || options_.end_cancels;
+  if (running != Running::kRequest || !is_watched) return;
   // Nobody else uses the buffer while a request runs, and the request's own bytes stay in place.
   const std::span<char> room = input_.room_at_hand();
   if (!room.empty() && !end_was_read_ && channel_.readable()) {
@@ -46,6 +47,7 @@ void Conversation::tick() {
     if (got == 0) end_was_read_ = true;
     if (got > 0) input_.filled(static_cast<size_t>(got));
   }
+  if (end_was_read_ && options_.end_cancels) return instance_.cancel();
   size_t seen = 0;
   const bool found = has_cancel_request(watched_, input_.bytes().substr(next_), &seen);
   next_ += seen;

@@ -19,6 +19,8 @@ struct PortOptions {
   int out = 1;
   os::ShutdownSignals* signals = nullptr;  // not owned; null: the process's signals do what they do
   Framing framing = Framing::kAuto;
+  // The end of the input says that nobody waits for answers any more: what runs then is cancelled.
+  bool end_cancels = false;
   int debug = 0;
   // The largest frame or line. A message may have 1 GiB; a frame may hold a few small ones beside
   // it. In raw framing PostgreSQL's own limits on messages are all there is.
@@ -38,7 +40,8 @@ struct PortOptions {
 // ignore SIGPIPE (os::ShutdownSignals does).
 //
 // Once a shutdown is asked for, requests that were read as a whole are still run and answered, and
-// writing an answer still waits for its reader.
+// writing an answer still waits for its reader. With `end_cancels`, those that run at the end of
+// the input or later are cancelled.
 int serve(Instance& instance, const PortOptions& options);
 
 // The ERROR frame alone, and the line in the log: for a failure before there is an instance.

@@ -41,6 +41,9 @@ struct ServerOptions {
   std::string command;
   // Gets a line when clients can connect, and is closed; -1: none.
   int ready_fd = -1;
+  // The server ends as at SIGINT when reading this descriptor is at its end; -1: it is not read.
+  // What comes is dropped.
+  int life_fd = -1;
   // Diagnostics, as Options::log.
   std::function<void(int level, std::string_view line)> log;
 };

@@ -362,6 +362,19 @@ void Server::watch_cluster() {
   });
 }
 
+void Server::watch_life() {
+  if (!life_) return;
+  // What cannot be waited for, such as a file, is read at once.
+  life_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const error_code& error) {
+    if (error == asio::error::operation_aborted || !life_) return;
+    std::array<char, 4096> dropped;
+    const ssize_t got = ::read(life_->native_handle(), dropped.data(), dropped.size());
+    if (got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN))) return watch_life();
+    life_.reset();
+    on_signal(SIGINT);
+  });
+}
+
 Status Server::turn() {
   io_.restart();
   io_.poll();
@@ -474,6 +487,10 @@ Status Server::run(Cluster& cluster, int* exit_code, bool* crash) {
   if (metrics_ != nullptr) metrics_->start(cluster);
   tell_ready();
   Status status = start_command();
+  if (options_.life_fd >= 0) {
+    life_.emplace(io_, ::fcntl(options_.life_fd, F_DUPFD_CLOEXEC, 0));
+    watch_life();
+  }
   if (status.ok()) status = serve();
   if (command_ > 0) {
     // It has not ended in time, or the server cannot go on.
@@ -488,6 +505,7 @@ Status Server::run(Cluster& cluster, int* exit_code, bool* crash) {
   metrics_.reset();
   connections_.clear();
   wake_.reset();
+  life_.reset();
   io_.restart();
   io_.poll();
   return status;

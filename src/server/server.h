@@ -73,6 +73,8 @@ class Server {
   void add(Socket socket, Peer peer, std::string name, std::string refusal = {});
   void watch_signals();
   void watch_cluster();
+  // options_.life_fd.
+  void watch_life();
   void on_signal(int signal);
   void end(Ending how);
   // Hands a signal on to the command.
@@ -100,6 +102,7 @@ class Server {
   std::unique_ptr<SocketLock> socket_lock_;
   std::shared_ptr<TlsContext> tls_;
   std::optional<boost::asio::posix::stream_descriptor> wake_;
+  std::optional<boost::asio::posix::stream_descriptor> life_;
   std::unique_ptr<Metrics> metrics_;
   Cluster* cluster_ = nullptr;
   std::list<std::shared_ptr<Connection>> connections_;

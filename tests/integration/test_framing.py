@@ -118,6 +118,19 @@ def test_cancel_request_does_no_harm():
         assert p.value("select 2") == "2"
 
 
+def test_the_end_of_the_input_cancels_where_it_is_told_to():
+    """The query that runs, and the one behind it."""
+    with port("--stdin-end") as p:
+        p.send(w.frame(w.query("create table kept ()")) + w.frame(w.query("select pg_sleep(3600)"))
+               + w.frame(w.query("select count(*) from generate_series(1, 1000000000000)")))
+        p.drain()
+        assert w.Result(p.read_frame()).kinds == "CZ"
+        p.close_stdin()
+        assert w.Result(p.read_frame()).sqlstate == "57014"
+        assert w.Result(p.read_frame()).sqlstate == "57014"
+        assert p.wait(timeout=20) == 0
+
+
 # raw ----------------------------------------------------------------------------------------------
 
 

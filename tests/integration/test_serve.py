@@ -1188,6 +1188,44 @@ time.sleep(100)""", *pgwire.port_command(), "serve", "-D", place[0], "--listen",
     assert not (place[0] / "postmaster.pid").exists()
 
 
+@contextlib.contextmanager
+def started_with_a_pipe(*arguments):
+    """The process, and the port it listens on."""
+    process = subprocess.Popen([*pgwire.port_command(), "serve", "--listen", "127.0.0.1:0", "--stdin-end", *arguments],
+                               stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=pgwire.port_environment())
+    try:
+        ready = next(line for line in process.stderr if b"ready for clients" in line)
+        yield process, int(ready.rsplit(b":", 1)[1])
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stderr.close()
+
+
+def test_stdin_end(place):
+    """Sessions are ended as by SIGINT, also one that is busy; what was written before the end is nobody's."""
+    with started_with_a_pipe("-D", str(place[0])) as (process, port):
+        with Client(socket.create_connection(("127.0.0.1", port))) as client:
+            process.stdin.write(b"x" * 10000)
+            process.stdin.flush()
+            assert client.value("select 1") == "1"
+            client.send(pgwire.query(ENDLESS))
+            process.stdin.close()
+            assert client.last_words().sqlstate == TERMINATED
+        assert process.wait(30) == 0
+    assert not (place[0] / "postmaster.pid").exists()
+
+
+@pytest.mark.parametrize("what", ["/dev/null", "file"])
+def test_a_stdin_without_a_writer_is_at_its_end(tmp_path, what):
+    (tmp_path / "file").write_bytes(b"x" * 10000)
+    with open("/dev/null" if what == "/dev/null" else tmp_path / "file", "rb") as stdin:
+        done = subprocess.run([*pgwire.port_command(), "serve", "--listen", "127.0.0.1:0", "--stdin-end"], stdin=stdin,
+                              capture_output=True, env=pgwire.port_environment(), timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
 def get(port: int, path: str, method="GET") -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request(method, path)

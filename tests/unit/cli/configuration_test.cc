@@ -54,7 +54,8 @@ class CommandLineTest : public ::testing::Test {
       "PGLITE_WASM_PATH",   "PGLITE_DATA_DIR",     "PGLITE_USERNAME",   "PGLITE_DATABASE",
       "PGLITE_DEBUG",       "PGLITE_FRAMING",      "PGLITE_DURABILITY", "PGLITE_OPTIONS",
       "PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE",     "PGLITE_SQL_FORMAT", "PGLITE_DUMP_FILE",
-      "PGLITE_DUMP_GZIP",   "PGLITE_RESTORE_FILE", "PGLITE_AUTOVACUUM", "PGLITE_DUMP_SQL"};
+      "PGLITE_DUMP_GZIP",   "PGLITE_RESTORE_FILE", "PGLITE_AUTOVACUUM", "PGLITE_DUMP_SQL",
+      "PGLITE_STDIN_END"};
   std::string program_directory = "/nonexistent";
 };
 
@@ -175,6 +176,16 @@ TEST_F(CommandLineTest, SqlVariables) {
 TEST_F(CommandLineTest, Initdb) {
   EXPECT_EQ(good({"initdb", "-D", "x"}).command, Command::kInitdb);
   EXPECT_THAT(error({"initdb"}), StartsWith("initdb needs a directory"));
+}
+
+TEST_F(CommandLineTest, StdinEnd) {
+  EXPECT_FALSE(good({}).stdin_end);
+  EXPECT_TRUE(good({"--stdin-end"}).stdin_end);
+  EXPECT_TRUE(good({"serve", "--stdin-end"}).stdin_end);
+  ::setenv("PGLITE_STDIN_END", "1", 1);
+  EXPECT_TRUE(good({"port"}).stdin_end);
+  ::setenv("PGLITE_STDIN_END", "eof", 1);
+  EXPECT_EQ(error({}), "--stdin-end (PGLITE_STDIN_END) is 'eof'; accepted is 1 or 0");
 }
 
 TEST_F(CommandLineTest, Dump) {

@@ -485,6 +485,31 @@ INSTANTIATE_TEST_SUITE_P(Cases, CancelTest,
                                            CancelCase{"BehindRaw", Framing::kRaw, false, true}),
                          [](const auto& test) { return test.param.name; });
 
+class EndOfInputTest : public PortIoTest, public ::testing::WithParamInterface<Framing> {};
+
+// As one that waits for nobody any more: the request that runs is cancelled, and those behind it.
+TEST_P(EndOfInputTest, CancelsWhatRunsWhereItIsToldTo) {
+  options.framing = GetParam();
+  options.end_cancels = true;
+  instance.on_call = [&] {
+    instance.cancelled = false;
+    while (!instance.cancelled) std::this_thread::yield();
+  };
+  std::string request = options.framing == Framing::kLine ? "select 1\n" : query("select 1");
+  if (options.framing == Framing::kPacket4) request = framed(request);
+  std::vector<std::string> frames;
+  const int exit_code = serve_with([&] {
+    write_all(in_[1], request + request);
+    end_input();
+    frames = read_frames(out_[0]);
+  });
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_THAT(frames, ElementsAre(done(), done()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Framings, EndOfInputTest,
+                         ::testing::Values(Framing::kPacket4, Framing::kRaw, Framing::kLine));
+
 TEST_F(PortIoTest, IdleWorkGivesWayToARequest) {
   instance.deadline = Instance::Clock::now() + 100ms;  // while the port waits without a ticker
   instance.on_idle = [&](const ResponseSink&) {
