@@ -2,8 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <thread>
 
 #include "durability/forwarding_filesystem.h"
 #include "durability/server.h"
@@ -112,7 +116,8 @@ class Reads : public ::testing::Test {
   Disk disk;
   Sessions::Session* reader = nullptr;
   Sessions::Session* other = nullptr;
-  Sessions sessions;  // goes first: threads of it may be at the disk
+  std::unique_ptr<Sessions> cluster = std::make_unique<Sessions>();
+  Sessions& sessions = *cluster;
 };
 
 TEST_F(Reads, LetOthersRun) {
@@ -152,7 +157,13 @@ TEST_F(Reads, CanBeCancelledAfterwards) {
 }
 
 TEST_F(Reads, MayBeUnderWayWhenAllIsDropped) {
-  std::thread([&] { disk.release(); }).detach();
+  std::thread releaser([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    disk.release();
+  });
+  cluster.reset();
+  EXPECT_EQ(disk.waiting(), 0u);
+  releaser.join();
 }
 
 }  // namespace
