@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "server/connection.h"
@@ -87,6 +88,8 @@ class Server {
   Status serve();
   // Runs the cluster and moves bytes, once.
   Status turn();
+  // Until a handler has run, or `due`.
+  void wait(std::optional<Clock::time_point> due);
   Status start_command();
   void watch_command();
   void tell_ready();
@@ -107,6 +110,9 @@ class Server {
   Cluster* cluster_ = nullptr;
   std::list<std::shared_ptr<Connection>> connections_;
   Traffic traffic_;
+  // Alone, a processor is better left to the client.
+  const bool may_watch_ = std::thread::hardware_concurrency() > 1;
+  int watches_ = 0;           // how often to look out for the next request before waiting for it
   bool is_watching_ = false;  // wake_
   std::chrono::seconds patience_{60};
   Ending ending_ = Ending::kNot;
