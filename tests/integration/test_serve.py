@@ -390,6 +390,25 @@ def test_a_signal_while_it_starts(tmp_path, how, number):
         assert server.stop(number) == 0, server.stderr()
 
 
+# --- Rest ---
+
+
+def test_a_server_whose_clients_are_silent_takes_no_processor_time(server):
+    """It looks out for requests for a moment behind those that have come soon, and then no more."""
+    def ticks() -> int:
+        with open(f"/proc/{server.process.pid}/stat") as file:
+            return sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13]))
+
+    with server.connect() as one, server.connect() as other:
+        for _ in range(200):
+            assert one.value("select 1") == other.value("select 1") == "1"
+        time.sleep(0.5)
+        before = ticks()
+        time.sleep(2)
+        # Hundredths of a second: watching all the time takes 200, PostgreSQL's own processes one or two.
+        assert ticks() - before < 40
+
+
 # --- Who may use the Unix socket ---
 
 
