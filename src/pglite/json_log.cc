@@ -106,7 +106,11 @@ JsonLogRecord read_json_log(std::string_view record, int32_t pid) {
     object = {};
     is_right = json::sax_parse(result.line, &object);
   }
-  if (!is_right || result.line.find_first_of("\r\n") != std::string::npos) {
+  // The parser takes space around the object, and a NUL for the end of what it is given.
+  constexpr std::string_view kNotInALine("\r\n\0", 3);
+  const bool is_line = result.line.starts_with('{') && result.line.ends_with('}') &&
+                       result.line.find_first_of(kNotInALine) == std::string::npos;
+  if (!is_right || !is_line) {
     result.line = json_log_line("LOG", record, pid);
     return result;
   }

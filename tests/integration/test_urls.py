@@ -52,6 +52,8 @@ def refused(code: int, *args, **options) -> str:
 
 
 def begin(*args, **options) -> subprocess.Popen:
+    # Whoever runs the tests in the background may have SIGINT ignored.
+    options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     return subprocess.Popen([*w.port_command(), *map(str, args)], env=environment(), stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # fmt: skip
 
