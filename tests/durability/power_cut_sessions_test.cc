@@ -398,14 +398,8 @@ TEST(PowerCutSessions, LosesNothingAcknowledged) {
       [&](size_t i) { return check_cut(recording, cuts[i]); },
       [&](size_t i, const std::string& failure) {
         if (failure.empty()) return;
-        std::string operations;
-        for (size_t at = cuts[i].at - std::min<size_t>(cuts[i].at, 5); at < cuts[i].at; ++at) {
-          operations += "  " + recording.log[at].describe() + "\n";
-        }
-        ADD_FAILURE() << "cut " << (only == count ? i : only) << " of seed " << seed
-                      << ", after operation " << cuts[i].at << " (" << cuts[i].choice.describe()
-                      << "); the last were\n"
-                      << operations << failure;
+        ADD_FAILURE() << "cut " << (only == count ? i : only) << " of seed " << seed << ", "
+                      << describe_cut(recording.log, cuts[i].at, cuts[i].choice) << failure;
       });
 }
 

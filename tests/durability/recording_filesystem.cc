@@ -497,4 +497,13 @@ void replay(const Log& log, size_t cut, const Choice& choice, vfs::MemoryFileSys
   Replay(log, cut, choice, filesystem).run();
 }
 
+std::string describe_cut(const Log& log, size_t cut, const Choice& choice) {
+  std::string text =
+      "after operation " + std::to_string(cut) + " (" + choice.describe() + "); the last were\n";
+  for (size_t at = cut - std::min<size_t>(cut, 5); at < cut; ++at) {
+    text += "  " + log[at].describe() + "\n";
+  }
+  return text;
+}
+
 }  // namespace pglite::durability

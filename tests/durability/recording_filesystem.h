@@ -137,6 +137,9 @@ struct Choice {
 // `filesystem` is as the recorded one was in the beginning, inode numbers included.
 void replay(const Log& log, size_t cut, const Choice& choice, vfs::MemoryFileSystem& filesystem);
 
+// For the message of a failed test: where the cut was, what the disk did, and what was done last.
+std::string describe_cut(const Log& log, size_t cut, const Choice& choice);
+
 // A well mixed 64-bit number for each input (SplitMix64).
 uint64_t mix(uint64_t value);
 
