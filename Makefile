@@ -26,13 +26,16 @@ build: setup
 	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
 	cmake --build --preset $(PRESET) --target pglite-port
 
-## test: install what is missing, build, pass every test
-test: setup-test build-tests unit-test
+## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
+test: setup-test check-space build-tests unit-test
 	$(TESTED) $(PYTEST) \
 	  tests/tools tests/aot tests/bench tests/integration tests/durability tests/conformance
 	$(ELIXIR_TEST)
 
-.PHONY: build-tests
+.PHONY: build-tests check-space
+check-space: setup-test
+	python3 tests/temporary_files.py
+
 build-tests: setup-test
 	cmake --preset $(PRESET) -DBUILD_TESTING=ON
 	cmake --build --preset $(PRESET)

@@ -287,8 +287,7 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
 }
 
 TEST_F(CommandLineTest, DefaultModuleIsTakenIfThere) {
-  const std::filesystem::path root =
-      std::filesystem::path(::testing::TempDir()) / "pglite-cli-test";
+  const std::filesystem::path root = std::filesystem::temp_directory_path() / "pglite-cli-test";
   std::filesystem::create_directories(root / "bin");
   std::filesystem::create_directories(root / "priv/pglite");
   program_directory = (root / "bin").string();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "cli/type_oid.h"
 #include "scripted_instance.h"
@@ -97,7 +98,8 @@ TEST_F(RunTest, UnreadableModule) {
 }
 
 TEST_F(RunTest, AModuleThatIsNoFileIsNotWaitedFor) {
-  const std::string fifo = testing::TempDir() + "/module.fifo." + std::to_string(::getpid());
+  const std::string fifo = std::filesystem::temp_directory_path().string() + "/module.fifo." +
+                           std::to_string(::getpid());
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
   EXPECT_EQ(run_with({"sql", "--wasm", fifo.c_str()}), 74);
   ::unlink(fifo.c_str());
