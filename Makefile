@@ -24,6 +24,7 @@ run: build
 ## build: the program, at build/release/pglite-port
 build: setup
 	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
+	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
 
 ## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
@@ -51,6 +52,12 @@ integration-test: build-tests
 .PHONY: elixir-test
 elixir-test: setup-test build
 	$(ELIXIR_TEST)
+
+## bare-test: `make run` and `make test` in a new Debian 12, as root; BARE_CACHE=~/.cache takes compiled objects from here
+.PHONY: bare-test
+bare-test:
+	scripts/setup bare
+	scripts/bare_test run test
 
 ## kill-test: SIGKILL at random moments, ROUNDS times, and a fifth of it with 16 clients
 ROUNDS ?= 1000

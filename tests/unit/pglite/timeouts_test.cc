@@ -76,7 +76,9 @@ TEST(Timeouts, OfStatementsThatFollowEachOtherAtOnce) {
   for (; done < kRounds; ++done) {
     const Answer answer = client.send(both);
     ASSERT_TRUE(answer.status.ok());
-    EXPECT_EQ(answer.errors, std::vector<std::string>{std::string(kCanceled)});
+    // The first, too, takes that long where the machine is busy.
+    EXPECT_THAT(answer.errors, testing::AnyOf(testing::ElementsAre(kCanceled),
+                                              testing::ElementsAre(kCanceled, kCanceled)));
   }
   rescuer.join();
 }
