@@ -228,7 +228,7 @@ class Registry:
         """A mirror may pass on the addresses of the registry that it mirrors: npm's `replace-registry-host`."""
         there = urllib.parse.urlsplit(url)
         rule = self._configuration.get("replace-registry-host", "npmjs")
-        hosts = {"npmjs": "registry.npmjs.org", "always": there.hostname, "never": None}
+        hosts = {"npmjs": urllib.parse.urlsplit(DEFAULT_REGISTRY).hostname, "always": there.hostname, "never": None}
         if there.hostname != hosts.get(rule, rule):
             return url
         here = urllib.parse.urlsplit(self.address)

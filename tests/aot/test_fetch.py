@@ -256,7 +256,7 @@ def test_credentials_are_in_no_message(sandbox, registry):
 
 
 def test_a_mirror_that_passes_on_the_addresses_of_its_original(sandbox, registry):
-    registry.publish(package(), "/mirror", "https://registry.npmjs.org/@test/package/-/package-1.2.3.tgz")
+    registry.publish(package(), "/mirror", f"{npm.DEFAULT_REGISTRY}@test/package/-/package-1.2.3.tgz")
     sandbox.npmrc(f"registry={registry.url}/mirror")
     sandbox.fetches()
 
