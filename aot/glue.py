@@ -222,13 +222,16 @@ RUNTIME = ("wasm_rt_trap", "guest_large_fill", "guest_missing_function", "guest_
            "guest_invoke")
 
 
-def host_symbols(modules: list[dict], supplied: set[str], identity: str) -> str:
-    """`modules`: the main modules, whose imports from the host are all that there are."""
+def host_symbols(modules: list[dict], sides: list[dict], supplied: set[str], identity: str) -> str:
+    """`modules`: the main modules, whose imports from the host are all that there are. Side modules
+    import memory, table and globals."""
     functions = {entry["c_name"] for m in modules for entry in m["imports"]
                  if entry["kind"] == "func" and entry["name"] not in MISSING}
     functions |= {entry["c_name"] for name, entry in env_functions(modules).items()
                   if name.startswith("invoke_")}
     functions |= supplied
+    functions |= {i["c_name"] for m in sides for i in m["imports"]
+                  if i["kind"] != "func" and i["module"] == "env"}
     types = [f"wasm_func_type_{sig}" for sig in type_identifiers(modules)]
     out = [BANNER, '#include <math.h>\n#include <string.h>\n\n#include "wasm/guest_module.h"\n\n']
     # Of a function that is only pointed at, C need not know the type.
@@ -429,7 +432,7 @@ def main() -> None:
         "forward.c": forward(main_module, sides, programs, host | supplied),
         "supplement.h": header,
         "registry.c": registry(everything),
-        "host_symbols.c": host_symbols([main_module, *programs],
+        "host_symbols.c": host_symbols([main_module, *programs], sides,
                                        {entry["c_name"] for name, entry in env_functions(sides).items()
                                         if name in supplied}, abi_identity(options.abi)),
     })

@@ -52,7 +52,7 @@ tl::expected<const guest_module*, std::string> find_linked_module(std::string_vi
 }
 
 std::string library_directory(std::string_view cache) {
-  return std::string(cache) + "/modules/" + guest_abi_identity;
+  return cache.empty() ? std::string() : std::string(cache) + "/modules/" + guest_abi_identity;
 }
 
 os::Result<os::UniqueFd> open_library_file(const std::string& directory, const std::string& name) {

@@ -24,7 +24,7 @@ namespace pglite::wasm {
 // The module that is linked in; what the error says is the end of a sentence.
 tl::expected<const guest_module*, std::string> find_linked_module(std::string_view sha256);
 
-// The directory in `cache` that has the libraries for this program.
+// The directory in `cache` that has the libraries for this program; empty for an empty `cache`.
 std::string library_directory(std::string_view cache);
 
 // Opens a file of that directory, or the directory itself for an empty name. no_such_file_or_directory
