@@ -280,7 +280,7 @@ defmodule PgliteEx do
     with {:ok, statement} <- PortBridge.prepare(pid, entry.statements, sql, left(deadline)),
          frame = [bind("", statement, parameters), Protocol.execute("", 0), Protocol.sync()],
          {:ok, answer} <- PortBridge.request(pid, frame, left(deadline)),
-         {:ok, [result], :done} <- Protocol.decode_results(answer, statement.columns) do
+         {:ok, [result], _more} <- Protocol.decode_results(answer, statement.columns) do
       {:ok, result}
     else
       {:error, %Error{code: "26000"} = error} -> {:stale, error}
@@ -319,7 +319,7 @@ defmodule PgliteEx do
     measure(instance, sql, fn ->
       with {:ok, pid, entry} <- port(instance),
            {:ok, answer} <- PortBridge.request(pid, Protocol.query(sql), timeout(options, entry)),
-           {:ok, results, :done} <- Protocol.decode_results(answer, nil, false),
+           {:ok, results, _more} <- Protocol.decode_results(answer, nil, false),
            do: {:ok, results}
     end)
   end
@@ -424,7 +424,7 @@ defmodule PgliteEx do
   defp open_portal(instance, sql, parameters, options, max_rows) do
     {pid, entry} = port!(instance)
     own = not bang_boolean(PortBridge.in_transaction?(pid))
-    if own, do: exec!(pid, "BEGIN", options)
+    _ = if own, do: exec!(pid, "BEGIN", options)
     portal = "pglite_ex_#{System.unique_integer([:positive])}"
     timeout = timeout(options, entry)
 
@@ -465,7 +465,7 @@ defmodule PgliteEx do
         reader.timeout
       )
 
-    if reader.own, do: exec(pid, "COMMIT", reader.options)
+    _ = if reader.own, do: exec(pid, "COMMIT", reader.options)
     :ok
   end
 

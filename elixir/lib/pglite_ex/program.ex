@@ -15,6 +15,19 @@ defmodule PgliteEx.Program do
   @doc "The path of the program. An `ArgumentError` says where it was looked for."
   @spec path!(String.t() | nil) :: String.t()
   def path!(option \\ nil) do
+    {source, path} = find(option)
+
+    unless File.regular?(path) do
+      raise ArgumentError,
+            "there is no program at #{path} (#{source}); mix pglite_ex.doctor says what is wrong"
+    end
+
+    path
+  end
+
+  @doc "Where the program has to be, and what says so."
+  @spec find(String.t() | nil) :: {String.t(), Path.t()}
+  def find(option \\ nil) do
     candidates = [
       {"the option :program", option},
       {"config :pglite_ex, :program", Application.get_env(:pglite_ex, :program)},
@@ -23,14 +36,7 @@ defmodule PgliteEx.Program do
     ]
 
     {source, path} = Enum.find(candidates, fn {_, path} -> path not in [nil, ""] end)
-    path = Path.expand(path)
-
-    unless File.regular?(path) do
-      raise ArgumentError,
-            "there is no program at #{path} (#{source}); mix pglite_ex.doctor says what is wrong"
-    end
-
-    path
+    {source, Path.expand(path)}
   end
 
   @doc "Where the Mix compiler puts the program."
@@ -80,7 +86,7 @@ defmodule PgliteEx.Program do
     name = signal |> to_string() |> String.upcase()
 
     # kill is part of every shell; the program may be missing from a small system.
-    System.cmd("/bin/sh", ["-c", "kill -s #{name} #{os_pid}"], stderr_to_stdout: true)
+    _ = System.cmd("/bin/sh", ["-c", "kill -s #{name} #{os_pid}"], stderr_to_stdout: true)
     :ok
   end
 

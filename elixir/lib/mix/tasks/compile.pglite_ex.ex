@@ -44,7 +44,7 @@ defmodule Mix.Tasks.Compile.PgliteEx do
     case Build.install(source, root, destination, &Mix.shell().info("pglite_ex: " <> &1)) do
       :ok ->
         Mix.shell().info(
-          "pglite_ex: #{Path.relative_to_cwd(destination)} is there, from #{describe(source)}"
+          "pglite_ex: #{Path.relative_to_cwd(destination)} is there, from #{Build.describe(source)}"
         )
 
         File.mkdir_p!(Path.dirname(manifest()))
@@ -55,9 +55,6 @@ defmodule Mix.Tasks.Compile.PgliteEx do
         failed(reason)
     end
   end
-
-  defp describe({:url, url}), do: url
-  defp describe(source), do: Build.file(source)
 
   defp stale?(source, destination) do
     not File.regular?(destination) or File.read(manifest()) != {:ok, stamp(source)}
@@ -96,8 +93,8 @@ defmodule Mix.Tasks.Compile.PgliteEx do
 
   @impl true
   def clean do
-    File.rm(Path.join([Mix.Project.app_path(), "priv", "pglite-port"]))
-    File.rm(manifest())
+    _ = File.rm(Path.join([Mix.Project.app_path(), "priv", "pglite-port"]))
+    _ = File.rm(manifest())
     :ok
   end
 end

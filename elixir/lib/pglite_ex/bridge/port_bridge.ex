@@ -138,8 +138,8 @@ defmodule PgliteEx.Bridge.PortBridge do
   def unlisten(pid, ref), do: Instance.call(pid, {:unlisten, ref})
 
   @doc "Ends the program in order, runs `operation`, and starts it again. Callers wait meanwhile."
-  @spec offline(pid(), (map() -> {:ok, term()} | {:error, Error.t()}), timeout()) ::
-          {:ok, term()} | {:error, Error.t()}
+  @spec offline(pid(), (map() -> :ok | {:error, Error.t()}), timeout()) ::
+          :ok | {:error, Error.t()}
   def offline(pid, operation, timeout), do: Instance.call(pid, {:offline, operation, timeout})
 
   @doc false
@@ -235,7 +235,7 @@ defmodule PgliteEx.Bridge.PortBridge do
     after
       state.options.start_timeout ->
         Program.signal(state.os_pid, :kill)
-        Program.await_exit(port, state.os_pid, 0)
+        _ = Program.await_exit(port, state.os_pid, 0)
 
         {:error,
          Error.new(:timeout, "the program has not started in #{state.options.start_timeout} ms")}
@@ -259,27 +259,28 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   @impl true
   def terminate(reason, %State{} = state) do
+    _ = if state.port != nil, do: end_at_last(state, reason)
+    # What is left of snapshots. A program that still runs ends with its port.
+    kept = for {_, {_, scratch}} when scratch != nil <- state.tasks, do: scratch
+    Enum.each([state.scratch | kept], &File.rm_rf/1)
+    Instance.stopped(state.options, :port, state.began, reason)
+  end
+
+  defp end_at_last(state, reason) do
     saves = state.options.save_snapshot != nil
 
-    if state.port != nil do
-      cond do
-        not Options.memory?(state.options) ->
-          end_program(state)
+    cond do
+      not Options.memory?(state.options) ->
+        end_program(state)
 
-        saves and ordinary?(reason) ->
-          save_at_end(state)
+      saves and ordinary?(reason) ->
+        save_at_end(state)
 
-        # Nothing is lost.
-        true ->
-          Program.signal(state.os_pid, :kill)
-          Program.await_exit(state.port, state.os_pid, 1_000)
-      end
+      # Nothing is lost.
+      true ->
+        Program.signal(state.os_pid, :kill)
+        Program.await_exit(state.port, state.os_pid, 1_000)
     end
-
-    # What is left of snapshots. A program that still runs ends with its port.
-    for {_, {_, scratch}} when scratch != nil <- state.tasks, do: File.rm_rf(scratch)
-    File.rm_rf(state.scratch)
-    Instance.stopped(state.options, :port, state.began, reason)
   end
 
   defp save_at_end(state) do
@@ -321,7 +322,7 @@ defmodule PgliteEx.Bridge.PortBridge do
         :ok
 
       {:error, reason} ->
-        File.rm(to <> ".part")
+        _ = File.rm(to <> ".part")
         {:error, Error.new(:program, "cannot write #{to}: #{:file.format_error(reason)}")}
     end
   end
@@ -537,7 +538,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   defp release(%Request{ref: ref, timer: timer}) do
     Process.demonitor(ref, [:flush])
-    if timer != nil, do: Process.cancel_timer(timer)
+    _ = if timer != nil, do: Process.cancel_timer(timer)
     :ok
   end
 
@@ -552,7 +553,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   @impl true
   def handle_info({port, {:data, frame}}, %State{port: port, due: [:request | due]} = state) do
-    if state.cancel_timer != nil, do: Process.cancel_timer(state.cancel_timer)
+    _ = if state.cancel_timer != nil, do: Process.cancel_timer(state.cancel_timer)
     request = state.current
     state = %{state | current: nil, due: due, cancel_timer: nil, caller: caller(request)}
     {:noreply, state |> answered(request, frame) |> settle()}
@@ -687,9 +688,11 @@ defmodule PgliteEx.Bridge.PortBridge do
   defp scan(frame), do: Protocol.scan(frame)
 
   defp notify(state, notifications) do
-    for {channel, payload} <- notifications, {ref, {pid, ^channel}} <- state.listeners do
-      send(pid, {:notification, self(), ref, channel, payload})
-    end
+    for {channel, payload} <- notifications,
+        {ref, {pid, ^channel}} <- state.listeners,
+        do: send(pid, {:notification, self(), ref, channel, payload})
+
+    :ok
   end
 
   # An empty answer says nothing.
@@ -885,7 +888,7 @@ defmodule PgliteEx.Bridge.PortBridge do
     state = %{state | tasks: tasks}
 
     if scratch != nil do
-      File.rm_rf(scratch)
+      _ = File.rm_rf(scratch)
       reply(request, result)
       {:noreply, state}
     else
