@@ -254,15 +254,16 @@ defmodule PgliteEx do
     measure(instance, sql, fn ->
       with {:ok, pid, entry} <- port(instance) do
         deadline = deadline(options, entry)
+        run = fn -> run_prepared(pid, entry, sql, parameters, deadline) end
 
-        case run_prepared(pid, entry, sql, parameters, deadline) do
+        case run.() do
           {:stale, error} ->
-            :ok = PortBridge.forget(pid, sql)
+            _ = PortBridge.forget(pid, sql)
 
             # In a transaction it has already failed.
             if PortBridge.in_transaction?(pid),
               do: {:error, error},
-              else: pid |> run_prepared(entry, sql, parameters, deadline) |> no_longer_stale()
+              else: no_longer_stale(run.())
 
           answer ->
             answer
@@ -279,15 +280,20 @@ defmodule PgliteEx do
   defp run_prepared(pid, entry, sql, parameters, deadline) do
     with {:ok, statement} <- PortBridge.prepare(pid, entry.statements, sql, left(deadline)),
          frame = [bind("", statement, parameters), Protocol.execute("", 0), Protocol.sync()],
-         {:ok, answer} <- PortBridge.request(pid, frame, left(deadline)),
+         {:ok, answer} <- PortBridge.request_bound(pid, statement, frame, left(deadline)),
          {:ok, [result], _more} <- Protocol.decode_results(answer, statement.columns) do
       {:ok, result}
     else
-      {:error, %Error{code: "26000"} = error} -> {:stale, error}
-      {:error, %Error{fields: %{routine: "RevalidateCachedQuery"}} = error} -> {:stale, error}
-      {:error, error} -> {:error, error}
+      # A dump came between the two.
+      :new_session -> run_prepared(pid, entry, sql, parameters, deadline)
+      {:error, error} -> if stale?(error), do: {:stale, error}, else: {:error, error}
     end
   end
+
+  # The statement was deallocated, or a table of it was altered.
+  defp stale?(%Error{code: "26000"}), do: true
+  defp stale?(%Error{fields: %{routine: "RevalidateCachedQuery"}}), do: true
+  defp stale?(_error), do: false
 
   defp no_longer_stale({:stale, error}), do: {:error, error}
   defp no_longer_stale(answer), do: answer
@@ -415,15 +421,29 @@ defmodule PgliteEx do
     {max_rows, options} = Keyword.pop(options, :max_rows, @rows_at_once)
 
     Stream.resource(
-      fn -> open_portal(instance, sql, parameters, options, max_rows) end,
+      fn -> open_fresh_portal(instance, sql, parameters, options, max_rows) end,
       &next_rows/1,
       &close_portal/1
     )
   end
 
-  defp open_portal(instance, sql, parameters, options, max_rows) do
+  defp open_fresh_portal(instance, sql, parameters, options, max_rows) do
     {pid, entry} = port!(instance)
     own = not bang_boolean(PortBridge.in_transaction?(pid))
+
+    try do
+      open_portal({pid, entry, own}, sql, parameters, options, max_rows)
+    rescue
+      error ->
+        if not stale?(error), do: reraise(error, __STACKTRACE__)
+        _ = PortBridge.forget(pid, sql)
+        # The caller's own transaction has already failed.
+        if not own, do: reraise(error, __STACKTRACE__)
+        open_portal({pid, entry, own}, sql, parameters, options, max_rows)
+    end
+  end
+
+  defp open_portal({pid, entry, own}, sql, parameters, options, max_rows) do
     _ = if own, do: exec!(pid, "BEGIN", options)
     portal = "pglite_ex_#{System.unique_integer([:positive])}"
     timeout = timeout(options, entry)
@@ -543,8 +563,12 @@ defmodule PgliteEx do
   @doc """
   Writes a snapshot of a port in memory. `:snapshot` starts another one from it, in milliseconds.
 
-  The program writes it when it ends: it is ended, and started again from the snapshot, with all that the session had.
-  Callers wait meanwhile. A snapshot fits the very build of the program that made it.
+  The program writes it when it ends. It is ended between two requests, outside of transactions, and started again from the
+  snapshot, with all that the session had: prepared statements, temporary tables, settings, listeners. What others ask for
+  meanwhile is queued and answered afterwards; it waits longer, which counts for its `:timeout`. Should the program not come
+  back, what was in memory is lost, and the callers get errors.
+
+  In a transaction of the caller's own it is an error. A snapshot fits the very build of the program that made it.
   """
   @spec snapshot(instance(), Path.t()) :: :ok | {:error, Error.t()}
   def snapshot(instance, path) do
@@ -563,8 +587,11 @@ defmodule PgliteEx do
   Writes a dump of a port.
 
   `:format` is `:archive` (the default for a directory), which `restore/2` reads, or `:sql` (the default in memory).
-  `:gzip` compresses an archive. A directory is closed for it, and opened again in a new session: temporary tables
-  and settings of the session are gone. Callers wait meanwhile.
+  `:gzip` compresses an archive.
+
+  As for `snapshot/2` the program is ended between two requests, and what others ask for meanwhile is queued and answered
+  afterwards. A directory stays closed for as long as the dump takes, and is opened again in a new session: temporary tables
+  and settings of the session are gone; listeners stay.
   """
   @spec dump(instance(), Path.t(), [{:format, :archive | :sql} | {:gzip, boolean()}]) ::
           :ok | {:error, Error.t()}

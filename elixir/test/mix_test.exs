@@ -320,6 +320,9 @@ defmodule PgliteEx.MixTest do
     File.write!(checksums, right)
     assert mix!(app, ["compile"], archive(root)) =~ "is there, from #{root}/pglite-port-"
     refute mix!(app, ["compile"], archive(root)) =~ "pglite_ex: "
+    forced = mix!(app, ["compile.pglite_ex", "--force"], archive(root))
+    assert forced =~ "pglite_ex: _build/dev/lib/pglite_ex/priv/pglite-port is there"
+    refute File.exists?(Path.join(app, "_build/dev/lib/shop/priv/pglite-port"))
     assert mix!(app, ["pglite_ex.doctor"], archive(root)) =~ ~r/ok     server: was ready/
 
     # As Nerves says it.

@@ -4,6 +4,7 @@ defmodule PgliteEx.Build do
   # application.
 
   @program "pglite-port"
+  @version Mix.Project.config()[:version]
   # So much of a file says what system it is for.
   @head 20
 
@@ -51,6 +52,17 @@ defmodule PgliteEx.Build do
   defp architecture("x86_64"), do: "amd64"
   defp architecture("aarch64"), do: "arm64"
   defp architecture(other), do: other
+
+  @doc """
+  The directory of this package, and the one of what it is compiled to, in its own project and in one that depends on it.
+  """
+  @spec directories() :: {Path.t(), Path.t()}
+  def directories do
+    case Mix.Project.deps_paths() do
+      %{pglite_ex: root} -> {root, Path.join([Mix.Project.build_path(), "lib", "pglite_ex"])}
+      _ -> {File.cwd!(), Mix.Project.app_path()}
+    end
+  end
 
   @doc """
   Where the program is taken from: the first of these that there is. `root` is the directory of this package.
@@ -108,11 +120,9 @@ defmodule PgliteEx.Build do
   @spec url(String.t(), String.t()) :: String.t()
   def url(template, target) do
     template
-    |> String.replace("{version}", version())
+    |> String.replace("{version}", @version)
     |> String.replace("{target}", target)
   end
-
-  defp version, do: Mix.Project.config()[:version]
 
   @doc """
   Puts the program of `source` for `target` at `destination`. `say` is called with what takes long.

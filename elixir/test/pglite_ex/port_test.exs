@@ -173,17 +173,39 @@ defmodule PgliteEx.PortTest do
       kill_at_random(start_pg(), 3_000)
     end
 
+    test "at any time, while snapshots and dumps end the program and start it again" do
+      directory = tmp_dir()
+      memory = start_pg()
+      snapshot = fn -> PgliteEx.snapshot(memory, directory <> "/snapshot") end
+      assert kill_at_random(memory, 3_000, snapshot) > 1
+      sql = fn -> PgliteEx.dump(memory, directory <> "/dump.sql") end
+      assert kill_at_random(memory, 3_000, sql) > 1
+
+      kept = start_pg(data_dir: directory <> "/pg", durability: :relaxed)
+      archive = fn -> PgliteEx.dump(kept, directory <> "/dump.tar") end
+      assert kill_at_random(kept, 3_000, archive) > 1
+    end
+
     @tag :heavy
     @tag timeout: 180_000
     test "at any time, for a minute" do
       kill_at_random(start_pg(), 60_000)
     end
+
+    @tag :heavy
+    @tag timeout: 180_000
+    test "at any time, while snapshots are made, for a minute" do
+      path = Path.join(tmp_dir(), "snapshot")
+      db = start_pg()
+      assert kill_at_random(db, 60_000, fn -> PgliteEx.snapshot(db, path) end) > 10
+    end
   end
 
   # Callers that check each of their answers; some are killed, some give up. Those that are left must never see an
-  # answer of another, and the session is at rest in the end.
-  defp kill_at_random(db, milliseconds) do
-    PgliteEx.query!(db, "create table written (n int8)")
+  # answer of another, and the session is at rest in the end. Meanwhile `operation` is done over and over; how often it was
+  # is returned.
+  defp kill_at_random(db, milliseconds, operation \\ fn -> :ok end) do
+    PgliteEx.query!(db, "create table if not exists written (n int8)")
     deadline = System.monotonic_time(:millisecond) + milliseconds
     me = self()
     supervisor = start_supervised!(Task.Supervisor)
@@ -199,6 +221,7 @@ defmodule PgliteEx.PortTest do
     end
 
     for seed <- 1..20, do: start.(seed)
+    operations = Task.async(fn -> repeat_until(operation, deadline, 0) end)
 
     kills =
       Stream.iterate(21, &(&1 + 1))
@@ -218,10 +241,22 @@ defmodule PgliteEx.PortTest do
       end)
 
     eventually(fn -> Task.Supervisor.children(supervisor) == [] end, 3000)
+    done = Task.await(operations, 60_000)
     refute_received {:astray, _}
     assert kills > 10
     assert value(db, "select 'the end'") == "the end"
     assert {:ok, %{status: :idle, waiting: 0}} = PgliteEx.instance_info(db)
+    stop_supervised!(Task.Supervisor)
+    done
+  end
+
+  defp repeat_until(operation, deadline, count) do
+    assert operation.() == :ok
+    Process.sleep(20)
+
+    if System.monotonic_time(:millisecond) < deadline,
+      do: repeat_until(operation, deadline, count + 1),
+      else: count + 1
   end
 
   defp call_until(db, me, seed, deadline) do

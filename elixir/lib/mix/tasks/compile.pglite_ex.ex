@@ -26,8 +26,8 @@ defmodule Mix.Tasks.Compile.PgliteEx do
 
   @impl true
   def run(arguments) do
-    destination = Path.join([Mix.Project.app_path(), "priv", "pglite-port"])
-    root = File.cwd!()
+    {root, _} = Build.directories()
+    destination = destination()
 
     case Build.source(root) do
       {:ok, source} ->
@@ -89,11 +89,17 @@ defmodule Mix.Tasks.Compile.PgliteEx do
   @impl true
   def manifests, do: [manifest()]
 
-  defp manifest, do: Path.join(Mix.Project.manifest_path(), "compile.pglite_ex")
+  defp manifest, do: in_build([".mix", "compile.pglite_ex"])
+  defp destination, do: in_build(["priv", "pglite-port"])
+
+  defp in_build(names) do
+    {_, build} = Build.directories()
+    Path.join([build | names])
+  end
 
   @impl true
   def clean do
-    _ = File.rm(Path.join([Mix.Project.app_path(), "priv", "pglite-port"]))
+    _ = File.rm(destination())
     _ = File.rm(manifest())
     :ok
   end

@@ -94,7 +94,7 @@ defmodule Mix.Tasks.PgliteEx.Doctor do
 
   # Where the compiler takes the program from; what takes long is not tried.
   defp source do
-    root = Mix.Project.deps_paths()[:pglite_ex] || File.cwd!()
+    {root, _} = Build.directories()
 
     with {:ok, source} <- Build.source(root),
          :ok <- try_source(source, root) do

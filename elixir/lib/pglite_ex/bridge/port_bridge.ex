@@ -31,8 +31,8 @@ defmodule PgliteEx.Bridge.PortBridge do
     # What is sent is nobody's business but the caller's.
     @derive {Inspect, only: [:kind, :pid]}
     @enforce_keys [:ref, :kind]
-    # from: nil where nobody waits for the answer (any more).
-    defstruct [:ref, :kind, :frame, :from, :pid, :timer]
+    # from: nil where nobody waits for the answer (any more). session: the one that the frame's statement is of.
+    defstruct [:ref, :kind, :frame, :session, :from, :pid, :timer]
   end
 
   defmodule State do
@@ -48,8 +48,9 @@ defmodule PgliteEx.Bridge.PortBridge do
       :scratch,
       :began,
       :statements,
-      # A snapshot has the statements of the session that it was made of: names must not meet.
-      :statement_prefix,
+      # Stands for the session, and begins the names of its statements: a snapshot has those of the session that it was
+      # made of, and names must not meet.
+      :session,
       statement_names: :queue.new(),
       statement_count: 0,
       # The request in flight, and what the frames that come next answer: :request or :cancel.
@@ -83,6 +84,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   @type statement :: %{
           name: String.t(),
+          session: String.t(),
           parameters: [non_neg_integer()],
           columns: [Protocol.column()] | nil
         }
@@ -103,6 +105,12 @@ defmodule PgliteEx.Bridge.PortBridge do
   @doc false
   @spec request(pid(), iodata(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
   def request(pid, frame, timeout), do: Instance.call(pid, {:request, :messages, frame, timeout})
+
+  @doc "As `request/3`, for a frame that binds a statement; `:new_session`: it was sent to nobody, as that is gone."
+  @spec request_bound(pid(), statement(), iodata(), timeout()) ::
+          {:ok, binary()} | :new_session | {:error, Error.t()}
+  def request_bound(pid, statement, frame, timeout),
+    do: Instance.call(pid, {:request_bound, statement.session, frame, timeout})
 
   @doc false
   @spec copy_in(pid(), iodata(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
@@ -159,7 +167,7 @@ defmodule PgliteEx.Bridge.PortBridge do
         program: Program.path!(options.program),
         log_reader: reader,
         began: System.monotonic_time(),
-        statement_prefix: "pglite_ex_#{random_name()}_",
+        session: new_session(),
         statements: :ets.new(:pglite_ex_statements, [:protected, read_concurrency: true])
       }
 
@@ -180,6 +188,7 @@ defmodule PgliteEx.Bridge.PortBridge do
     error in ArgumentError -> {:stop, error}
   end
 
+  defp new_session, do: "pglite_ex_#{random_name()}_"
   defp random_name, do: Base.encode16(:crypto.strong_rand_bytes(8), case: :lower)
 
   defp start_program(%State{} = state, options) do
@@ -333,6 +342,11 @@ defmodule PgliteEx.Bridge.PortBridge do
   def handle_call({:request, kind, frame, timeout}, from, state),
     do: add(state, %Request{ref: nil, kind: kind, frame: frame, from: from}, timeout)
 
+  def handle_call({:request_bound, session, frame, timeout}, from, state) do
+    request = %Request{ref: nil, kind: :messages, frame: frame, session: session, from: from}
+    add(state, request, timeout)
+  end
+
   def handle_call({:prepare, sql, timeout}, from, state) do
     case :ets.lookup(state.statements, sql) do
       [{_, statement}] -> {:reply, {:ok, statement}, state}
@@ -449,7 +463,7 @@ defmodule PgliteEx.Bridge.PortBridge do
       [] ->
         {state, closing} = make_room(state)
         count = state.statement_count + 1
-        name = "#{state.statement_prefix}#{count}"
+        name = "#{state.session}#{count}"
         messages = [Protocol.parse(name, sql), Protocol.describe_statement(name), Protocol.sync()]
         request = %{request | kind: {:prepare, sql, name}, frame: [closing, messages]}
         transmit(%{state | statement_count: count}, request)
@@ -472,6 +486,12 @@ defmodule PgliteEx.Bridge.PortBridge do
         reply(request, error)
         next(state)
     end
+  end
+
+  defp begin(%State{session: current} = state, %Request{session: session} = request)
+       when session not in [nil, current] do
+    reply(request, :new_session)
+    next(state)
   end
 
   defp begin(state, request), do: transmit(state, request)
@@ -678,9 +698,9 @@ defmodule PgliteEx.Bridge.PortBridge do
     |> finish(request, frame)
   end
 
-  defp statement(name, %{parameters: parameters, columns: columns}) do
+  defp statement(state, name, %{parameters: parameters, columns: columns}) do
     columns = columns && Enum.map(columns, &%{&1 | format: Types.format(&1.type)})
-    %{name: name, parameters: parameters, columns: columns}
+    %{name: name, session: state.session, parameters: parameters, columns: columns}
   end
 
   # SSLRequest and GSSENCRequest are answered by a letter that is no message.
@@ -711,7 +731,7 @@ defmodule PgliteEx.Bridge.PortBridge do
   defp finish(state, %Request{kind: {:prepare, sql, name}} = request, frame) do
     case Protocol.decode_description(frame) do
       {:ok, description} ->
-        statement = statement(name, description)
+        statement = statement(state, name, description)
         :ets.insert(state.statements, {sql, statement})
         reply(request, {:ok, statement})
         %{state | statement_names: :queue.in({sql, name}, state.statement_names)}
@@ -902,7 +922,7 @@ defmodule PgliteEx.Bridge.PortBridge do
       {:ok, state} ->
         reply(state.current, result)
         :ets.delete_all_objects(state.statements)
-        state = %{state | current: nil, statement_names: :queue.new()}
+        state = %{state | current: nil, session: new_session(), statement_names: :queue.new()}
         channels = for {_, {_, channel}} <- state.listeners, uniq: true, do: channel
 
         state =
