@@ -33,10 +33,10 @@ defmodule PgliteEx.Template do
   @doc """
   Makes the snapshot at `path`, unless it is there and was made by this program with the same `:key`.
 
-  `key: TERM` stands for what is migrated, see `digest/1`. `fun` is called with an instance in memory, a server unless `server: false` is given. Other options are those of
-  `PgliteEx`. The caller, and nobody else, makes it; a failure leaves what was there.
+  `key: TERM` stands for what is migrated, see `digest/1`. `fun` is called with an instance in memory, a server unless
+  `server: false` is given. Other options are those of `PgliteEx`. The caller, and nobody else, makes it; a failure leaves what was there.
   """
-  @spec build(Path.t(), [PgliteEx.option()], (pid() -> term())) ::
+  @spec build(Path.t(), [PgliteEx.option() | {:key, term()}], (pid() -> term())) ::
           {:ok, Path.t()} | {:error, Error.t()}
   def build(path, options \\ [], fun) when is_function(fun, 1) do
     path = Path.expand(path)

@@ -13,10 +13,13 @@ defmodule Mix.Tasks.Compile.PgliteEx do
     4. a release archive that is fetched: `config :pglite_ex, archive_url: "https://.../pglite-port-{version}-{target}.tar.gz"`
     5. the repository around this package, with its own build (`make build`), for the machine that compiles
 
-  1, 3 and 4 must be in `checksums.txt`, or in the file that `config :pglite_ex, checksums: PATH` names. An archive is a
-  tar file, compressed with gzip, with a file `pglite-port` in it.
+  1, 3 and 4 must be in `checksums.txt`, or in the file that `config :pglite_ex, checksums: PATH` names (an absolute path). An
+  archive is a tar file, compressed with gzip, with `bin/OS-ARCH/pglite-port` for one system or for several in it, or with
+  one `pglite-port` anywhere.
 
-  `TARGET_OS` and `TARGET_ARCH` say what it is compiled for, as Nerves sets them.
+  5 installs the Debian packages that it needs where they are missing, if it may.
+
+  `TARGET_OS` and `TARGET_ARCH` say what it is compiled for, as Nerves sets them. A program for another system is refused.
 
   It is done again when the file it came from is newer, when another source is chosen, and with `--force`.
   """
