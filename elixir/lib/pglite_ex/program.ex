@@ -50,12 +50,29 @@ defmodule PgliteEx.Program do
     end
   end
 
+  # Ends the command when the VM, or the process that waits for it, is gone: then its end of the pipe is closed.
+  @attended """
+  exec 3<&0
+  "$0" "$@" </dev/null 3<&- &
+  command=$!
+  (read -r _ <&3; kill -s TERM $command) >/dev/null 2>&1 &
+  watch=$!
+  wait $command
+  status=$?
+  kill $watch
+  exit $status
+  """
+
   @doc """
   Runs a command of the program's to its end. Its output is returned.
+
+  It is ended when the calling process ends.
   """
   @spec run(String.t(), [String.t()]) :: {:ok, String.t()} | {:error, Error.t()}
   def run(program, arguments) do
-    case System.cmd(program, arguments, stderr_to_stdout: true, env: clean_environment()) do
+    arguments = ["-c", @attended, program | arguments]
+
+    case System.cmd("/bin/sh", arguments, stderr_to_stdout: true, env: clean_environment()) do
       {output, 0} ->
         {:ok, output}
 

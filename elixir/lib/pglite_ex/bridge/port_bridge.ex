@@ -270,7 +270,8 @@ defmodule PgliteEx.Bridge.PortBridge do
   def terminate(reason, %State{} = state) do
     _ = if state.port != nil, do: end_at_last(state, reason)
     # What is left of snapshots. A program that still runs ends with its port.
-    kept = for {_, {_, scratch}} when scratch != nil <- state.tasks, do: scratch
+    _ = for {_, {_, _, task}} <- state.tasks, do: Task.shutdown(task, :brutal_kill)
+    kept = for {_, {_, scratch, _}} when scratch != nil <- state.tasks, do: scratch
     Enum.each([state.scratch | kept], &File.rm_rf/1)
     Instance.stopped(state.options, :port, state.began, reason)
   end
@@ -676,7 +677,7 @@ defmodule PgliteEx.Bridge.PortBridge do
     error = {:error, %{error | message: "#{error.message}#{words}"}}
     if state.current != nil, do: reply(state.current, error)
     for {_, request} <- state.requests, do: reply(request, error)
-    for {_, {request, _}} <- state.tasks, do: reply(request, error)
+    for {_, {request, _, _}} <- state.tasks, do: reply(request, error)
     {:stop, {:program_exited, status}, %{state | current: nil, requests: %{}}}
   end
 
@@ -900,11 +901,11 @@ defmodule PgliteEx.Bridge.PortBridge do
     }
 
     task = Task.Supervisor.async_nolink(PgliteEx.TaskSupervisor, fn -> operation.(argument) end)
-    put_in(state.tasks[task.ref], {request, scratch})
+    put_in(state.tasks[task.ref], {request, scratch, task})
   end
 
   defp operation_done(state, task, result) do
-    {{request, scratch}, tasks} = Map.pop(state.tasks, task)
+    {{request, scratch, _}, tasks} = Map.pop(state.tasks, task)
     state = %{state | tasks: tasks}
 
     if scratch != nil do
