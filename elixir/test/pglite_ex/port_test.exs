@@ -410,55 +410,65 @@ defmodule PgliteEx.PortTest do
     end
 
     test "at random, with errors for callers and a new instance after each" do
-      supervisor = start_supervised!({DynamicSupervisor, max_restarts: 1000})
-
-      {:ok, _} =
-        DynamicSupervisor.start_child(
-          supervisor,
-          {PgliteEx, name: :killed_at_random, data_dir: tmp_dir() <> "/pg", durability: :relaxed}
-        )
-
-      PgliteEx.query!(:killed_at_random, "create table t (n int)")
-      me = self()
-
-      writer =
-        Task.async(fn ->
-          Stream.iterate(1, &(&1 + 1))
-          |> Enum.reduce_while([], fn n, kept ->
-            kept =
-              if match?(
-                   {:ok, _},
-                   PgliteEx.query(:killed_at_random, "insert into t values ($1)", [n])
-                 ),
-                 do: [n | kept],
-                 else: kept
-
-            if Process.alive?(me) and not stopped?(), do: {:cont, kept}, else: {:halt, kept}
-          end)
-        end)
-
-      for _ <- 1..8 do
-        Process.sleep(:rand.uniform(150))
-
-        with {:ok, %{os_pid: os_pid}} <- PgliteEx.instance_info(:killed_at_random),
-             do: System.cmd("/bin/sh", ["-c", "kill -9 #{os_pid}"], stderr_to_stdout: true)
-      end
-
-      send(writer.pid, :stop)
-      kept = Task.await(writer, 30_000)
-
-      rows =
-        eventually(fn ->
-          with(
-            {:ok, %{rows: rows}} <- PgliteEx.query(:killed_at_random, "select n from t"),
-            do: List.flatten(rows),
-            else: (_ -> nil)
-          )
-        end)
-
-      # What was acknowledged is there.
-      assert kept -- rows == []
+      kill_program_at_random(8)
     end
+
+    @tag :heavy
+    @tag timeout: 600_000
+    test "at random, 200 times" do
+      kill_program_at_random(200)
+    end
+  end
+
+  defp kill_program_at_random(times) do
+    supervisor = start_supervised!({DynamicSupervisor, max_restarts: 1000})
+
+    {:ok, _} =
+      DynamicSupervisor.start_child(
+        supervisor,
+        {PgliteEx, name: :killed_at_random, data_dir: tmp_dir() <> "/pg", durability: :relaxed}
+      )
+
+    PgliteEx.query!(:killed_at_random, "create table t (n int)")
+    me = self()
+
+    writer =
+      Task.async(fn ->
+        Stream.iterate(1, &(&1 + 1))
+        |> Enum.reduce_while([], fn n, kept ->
+          kept =
+            if match?(
+                 {:ok, _},
+                 PgliteEx.query(:killed_at_random, "insert into t values ($1)", [n])
+               ),
+               do: [n | kept],
+               else: kept
+
+          if Process.alive?(me) and not stopped?(), do: {:cont, kept}, else: {:halt, kept}
+        end)
+      end)
+
+    for _ <- 1..times do
+      Process.sleep(:rand.uniform(150))
+
+      with {:ok, %{os_pid: os_pid}} <- PgliteEx.instance_info(:killed_at_random),
+           do: System.cmd("/bin/sh", ["-c", "kill -9 #{os_pid}"], stderr_to_stdout: true)
+    end
+
+    send(writer.pid, :stop)
+    kept = Task.await(writer, 30_000)
+
+    rows =
+      eventually(fn ->
+        with(
+          {:ok, %{rows: rows}} <- PgliteEx.query(:killed_at_random, "select n from t"),
+          do: List.flatten(rows),
+          else: (_ -> nil)
+        )
+      end)
+
+    # What was acknowledged is there.
+    assert kept -- rows == []
   end
 
   defp last_answer(db, large) do
