@@ -270,7 +270,7 @@ defmodule PgliteEx.Bridge.PortBridge do
   def terminate(reason, %State{} = state) do
     _ = if state.port != nil, do: end_at_last(state, reason)
     # What is left of snapshots. A program that still runs ends with its port.
-    _ = for {_, {_, _, task}} <- state.tasks, do: Task.shutdown(task, :brutal_kill)
+    Enum.each(state.tasks, fn {_, {_, _, task}} -> Task.shutdown(task, :brutal_kill) end)
     kept = for {_, {_, scratch, _}} when scratch != nil <- state.tasks, do: scratch
     Enum.each([state.scratch | kept], &File.rm_rf/1)
     Instance.stopped(state.options, :port, state.began, reason)
