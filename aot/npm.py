@@ -203,6 +203,8 @@ class Registry:
                 lasting = error.code < 500 and error.code not in (408, 429)
             except urllib.error.URLError as error:
                 reason, lasting = str(error.reason), isinstance(error.reason, ssl.SSLCertVerificationError)
+                if lasting:
+                    reason += " (npm's cafile, or NODE_EXTRA_CA_CERTS, names certificates to trust)"
             except (OSError, http.client.HTTPException) as error:
                 reason, lasting = str(error) or type(error).__name__, False
             except ValueError as error:
