@@ -117,13 +117,13 @@ class Compilation:
                       "--name", "module", "--outputs", str(parts), "--directory", str(work / "module"), str(file),
                       *(["--main"] if is_main else [])]
         run(translated, f"{name} cannot be translated", BAD_INPUT)
-        supplement = sorted((self.toolkit / "supplement").glob("*.c")) if is_main else []
+        supplement = sorted((self.toolkit / "supplement").iterdir()) if is_main else []
         run([sys.executable, str(self.toolkit / "glue.py"), "--directory", str(work), "--library",
              str(work / "module/module.json"), "--abi-identity", self.abi_identity,
-             "--supplement", *map(str, supplement), *map(str, self.toolkit.glob("supplement/*.h"))],
+             "--supplement", *map(str, supplement)],
             f"{name} cannot be linked", BAD_INPUT)
-        for source in supplement:
-            shutil.copy(source, work / "module")
+        for file in supplement:
+            shutil.copy(file, work / "module")
         self.build(name, work, target)
         self.progress.end(f"{name}: compiled in {time.monotonic() - began:.1f} s")
 
@@ -139,8 +139,7 @@ class Compilation:
 
     def build(self, name: str, work: pathlib.Path, target: pathlib.Path) -> None:
         cc = compiler()
-        flags = [*FLAGS, "-include", str(work / "library.h"), "-I", str(work), "-I", str(self.toolkit / "include"),
-                 "-I", str(self.toolkit / "supplement")]
+        flags = [*FLAGS, "-include", str(work / "library.h"), "-I", str(work), "-I", str(self.toolkit / "include")]
         sources = [work / "library.c", *sorted((work / "module").glob("*.c"))]
         objects = [source.with_suffix(".o") for source in sources]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
