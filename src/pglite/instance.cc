@@ -22,6 +22,7 @@
 #include "postgres/cluster/synced_filesystem.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/guest/session_begin.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/guest/session_state.h"
 #include "postgres/guest/settings.h"
@@ -130,6 +131,8 @@ class PostgresInstance final : public Instance {
   Status start_from(const SnapshotFile& snapshot);
   BackendConfig backend_config(std::string_view database);
   Status start_backend(std::string_view database);
+  // Makes the session the role's, with the settings that the role and the database have.
+  Status begin_session();
   // Makes the role and the database of the options in a new cluster, unless they are there: it may
   // have been begun before.
   Status create_names();
@@ -260,16 +263,26 @@ Status PostgresInstance::start() {
       warn_of_archive_mode();
     }
   }
-  if (status.ok() && options_.username != kInitialName) {
-    status = run_sql(*backend_,
-                     "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
-  }
+  if (status.ok()) status = begin_session();
   storage_.started(1);
   if (!status.ok()) return status;
   maintenance_ =
       std::make_unique<postgres::Maintenance>(*backend_, storage_.in_memory(), options_.autovacuum);
   log(1, "ready");
   return {};
+}
+
+// A session that a snapshot holds has begun already, and goes on as it is, unless it gets another
+// role.
+Status PostgresInstance::begin_session() {
+  const bool goes_on = snapshot_ != nullptr && snapshot_->has_session();
+  Status status;
+  if (!options_.autovacuum)
+    status = postgres::set_from_command_line(*backend_, "autovacuum", "off");
+  if (!status.ok() || (goes_on && options_.username == kInitialName)) return status;
+  status = postgres::begin_session(*backend_, options_.username);
+  if (!status.ok()) return status;
+  return postgres::apply_role_settings(*backend_);
 }
 
 Status PostgresInstance::exec_protocol(std::string_view request, const ResponseSink& sink) {
