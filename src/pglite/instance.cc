@@ -265,6 +265,7 @@ Status PostgresInstance::start() {
   }
   if (status.ok()) status = begin_session();
   storage_.started(1);
+  storage_.hold_last_words();
   if (!status.ok()) return status;
   maintenance_ =
       std::make_unique<postgres::Maintenance>(*backend_, storage_.in_memory(), options_.autovacuum);
@@ -314,6 +315,7 @@ Status PostgresInstance::run_request(std::string_view request, const ResponseSin
     status = backend_->declare_gone("the answer could not be delivered");
   }
   maintenance_->request_done();
+  storage_.release_last_words(status);
   return status;
 }
 
@@ -367,11 +369,14 @@ Status PostgresInstance::work_while_idle(const ResponseSink& sink) {
   if (!deadline || *deadline > now) return {};
   const Busy busy(&busy_);
   if (const auto timer = backend_->next_timer(); timer && *timer <= now) {
-    return backend_->deliver_timers(sink);
+    status = backend_->deliver_timers(sink);
+  } else {
+    last_snapshot_.reset();
+    const Cancellable cancellable(&cancel_gate_, backend_.get());
+    status = maintenance_->step(now);
   }
-  last_snapshot_.reset();
-  const Cancellable cancellable(&cancel_gate_, backend_.get());
-  return maintenance_->step(now);
+  storage_.release_last_words(status);
+  return status;
 }
 
 Status PostgresInstance::check_idle(const std::string& purpose) {
@@ -497,6 +502,7 @@ Status PostgresInstance::shut_down() {
       without_exceptions([&] { return storage_.in_memory() ? Status() : backend_->stop(); });
   maintenance_.reset();
   backend_.reset();
+  storage_.release_last_words(status);
   storage_.close();
   log(1, status.ok() ? "closed" : "closed after: " + status.message());
   return status;

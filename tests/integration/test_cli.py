@@ -175,3 +175,47 @@ def test_stdout_closed_early_is_no_crash():
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+@pytest.mark.parametrize("location", ["memory:", "file:data", "file:", "memory:/"])
+def test_a_url_misspelt_makes_no_directory(location, tmp_path):
+    done = w.run_port("sql", "-D", location, "-c", "select 1", cwd=tmp_path)
+    assert done.returncode == 64 and b"neither a URL nor a path" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_urls_are_decoded(tmp_path):
+    done = w.run_port("initdb", "-D", f"file://{tmp_path}/sp%20%c3%a9%25", cwd=tmp_path)
+    assert done.returncode == 0 and os.listdir(tmp_path) == ["sp é%"]
+    for bad in ("%", "%2", "%zz", "%00"):
+        done = w.run_port("initdb", "-D", f"file://{tmp_path}/x{bad}")
+        assert done.returncode == 64 and b"a percent sign is written %25" in done.stderr, bad
+
+
+def test_unknown_variables_are_warned_of_once():
+    code, out, err = sql("-c", "select 1", "--format", "csv", PGLITE_DATADIR="./x")
+    assert (code, out) == (0, "?column?\n1\n")
+    assert err == (
+        "pglite-port: warning: the variable PGLITE_DATADIR is not known, and has no effect; "
+        "the nearest is PGLITE_DATA_DIR\n"
+    )
+
+
+def test_what_was_asked_for_and_is_not_there_is_said_once(tmp_path):
+    data = str(tmp_path / "d")
+    assert w.run_port("initdb", "-D", data).returncode == 0
+    for args, message in (
+        (["-o", "-c nope=1"], 'unrecognized configuration parameter "nope"'),
+        (["-o", "-c work_mem=x"], 'invalid value for parameter "work_mem": "x"'),
+        (["-D", data, "-d", "nowhere"], 'database "nowhere" does not exist'),
+        (["-D", data, "-U", "nobody"], 'role "nobody" does not exist'),
+    ):
+        code, out, err = sql(*args, "-c", "select 1")
+        assert (code, out) == (64, ""), args
+        assert err.endswith(f"{message}\n") and err.count("\n") == 1, err
+
+
+def test_a_session_s_last_words_are_not_said_by_the_log_too():
+    code, _, err = sql("-c", "select pg_terminate_backend(pg_backend_pid())")
+    assert code == 70
+    assert err.count("terminating connection") == 2, err  # the error, and why sql ends
