@@ -160,7 +160,7 @@ int run_sql_command(const Host& host, const Configuration& configuration) {
     const SqlSession session{
         .exec = [&](std::string_view request,
                     const ResponseSink& sink) { return instance->exec_protocol(request, sink); },
-        .give_up = {}};
+        .give_up = [&] { instance->cancel(); }};
     exit_code = run_sql(session, configuration.sql, host.in, out, err);
     if (exit_code == 0) {
       const Status kept = keep_snapshot(configuration.save_snapshot, *instance);

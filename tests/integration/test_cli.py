@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 
 import pgwire as w
 import pytest
@@ -70,6 +71,35 @@ def test_json():
     assert json.loads(out) == [
         {"n": 1, "d": 1.5, "s": 'é"', "z": None, "b": True, "j": {"k": [1]}, "f": "NaN"}
     ]
+
+
+def test_json_is_one_object_a_line():
+    value = "{\r\n\t\"a\\n\": [1,\n2]}"
+    code, out, _ = sql("--format", "json", "-c", f"select '{value}'::json as j, '{value}'::jsonb as b")
+    assert code == 0 and len(out.splitlines()) == 3, out
+    assert json.loads(out) == [{"j": {"a\n": [1, 2]}, "b": {"a\n": [1, 2]}}]
+
+
+@pytest.mark.parametrize("args", [["sql", "-c", "select 1"], ["sql", "-c", "copy (select 1) to stdout"],
+                                  ["--version"], ["dump"], ["dump", "--sql"], ["port"]])
+def test_output_that_has_nowhere_to_go_is_a_failure(args, tmp_path):
+    if args[0] == "dump":
+        assert w.run_port("initdb", "-D", str(tmp_path / "d")).returncode == 0
+        args = [*args, "-D", str(tmp_path / "d")]
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *w.port_command(), *args]
+    done = subprocess.run(command, input=w.frame(w.query("select 1")), env=w.port_environment(),
+                          stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 74 and b"cannot write to stdout" in done.stderr, done
+
+
+def test_a_result_that_nobody_reads_any_more_is_given_up():
+    """It would take hours."""
+    command = [*w.port_command(), "sql", "--format", "csv", "-c", "select generate_series(1, 100000000000)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 74
+        assert b"Broken pipe" in process.stderr.read()
 
 
 def test_json_of_no_rows():
