@@ -273,6 +273,10 @@ Status Storage::end_start(const Status& status) {
   holds_last_words_ = false;
   release_last_words(status);
   if (status.ok()) return status;
+  if (directory_ != nullptr) {
+    const auto failure = postgres::explain_start_failure(directory_->path(), start_log_, status);
+    if (failure.kind != postgres::StartFailure::Kind::kOther) return failure.status;
+  }
   // Of what was asked for, and not of the directory.
   const std::string no_database = "database \"" + options_.database + "\" does not exist";
   if (last_fatal_ == "FATAL:  " + no_database) return Status::invalid_argument(no_database);
@@ -280,8 +284,7 @@ Status Storage::end_start(const Status& status) {
     return Status::invalid_argument("a setting (-o, PGLITE_OPTIONS) is refused: " +
                                     last_fatal_.substr(last_fatal_.find(':') + 3));
   }
-  if (directory_ == nullptr) return status;
-  return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
+  return status;
 }
 
 void Storage::started(int level) {

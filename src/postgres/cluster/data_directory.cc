@@ -146,6 +146,7 @@ Status DataDirectory::settle(Staging::Content* content) {
   Status status = staging.find(content);
   if (status.ok() && *content == Staging::Content::kCluster) {
     status = staging.check_version();
+    if (status.ok()) status = staging.check_links();
     if (status.ok()) status = check_server();
   }
   return status.ok() ? staging.settle(content, &is_new_) : status;
