@@ -498,8 +498,11 @@ Status PostgresInstance::shut_down() {
   cancel_gate_.close();
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   // Whatever ends it: all is released.
-  Status status =
-      without_exceptions([&] { return storage_.in_memory() ? Status() : backend_->stop(); });
+  Status status = without_exceptions([&] {
+    if (storage_.in_memory()) return Status();
+    if (maintenance_ != nullptr) (void)maintenance_->finish();  // a failure is stop()'s as well
+    return backend_->stop();
+  });
   maintenance_.reset();
   backend_.reset();
   storage_.release_last_words(status);

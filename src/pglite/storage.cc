@@ -280,8 +280,9 @@ Status Storage::end_start(const Status& status) {
   // Of what was asked for, and not of the directory.
   const std::string no_database = "database \"" + options_.database + "\" does not exist";
   if (last_fatal_ == "FATAL:  " + no_database) return Status::invalid_argument(no_database);
-  if (!options_.settings.empty() && last_fatal_.find("parameter \"") != std::string::npos) {
-    return Status::invalid_argument("a setting (-o, PGLITE_OPTIONS) is refused: " +
+  const auto says = [&](const char* text) { return last_fatal_.find(text) != std::string::npos; };
+  if (!options_.settings.empty() && (says("parameter \"") || says(" requires a value"))) {
+    return Status::invalid_argument("a setting is refused: " +
                                     last_fatal_.substr(last_fatal_.find(':') + 3));
   }
   return status;

@@ -36,6 +36,8 @@ constexpr auto kPause = 500ms;
 // nothing else cuts it short either.
 constexpr milliseconds kTableLimit = 250ms;
 constexpr int kPatience = 4;
+// No table is begun with later than this at the end of a run.
+constexpr milliseconds kFinishLimit = 500ms;
 // WAL of a memory:// database; PostgreSQL's own limits are made for disks.
 constexpr uint64_t kMemoryWalLimit = uint64_t{64} << 20;
 
@@ -161,18 +163,38 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
   return next;
 }
 
+bool Maintenance::in_transaction() {
+  emscripten::Process& process = backend_.process();
+  bool found = true;
+  process.run([&] {
+    (void)process.call([&] {
+      found = find_symbol(process, symbols::kIsTransactionState)() != 0 ||
+              find_symbol(process, symbols::kIsTransactionBlock)() != 0;
+    });
+  });
+  return found;
+}
+
+Status Maintenance::finish() {
+  if (!backend_.at_rest() || (!look_at_ && tables_.empty()) || in_transaction()) return {};
+  const UndisturbedStatements undisturbed(backend_.process(), settings_);
+  const TimePoint begin = Clock::now();
+  Status status;
+  if (tables_.empty()) status = look_for_tables(begin);
+  const auto may_go_on = [&] {
+    return status.ok() || status.code() == StatusCode::kInvalidArgument;
+  };
+  while (may_go_on() && !tables_.empty() && Clock::now() - begin < kFinishLimit) {
+    status = treat_table(Clock::now());
+  }
+  return may_go_on() ? Status() : status;
+}
+
 Status Maintenance::step(TimePoint now) {
   if (!backend_.at_rest()) return {};
   (void)deadline();
+  if (in_transaction()) return {};
   emscripten::Process& process = backend_.process();
-  bool in_transaction = true;
-  process.run([&] {
-    (void)process.call([&] {
-      in_transaction = find_symbol(process, symbols::kIsTransactionState)() != 0 ||
-                       find_symbol(process, symbols::kIsTransactionBlock)() != 0;
-    });
-  });
-  if (in_transaction) return {};
   // The session's time of idleness goes on as if nothing had happened.
   const int idle_limit = settings_.integer("idle_session_timeout").value_or(0);
   const auto idle = std::chrono::duration_cast<milliseconds>(now - last_request_).count();

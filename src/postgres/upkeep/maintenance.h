@@ -45,6 +45,10 @@ class Maintenance {
   // One piece of work that is due at `now`; nothing if none is. A failure is the engine's end:
   // what PostgreSQL cannot do for now it is asked to do again later.
   Status step(TimePoint now);
+  // Before PostgreSQL shuts down: looks for tables and treats them, for some 500 ms, if something
+  // was written and not looked at. Runs that are shorter than the time to the first look would
+  // never get there. Failures are step()'s.
+  Status finish();
   // It cannot wait for an idle moment any longer: step() should come before the next request.
   [[nodiscard]] bool overdue() const { return overdue_; }
 
@@ -60,6 +64,7 @@ class Maintenance {
     bool wraparound = false;
   };
 
+  [[nodiscard]] bool in_transaction();
   [[nodiscard]] uint64_t next_xid() const;
   [[nodiscard]] bool xids_run_out() const;
   uint64_t flushed_wal();
