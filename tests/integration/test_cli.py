@@ -1,8 +1,11 @@
 """`pglite-port sql`, --help, --version, initdb; exit codes."""
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import os
 import subprocess
 
@@ -249,3 +252,22 @@ def test_a_session_s_last_words_are_not_said_by_the_log_too():
     code, _, err = sql("-c", "select pg_terminate_backend(pg_backend_pid())")
     assert code == 70
     assert err.count("terminating connection") == 2, err  # the error, and why sql ends
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"select 1;"), "gzip -dc "),
+        (bz2.compress(b"select 1;"), "bzip2 -dc "),
+        (lzma.compress(b"select 1;"), "xz -dc "),
+        (b"PGDMP\1\20\0", "pg_restore -f - "),
+        (b"x".ljust(257, b"\0") + b"ustar\0" + b"00".ljust(249, b"\0"), "pglite-port restore"),
+        ("select 1;".encode("utf-16"), "iconv "),
+    ],
+)
+def test_what_is_no_script_is_named(content, message, tmp_path):
+    script = tmp_path / "script"
+    script.write_bytes(content)
+    code, out, err = sql("-f", str(script))
+    assert (code, out) == (65, "") and err.count("\n") == 1
+    assert "is no SQL script, but" in err and message in err
