@@ -324,3 +324,24 @@ def test_plans_of_foreign_keys_that_are_gone_are_dropped():
         assert port.query("insert into child values (2)").sqlstate == "23503"
         port.query("insert into child values (1); delete from parent").ok()
         assert port.value("select count(*) from child") == "0"
+
+
+def private_memory(port) -> int:
+    """Bytes that are this process's own."""
+    with open(f"/proc/{port.pid}/smaps_rollup") as rollup:
+        return sum(int(line.split()[1]) << 10 for line in rollup if line.startswith("Private_Dirty"))
+
+
+def test_the_memory_of_a_large_query_is_given_back():
+    with w.PortProcess() as port:
+        port.query("create table t as select g from generate_series(1, 1000) g").ok()
+        before = private_memory(port)
+        port.query("select length(repeat('x', 300000000))").ok()
+        assert private_memory(port) > before + (250 << 20)
+        until(lambda: private_memory(port) < before + (60 << 20))
+        # It is there again for the next one, and what was there is as it was.
+        assert port.value("select length(repeat('y', 300000000))") == "300000000"
+        assert port.value("select sum(g) from t") == "500500"
+        until(lambda: private_memory(port) < before + (60 << 20))
+        assert port.value("select md5(repeat('z', 100000000))") == "6fba51d8b267200e125b59e14ab9c8eb"
+        assert port.finish() == 0

@@ -178,6 +178,8 @@ namespace symbols {
 // Emscripten's and the C library's.
 inline constexpr FunctionSymbol<uint32_t(uint32_t)> kStackAlloc{"_emscripten_stack_alloc"};
 inline constexpr FunctionSymbol<uint32_t()> kErrnoLocation{"__errno_location"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t size)> kMalloc{"malloc"};
+inline constexpr FunctionSymbol<void(uint32_t block)> kFree{"free"};
 
 // Functions of PostgreSQL.
 inline constexpr FunctionSymbol<uint32_t(uint32_t name, uint32_t create_placeholders,

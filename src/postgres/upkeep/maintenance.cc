@@ -53,7 +53,8 @@ Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
       autovacuum_(autovacuum),
       settings_(backend.process()),
       caches_(backend.process()),
-      foreign_keys_(backend.process()) {
+      foreign_keys_(backend.process()),
+      free_memory_(backend.process()) {
   emscripten::Process& process = backend_.process();
   transam_ = process.memory()
                  .load(GuestPtr<uint32_t>{process.data_address(symbols::kTransamVariables)})
@@ -126,6 +127,7 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
       look_at_ = std::max(next_look_, last_request_);
       if (xids_run_out()) look_at_ = std::min(*look_at_, last_request_ + 1s);
     }
+    if (free_memory_.may_be_large()) memory_at_ = last_request_ + kPause;
     if (const uint64_t allocated = caches_.allocated(); allocated > CacheLimit::kLeast) {
       const bool much = allocated >= seen_caches_ + kCachesGrowth;
       if (!caches_at_ || much) {
@@ -155,6 +157,7 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
     consider(std::max(at, checkpoint_at_.value_or(at)));
   }
   consider(caches_at_);
+  consider(memory_at_);
   if (!tables_.empty()) {
     consider(treat_at_);
   } else {
@@ -219,6 +222,9 @@ Status Maintenance::step(TimePoint now) {
   } else if (caches_at_ && *caches_at_ <= now) {
     status = look_at_caches(now);
     if (!status.ok()) caches_at_ = now + kAfterCut;
+  } else if (memory_at_ && *memory_at_ <= now) {
+    memory_at_.reset();
+    free_memory_.give_back();
   } else if (!tables_.empty()) {
     if (treat_at_ && *treat_at_ <= now) status = treat_table(now);
   } else if (look_at_ && *look_at_ <= now) {

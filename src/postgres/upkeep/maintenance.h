@@ -25,6 +25,7 @@
 #include "postgres/guest/settings.h"
 #include "postgres/upkeep/catalog_caches.h"
 #include "postgres/upkeep/foreign_key_cache.h"
+#include "postgres/upkeep/free_memory.h"
 
 namespace pglite::postgres {
 
@@ -94,6 +95,7 @@ class Maintenance {
   CacheLimit cache_limit_;
   ForeignKeyCache foreign_keys_;
   CacheLimit foreign_key_limit_;
+  FreeMemory free_memory_;
   uint32_t transam_ = 0;  // TransamVariables
 
   bool request_since_deadline_ = false;
@@ -109,6 +111,7 @@ class Maintenance {
   TimePoint next_caches_look_{};            // not before
   TimePoint next_search_{};                 // for foreign keys, not before
   uint64_t seen_caches_ = 0;                // bytes, at the last look
+  std::optional<TimePoint> memory_at_;      // to be given back
   std::optional<TimePoint> look_at_;        // for tables; set while there may be some
   TimePoint next_look_{};                   // not before
   std::vector<Table> tables_;               // to be treated, the last one first
