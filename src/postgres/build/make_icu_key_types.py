@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes ICU's table of the attributes that a locale may name (keyTypeData), which PGlite leaves out.
 
-usage: make_icu_key_types.py BUNDLE OUTPUT
+usage: make_icu_key_types.py BUNDLE
 
 PGlite's files (BUNDLE) have the order of ICU's root locale, but not the table by which "ks-level2" in
 "und-u-ks-level2" means colStrength=secondary. Without it ICU takes no notice of such attributes, and
-says nothing. OUTPUT gets a tree with the table in the place where ICU looks for it.
+says nothing. The table is written to where ICU looks for it.
 
 The table is CLDR's (common/bcp47/collation.xml), of which only the keys of collations matter here.
 The format is ICU's resource bundle 1.1 (icu4c/source/common/uresdata.h).
@@ -102,12 +102,10 @@ def file_of(root: dict) -> bytes:
 
 
 def main() -> None:
-    data, output = pathlib.Path(sys.argv[1]) / "pglite" / "icu", pathlib.Path(sys.argv[2])
-    (version,) = (path.name for path in data.glob("icudt*"))
-    if list(data.glob("*/keyTypeData.res")):
+    (directory,) = (pathlib.Path(sys.argv[1]) / "pglite" / "icu").glob("icudt*")
+    target = directory / "keyTypeData.res"
+    if target.exists():
         sys.exit("make_icu_key_types.py: PGlite has ICU's key types now: this one has to go")
-    target = output / "pglite" / "icu" / version / "keyTypeData.res"
-    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(file_of(KEY_TYPES))
 
 
