@@ -169,6 +169,11 @@ replication-test: build-tests
 encodings-test: build-tests
 	nice $(PYTEST) tests/sessions/test_encodings.py
 
+## another-build-test: PGlite 0.5.15 in place of the linked module, compiled by the program (five minutes)
+.PHONY: another-build-test
+another-build-test: build
+	nice $(PYTEST) tests/another_build
+
 ## bench: measure beside the peers, in one run; results go to bench/results
 bench: setup-bench build
 	python3 bench/run.py

@@ -6,7 +6,7 @@ usage: compile.py --toolkit DIR --work DIR --libraries DIR --abi-identity ID --l
 INPUT is a side module (.so or .wasm), an extension as PGlite takes it, a tar file of an installation's
 lib/ and share/, or PGlite's main module, with pglite.js and pglite.data beside it. --toolkit has wasm2c, this directory's scripts and the headers that
 translated code is compiled with; --linked is a file of the SHA-256 of modules that need no library.
-Each module becomes LIBRARIES/SHA256.so, complete or not at all. The files of an extension, or those that
+Each module becomes LIBRARIES/SHA256.so, complete or not at all; WORK is on the same file system. The files of an extension, or those that
 come with a main module, are left in WORK/tree, which is made.
 
 Progress goes to stderr. What is wrong goes to stdout, in one line; the exit code is then 65 (it is the
@@ -25,7 +25,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 
 import bundle
@@ -134,8 +133,11 @@ class Compilation:
             shown = error.args[0] if isinstance(error, wasm.WasmError) else "it is truncated or damaged"
             shown = str(shown).removeprefix(f"{file}: ")
             raise Failure(BAD_INPUT, f"{name} is no module that can be compiled: {shown}") from None
+        if not module.has_dylink and not is_main:
+            raise Failure(BAD_INPUT, f"{name} is no module that can be compiled: it does not begin with a dylink.0 "
+                                     "section")
         if not module.is_side_module and not is_main:
-            raise Failure(BAD_INPUT, f"{name} is no side module: it has no dylink.0 section")
+            raise Failure(BAD_INPUT, f"{name} is no side module, which lives in another module's memory")
 
     def build(self, name: str, work: pathlib.Path, target: pathlib.Path) -> None:
         cc = compiler()
@@ -154,16 +156,12 @@ class Compilation:
                     pool.shutdown(cancel_futures=True)
                     raise
         self.progress.show(f"{name}: linking")
-        with tempfile.NamedTemporaryFile(dir=self.libraries, prefix=".new-", delete=False) as new:
-            try:
-                run([cc, *LINK, "-o", new.name, *map(str, objects), "-lgcc"], f"{name}: {cc} failed", FAILED)
-                os.chmod(new.name, 0o600)
-                with open(new.name, "rb") as written:
-                    os.fsync(written.fileno())
-                os.rename(new.name, target)
-            except BaseException:
-                pathlib.Path(new.name).unlink(missing_ok=True)
-                raise
+        linked = work / "library.so"
+        run([cc, *LINK, "-o", str(linked), *map(str, objects), "-lgcc"], f"{name}: {cc} failed", FAILED)
+        linked.chmod(0o600)
+        with open(linked, "rb") as file:
+            os.fsync(file.fileno())
+        linked.rename(target)
 
     def archive(self, name: str, file: pathlib.Path, work: pathlib.Path) -> None:
         tree = work / "tree"

@@ -3,6 +3,7 @@
 #include "cli/configuration.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "cli/settings.h"
+#include "cli/variables.h"
 #include "client/url.h"
 #include "server/address.h"
 
@@ -375,7 +377,13 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
       const std::string own = option_names(*command);
       if (!own.empty()) names += ", " + own;
     }
-    return Status::invalid_argument("unknown option '" + argument + "'; accepted are " + names);
+    // pg_dump's stand behind "--".
+    const bool is_dump = command != nullptr && command->get_name() == "dump";
+    return Status::invalid_argument(
+        "unknown option '" + argument + "'; accepted are " + names +
+        (is_dump
+             ? "; with --sql, pg_dump's own options behind --, as in: dump --sql -- --schema-only"
+             : ""));
   }
   if (command != nullptr) {
     const auto* const url = command->get_option_no_throw("URL");
@@ -405,7 +413,9 @@ void add_common_options(CLI::App& app, Texts& texts) {
       "off for memory://");
   add(app, "--autovacuum", texts.autovacuum, "PGLITE_AUTOVACUUM", "on|off",
       "VACUUM and ANALYZE between requests where they are needed; default on");
-  add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
+  // Several are one text.
+  add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL")
+      ->multi_option_policy(CLI::MultiOptionPolicy::Join);
   add(app, "--preload", texts.preload, "PGLITE_PRELOAD", "NAME,...",
       "Libraries of extensions that PostgreSQL loads when it starts, as pg_stat_statements wants");
   add(app, "--extension-path", texts.extension_path, "PGLITE_EXTENSION_PATH", "FILE:...",
@@ -555,6 +565,19 @@ Commands add_commands(CLI::App& app, Texts& texts, Configuration& configuration)
   }
   app.allow_extras();
   return commands;
+}
+
+std::vector<std::string> known_variables(const CLI::App& app, const Commands& commands) {
+  // Of choose_input().
+  std::vector<std::string> names = {"PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE"};
+  const auto add_all = [&](const CLI::App& one) {
+    for (const CLI::Option* option : one.get_options()) {
+      if (!option->get_envname().empty()) names.push_back(option->get_envname());
+    }
+  };
+  add_all(app);
+  for (const CLI::App* command : commands.all()) add_all(*command);
+  return names;
 }
 
 // Has CLI11 read the words. Returns whether there is something to convert; otherwise `*result` has
@@ -707,6 +730,12 @@ Status parse_data_dir(std::string_view text, std::string* data_dir) {
     }
     return Status::invalid_argument("is '" + shown(text) + "'" + accepted);
   }
+  // "memory:", "file:data": a directory of that name is not what was meant.
+  const size_t colon = text.find(':');
+  if (colon < text.find('/') && colon != 0) {
+    return Status::invalid_argument("is '" + shown(text) + "', which is neither a URL nor a path" +
+                                    accepted + ", also ./" + shown(text));
+  }
   const bool explicit_path = text.starts_with('/') || text.starts_with("./");
   *data_dir = explicit_path ? std::string(text) : "./" + std::string(text);
   return {};
@@ -723,6 +752,7 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   app.set_version_flag("--version", version_line(version), "Print the versions and exit");
   add_common_options(app, texts);
   const Commands commands = add_commands(app, texts, configuration);
+  result.warnings = unknown_variables(environ, known_variables(app, commands));
 
   // pg_dump's options are not ours to understand.
   const char* const* const end = argv + argc;

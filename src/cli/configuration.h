@@ -46,13 +46,15 @@ struct CommandLine {
   Configuration configuration;
   std::optional<std::string> text;
   Status status;  // kInvalidArgument: one line that says what is wrong and what is accepted
+  std::vector<std::string> warnings;  // of variables that are not known; a line each
 };
 
 // `program_directory` contains the executable: the default module is looked up from there.
 CommandLine parse_command_line(int argc, const char* const* argv, const Version& version,
                                const std::string& program_directory);
 
-// Accepts "memory://", a path, "file://" and a path; makes a relative path begin with "./".
+// Accepts "memory://", a path, "file://" and a path; makes a relative path begin with "./". A colon
+// before the first slash is refused: it would be a URL misspelt.
 Status parse_data_dir(std::string_view text, std::string* data_dir);
 
 }  // namespace pglite::cli

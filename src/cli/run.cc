@@ -28,7 +28,8 @@ Status check_readable(const std::string& path) {
   const auto file = os::open_regular_file(path);
   if (file) return {};
   return Status::io_error("cannot read the module " + path +
-                          " (--wasm, PGLITE_WASM_PATH): " + file.error().reason);
+                          " (--wasm, PGLITE_WASM_PATH): " + file.error().reason +
+                          "; leave both unset for the module that this program was built with");
 }
 
 Status open_instance(const Host& host, const Configuration& configuration,
@@ -159,7 +160,7 @@ int run_sql_command(const Host& host, const Configuration& configuration) {
     const SqlSession session{
         .exec = [&](std::string_view request,
                     const ResponseSink& sink) { return instance->exec_protocol(request, sink); },
-        .give_up = {}};
+        .give_up = [&] { instance->cancel(); }};
     exit_code = run_sql(session, configuration.sql, host.in, out, err);
     if (exit_code == 0) {
       const Status kept = keep_snapshot(configuration.save_snapshot, *instance);
@@ -250,6 +251,11 @@ int run_compile(const Host& host, const Configuration& configuration) {
 
 int run(int argc, const char* const* argv, const Host& host) {
   CommandLine command_line = parse_command_line(argc, argv, host.version, host.program_directory);
+  for (const std::string& warning : command_line.warnings) {
+    const bool json = command_line.configuration.engine.log_format == LogFormat::kJson;
+    print(host.err,
+          (json ? json_log_line("WARNING", warning) : "pglite-port: warning: " + warning) + "\n");
+  }
   if (!command_line.status.ok()) return fail(host, command_line.status);
   if (command_line.text) {
     Output out(host.out, "stdout");

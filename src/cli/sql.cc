@@ -10,6 +10,7 @@
 
 #include "cli/error_report.h"
 #include "cli/line_source.h"
+#include "cli/script_format.h"
 #include "cli/statement_reader.h"
 #include "wire/backend.h"
 #include "wire/frontend.h"
@@ -320,6 +321,11 @@ int run_sql(const SqlSession& session, const SqlRequest& request, int in, Output
   if (fd < 0) {
     const Status status =
         Status::io_error("cannot open " + request.file + ": " + std::strerror(errno));
+    err.write("pglite-port: " + status.message() + "\n");
+    return status.exit_code();
+  }
+  if (const Status status = check_script(fd, request.file); !status.ok()) {
+    ::close(fd);
     err.write("pglite-port: " + status.message() + "\n");
     return status.exit_code();
   }

@@ -122,7 +122,7 @@ def test_a_port_may_choose_database_role_and_settings(by_server):
         assert port.value("select current_user || ' ' || current_setting('work_mem')") == "app 7MB"
         assert port.finish() == 0
     done = pgwire.run_port("sql", "--snapshot", str(by_server), "-d", "nowhere", "-c", "select 1")
-    assert done.returncode == 70 and b'database "nowhere" does not exist' in done.stderr, done
+    assert done.returncode == 64 and b'database "nowhere" does not exist' in done.stderr, done
 
 
 def test_an_own_snapshot_of_a_servers(by_server, tmp_path):

@@ -262,6 +262,7 @@ TEST_F(CommandLineTest, HelpAndVersion) {
 TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({"--foo"}), AllOf(StartsWith("unknown option '--foo'; accepted are"),
                                       HasSubstr("-D/--data-dir"), HasSubstr("--framing")));
+  EXPECT_THAT(error({"dump", "--sql", "--schema-only"}), HasSubstr("dump --sql -- --schema-only"));
   EXPECT_THAT(error({"sql", "--foo"}),
               AllOf(StartsWith("unknown option '--foo'"), HasSubstr("--format")));
   EXPECT_EQ(error({"postgres"}),
@@ -284,6 +285,21 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({"-o", "work_mem=1"}), HasSubstr("accepted is -c name=value"));
   ::setenv("PGLITE_FRAMING", "udp", 1);
   EXPECT_THAT(error({}), HasSubstr("--framing (PGLITE_FRAMING) is 'udp'"));
+}
+
+TEST_F(CommandLineTest, SettingsAddUp) {
+  EXPECT_THAT(good({"-o", "-c a=b -c c=d", "-o", "-c 'e=f g'", "-o", "-c a=h"}).engine.settings,
+              ElementsAre("a=b", "c=d", "e=f g", "a=h"));
+}
+
+TEST_F(CommandLineTest, UnknownVariablesAreWarnedOf) {
+  ::setenv("PGLITE_DATADIR", "/x", 1);
+  const CommandLine line = parse({"sql"});
+  ::unsetenv("PGLITE_DATADIR");
+  EXPECT_TRUE(line.status.ok());
+  EXPECT_THAT(line.warnings, ElementsAre("the variable PGLITE_DATADIR is not known, and has no "
+                                         "effect; the nearest is PGLITE_DATA_DIR"));
+  EXPECT_THAT(parse({"sql"}).warnings, IsEmpty());
 }
 
 TEST_F(CommandLineTest, DefaultModuleIsTakenIfThere) {
@@ -309,7 +325,9 @@ TEST(DataDir, Accepted) {
                                                         {"file:///x", "file:///x"},
                                                         {"x", "./x"},
                                                         {"../x", "./../x"},
-                                                        {"./a://b", "./a://b"}}) {
+                                                        {"./a://b", "./a://b"},
+                                                        {"./memory:", "./memory:"},
+                                                        {"a/b:c", "./a/b:c"}}) {
     EXPECT_TRUE(parse_data_dir(text, &out).ok()) << text;
     EXPECT_EQ(out, expected);
   }
@@ -326,6 +344,10 @@ TEST(DataDir, Refused) {
   EXPECT_THAT(message("s3://x"), HasSubstr("is 's3://x'; accepted are"));
   EXPECT_THAT(message("memory://x"), HasSubstr("accepted are"));
   EXPECT_THAT(message("file://"), HasSubstr("without a path"));
+  for (const char* text : {"memory:", "file:data", "file:", "memory:/", "file:/x", "a:b", "C:x"}) {
+    EXPECT_THAT(message(text), AllOf(HasSubstr("neither a URL nor a path; accepted are memory://"),
+                                     HasSubstr(std::string("./") + text)));
+  }
   EXPECT_THAT(message(""), HasSubstr("is empty"));
 }
 

@@ -76,9 +76,9 @@ TEST(Timeouts, OfStatementsThatFollowEachOtherAtOnce) {
   for (; done < kRounds; ++done) {
     const Answer answer = client.send(both);
     ASSERT_TRUE(answer.status.ok());
-    // The first, too, takes that long where the machine is busy.
-    EXPECT_THAT(answer.errors, testing::AnyOf(testing::ElementsAre(kCanceled),
-                                              testing::ElementsAre(kCanceled, kCanceled)));
+    // On a busy machine the first one may take so long, too.
+    EXPECT_THAT(answer.errors,
+                testing::AllOf(testing::Not(testing::IsEmpty()), testing::Each(kCanceled)));
   }
   rescuer.join();
 }
