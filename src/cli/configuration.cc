@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "cli/help.h"
 #include "cli/settings.h"
 #include "client/url.h"
 #include "server/address.h"
@@ -344,7 +345,7 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
   }
   return Status::invalid_argument(
       "unknown command '" + shown(argument) +
-      "'; accepted are port, serve, sql, initdb, dump, restore and repair");
+      "'; accepted are port, serve, sql, initdb, dump, restore, repair and help");
 }
 
 std::string version_line(const Version& version) {
@@ -439,10 +440,10 @@ CLI::App* add_serve_command(CLI::App& app, Texts& texts) {
 CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
   CLI::App* sql = app.add_subcommand("sql", "Run SQL from -c, -f or stdin");
   sql->add_option("-c,--command", request.commands,
-                  "SQL to run; may be repeated (Env:PGLITE_SQL_COMMAND)")
+                  "SQL to run; may be repeated [PGLITE_SQL_COMMAND]")
       ->type_name("SQL")
       ->allow_extra_args(false);
-  sql->add_option("-f,--file", request.file, "Script to run; - is stdin (Env:PGLITE_SQL_FILE)")
+  sql->add_option("-f,--file", request.file, "Script to run; - is stdin [PGLITE_SQL_FILE]")
       ->type_name("FILE");
   sql->add_option("URL", texts.url, kUrlHelp)->type_name("");
   add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
@@ -501,10 +502,27 @@ Commands add_commands(CLI::App& app, Texts& texts, Configuration& configuration)
   commands.repair = add_repair_command(app, texts);
   app.require_subcommand(0, 1);
   for (CLI::App* command : commands.all()) {
-    command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
+    command->fallthrough()->allow_extras()->set_help_flag("-h,--help", "Print this help and exit");
   }
   app.allow_extras();
   return commands;
+}
+
+// `help`, `help COMMAND`.
+CommandLine help(const CLI::App& app, int argc, const char* const* argv) {
+  CommandLine result;
+  const auto is_meant = [&](const CLI::App* one) { return argc > 2 && one->get_name() == argv[2]; };
+  const auto found = app.get_subcommands(is_meant);
+  const CLI::App* command = found.empty() ? nullptr : found.front();
+  if (argc > 2 && command == nullptr) {
+    result.status = unexpected(app, nullptr, argv[2]);
+  } else if (argc > 3) {
+    result.status =
+        Status::invalid_argument("help takes one command; got '" + std::string(argv[3]) + "', too");
+  } else {
+    result.text = command == nullptr ? help_text(app) : help_text(app, *command);
+  }
+  return result;
 }
 
 // Has CLI11 read the words. Returns whether there is something to convert; otherwise `*result` has
@@ -515,7 +533,8 @@ bool read_words(CLI::App& app, int argc, const char* const* argv, const Version&
     app.parse(argc, argv);
     return true;
   } catch (const CLI::CallForHelp&) {
-    result->text = app.help();
+    const auto chosen = app.get_subcommands();
+    result->text = chosen.empty() ? help_text(app) : help_text(app, *chosen.front());
   } catch (const CLI::CallForVersion&) {
     result->text = version_line(version) + "\n";
   } catch (const CLI::ParseError& error) {
@@ -662,10 +681,12 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   Texts texts;
 
   CLI::App app("PostgreSQL in one process: PGlite as native code.", "pglite-port");
-  app.set_help_flag("--help", "Print this help and exit");
-  app.set_version_flag("--version", version_line(version), "Print the versions and exit");
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("-V,--version", version_line(version), "Print the versions and exit");
   add_common_options(app, texts);
   const Commands commands = add_commands(app, texts, configuration);
+
+  if (argc > 1 && std::string_view(argv[1]) == "help") return help(app, argc, argv);
 
   // pg_dump's options are not ours to understand.
   const char* const* const end = argv + argc;

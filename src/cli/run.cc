@@ -1,5 +1,7 @@
 #include "cli/run.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <utility>
@@ -68,6 +70,11 @@ int run_port(const Host& host, const Configuration& configuration) {
   if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
     port::send_error_frame(status.message(), options);
     return status.exit_code();
+  }
+  if (::isatty(host.in) == 1) {
+    print(host.err,
+          "pglite-port: waiting for requests from a program, or for lines of SQL; people want "
+          "\"pglite-port sql\" (a prompt) or \"pglite-port serve\" (for clients); Ctrl-D ends\n");
   }
   return port::serve(*instance, options);
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "cli/settings.h"
 
@@ -257,6 +258,26 @@ TEST_F(CommandLineTest, HelpAndVersion) {
               AllOf(HasSubstr("PGLITE_DATA_DIR"), HasSubstr("initdb")));
   EXPECT_THAT(parse({"sql", "--help"}).text.value_or(""),
               AllOf(HasSubstr("--format"), HasSubstr("PGLITE_SQL_FILE")));
+  EXPECT_EQ(parse({"-V"}).text, parse({"--version"}).text);
+  EXPECT_EQ(parse({"-h"}).text, parse({"--help"}).text);
+  EXPECT_EQ(parse({"help"}).text, parse({"--help"}).text);
+  EXPECT_EQ(error({"help", "sql", "serve"}), "help takes one command; got 'serve', too");
+  EXPECT_THAT(error({"help", "sqll"}), StartsWith("unknown command 'sqll'"));
+}
+
+TEST_F(CommandLineTest, HelpOfEachCommandFitsATerminalAndHasTheCommonOptions) {
+  for (const char* command : {"port", "serve", "sql", "initdb", "dump", "restore", "repair"}) {
+    const std::string text = parse({"help", command}).text.value_or("");
+    EXPECT_EQ(parse({command, "-h"}).text, text);
+    EXPECT_EQ(parse({"-D", "x", command, "--help"}).text, text);
+    EXPECT_THAT(text, AllOf(HasSubstr("usage: pglite-port "), HasSubstr("-D, --data-dir DIR"),
+                            HasSubstr("[PGLITE_DATA_DIR]")));
+    std::istringstream lines(text + parse({"help"}).text.value_or(""));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 79U) << line;
+  }
+  EXPECT_THAT(parse({"sql", "-h"}).text.value_or(""),
+              AllOf(HasSubstr("-U, "), HasSubstr("-d, "), HasSubstr("--snapshot FILE"),
+                    Not(HasSubstr("--framing"))));
 }
 
 TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
@@ -265,8 +286,8 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({"sql", "--foo"}),
               AllOf(StartsWith("unknown option '--foo'"), HasSubstr("--format")));
   EXPECT_EQ(error({"postgres"}),
-            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore and "
-            "repair");
+            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore, "
+            "repair and help");
   EXPECT_THAT(error({"sql", "select 1"}), StartsWith("unexpected argument 'select 1'"));
   EXPECT_EQ(error({"--debug", "6"}),
             "--debug (PGLITE_DEBUG) is '6'; accepted is a level from 0 to 5");
