@@ -38,6 +38,10 @@ struct Texts {
   std::string snapshot;
   std::string save_snapshot;
   std::string format = "table";
+  std::string quiet;
+  std::string tuples_only;
+  std::string unaligned;
+  std::string expanded;
   std::string gzip;
   std::string sql;
   std::string output;
@@ -195,8 +199,26 @@ Status choose_input(SqlRequest* request) {
 Status convert_sql(const CLI::App& sql, const Texts& texts, Configuration* configuration) {
   if (Status status = choose_input(&configuration->sql); !status.ok()) return status;
   const auto format = format_named(texts.format);
-  if (!format) return bad(sql, "--format", texts.format, "table, csv or json");
-  configuration->sql.format = *format;
+  if (!format) return bad(sql, "--format", texts.format, "table, unaligned, csv or json");
+  Display& display = configuration->sql.display;
+  display.format = *format;
+  bool unaligned = false;
+  bool expanded = false;
+  for (const auto& [option, text, value] :
+       {std::tuple{"--quiet", &texts.quiet, &display.quiet},
+        std::tuple{"--tuples-only", &texts.tuples_only, &display.tuples_only},
+        std::tuple{"--no-align", &texts.unaligned, &unaligned},
+        std::tuple{"--expanded", &texts.expanded, &expanded}}) {
+    if (Status status = convert_switch(sql, option, *text, value); !status.ok()) return status;
+  }
+  if (unaligned) {
+    if (sql.get_option("--format")->count() > 0 && *format != Format::kUnaligned) {
+      return Status::invalid_argument("-A and --format " + texts.format +
+                                      " exclude each other; accepted is one of them");
+    }
+    display.format = Format::kUnaligned;
+  }
+  if (expanded) display.expanded = Expanded::kOn;
   return {};
 }
 
@@ -438,7 +460,8 @@ CLI::App* add_serve_command(CLI::App& app, Texts& texts) {
 }
 
 CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
-  CLI::App* sql = app.add_subcommand("sql", "Run SQL from -c, -f or stdin");
+  CLI::App* sql =
+      app.add_subcommand("sql", "Run SQL: at a prompt on a terminal, or from -c, -f or stdin");
   sql->add_option("-c,--command", request.commands,
                   "SQL to run; may be repeated [PGLITE_SQL_COMMAND]")
       ->type_name("SQL")
@@ -446,8 +469,23 @@ CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
   sql->add_option("-f,--file", request.file, "Script to run; - is stdin [PGLITE_SQL_FILE]")
       ->type_name("FILE");
   sql->add_option("URL", texts.url, kUrlHelp)->type_name("");
-  add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
+  add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|unaligned|csv|json",
       "How results are printed; default table");
+  for (const auto& [name, text, variable, help] :
+       {std::tuple{"-t,--tuples-only", &texts.tuples_only, "PGLITE_SQL_TUPLES_ONLY",
+                   "Rows only: no headers and no footers"},
+        std::tuple{"-A,--no-align", &texts.unaligned, "PGLITE_SQL_NO_ALIGN", "--format unaligned"},
+        std::tuple{"-x,--expanded", &texts.expanded, "PGLITE_SQL_EXPANDED",
+                   "A line for each value"},
+        std::tuple{"-q,--quiet", &texts.quiet, "PGLITE_SQL_QUIET",
+                   "Results and errors only, no command tags"}}) {
+    sql->add_flag(name, *text, help)->envname(variable);
+  }
+  add(*sql, "--history", request.history, "PGLITE_SQL_HISTORY", "FILE",
+      "Where the prompt keeps statements; none: nowhere; default "
+      "~/.local/state/pglite-port/history");
+  add(*sql, "--pager", request.pager, "PGLITE_SQL_PAGER", "COMMAND",
+      "What shows long results at the prompt; none: nothing does; default PAGER, or less -S");
   return sql;
 }
 

@@ -40,7 +40,7 @@ const std::vector<About>& abouts() {
         "--stdin-end", "--debug", "--wasm"}},
       {"sql",
        "pglite-port sql [OPTIONS] [URL]",
-       R"(  pglite-port sql                                # a prompt; \? helps, \q leaves
+       R"(  pglite-port sql                               # a prompt; \? helps, \q leaves
   pglite-port sql -D ./data -c "table t"
   pglite-port sql -D ./data -f script.sql
   pglite-port sql -c "select 1 as a" --format json

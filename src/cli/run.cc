@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/configuration.h"
+#include "cli/local_session.h"
 #include "cli/output.h"
 #include "cli/serve.h"
 #include "cli/server_session.h"
@@ -33,15 +34,18 @@ Status check_readable(const std::string& path) {
                           " (--wasm, PGLITE_WASM_PATH): " + file.error().reason);
 }
 
+// What has to be right before an instance is opened; loads its snapshot.
+Status prepare(const Host& host, const Configuration& configuration, Options* options) {
+  if (Status status = check_readable(options->wasm_path); !status.ok()) return status;
+  if (configuration.snapshot.empty()) return {};
+  return host.load_snapshot(configuration.snapshot, &options->snapshot);
+}
+
 Status open_instance(const Host& host, const Configuration& configuration,
                      std::unique_ptr<Instance>* out) {
   Options options = configuration.engine;
-  if (Status status = check_readable(options.wasm_path); !status.ok()) return status;
-  if (!configuration.snapshot.empty()) {
-    Status status = host.load_snapshot(configuration.snapshot, &options.snapshot);
-    if (!status.ok()) return status;
-  }
-  return host.open(options, out);
+  Status status = prepare(host, configuration, &options);
+  return status.ok() ? host.open(options, out) : status;
 }
 
 // Saves the snapshot of an instance whose session went well, before it is closed.
@@ -120,7 +124,7 @@ class IgnoreBrokenPipes {
 
 Status open_server_session(const Host& host, const Configuration& configuration,
                            const char* application_name, const std::string& client_encoding,
-                           std::unique_ptr<ServerSession>* out) {
+                           SessionSignals signals, std::unique_ptr<ServerSession>* out) {
   client::ParameterSources sources = configuration.server_url;
   sources.application_name = application_name;
   sources.environment = [](const char* name) { return std::getenv(name); };
@@ -130,51 +134,72 @@ Status open_server_session(const Host& host, const Configuration& configuration,
   client::Parameters parameters;
   Status status = client::read_parameters(sources, &parameters);
   parameters.client_encoding = client_encoding;
-  return status.ok() ? ServerSession::open(parameters, out) : status;
+  return status.ok() ? ServerSession::open(parameters, signals, out) : status;
 }
 
 int run_sql_on_server(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
+  const SessionSignals signals = configuration.sql.is_interactive(host.in, host.out)
+                                     ? SessionSignals::kLeave
+                                     : SessionSignals::kEnd;
   std::unique_ptr<ServerSession> session;
   // All output is UTF-8.
   if (const Status status =
-          open_server_session(host, configuration, "pglite-port", "UTF8", &session);
+          open_server_session(host, configuration, "pglite-port", "UTF8", signals, &session);
       !status.ok()) {
     return fail(host, status);
   }
   Output out(host.out, "stdout");
   Output err(host.err, "stderr");
-  const SqlSession sql{
-      .exec = [&](std::string_view request,
-                  const ResponseSink& sink) { return session->exec(request, sink); },
-      .standard_strings = session->connection().reported("standard_conforming_strings") != "off",
-      .give_up = [&] { session->cancel(); }};
+  SqlSession sql;
+  const auto learn = [&] {
+    sql.standard_strings = session->connection().reported("standard_conforming_strings") != "off";
+  };
+  learn();
+  sql.exec = [&](std::string_view request, const ResponseSink& sink) {
+    return session->exec(request, sink);
+  };
+  sql.give_up = sql.cancel = [&] { session->cancel(); };
+  sql.connect = [&](const std::string& database, const std::string& user) {
+    Status status = session->connect(database, user);
+    if (status.ok()) learn();
+    return status;
+  };
+  sql.place = "on the server " + session->connection().parameters().place();
   return run_sql(sql, configuration.sql, host.in, out, err);
 }
 
 int run_sql_command(const Host& host, const Configuration& configuration) {
   // The instance must still be closed when the reader has gone. SIGINT and SIGTERM end this
-  // process, as they end a psql that waits for a query.
+  // process, as they end a psql that waits for a query; at a prompt, SIGINT only cancels.
   const IgnoreBrokenPipes ignore;
-  std::unique_ptr<Instance> instance;
-  int exit_code = 0;
-  if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
-    exit_code = fail(host, status);
-  } else {
-    Output out(host.out, "stdout");
-    Output err(host.err, "stderr");
-    const SqlSession session{
-        .exec = [&](std::string_view request,
-                    const ResponseSink& sink) { return instance->exec_protocol(request, sink); },
-        .give_up = {}};
-    exit_code = run_sql(session, configuration.sql, host.in, out, err);
-    if (exit_code == 0) {
-      const Status kept = keep_snapshot(configuration.save_snapshot, *instance);
-      if (!kept.ok()) exit_code = fail(host, kept);
-    }
-    exit_code = close_instance(host, *instance, exit_code);
+  Options options = configuration.engine;
+  if (Status status = prepare(host, configuration, &options); !status.ok()) {
+    return fail(host, status);
   }
-  return exit_code;
+  LocalSession local(host.open, options);
+  if (Status status = local.open(); !status.ok()) return fail(host, status);
+  Output out(host.out, "stdout");
+  Output err(host.err, "stderr");
+  SqlSession session;
+  session.exec = [&](std::string_view request, const ResponseSink& sink) {
+    return local.instance()->exec_protocol(request, sink);
+  };
+  session.cancel = [&] { local.cancel(); };
+  session.connect = [&](const std::string& database, const std::string& user) {
+    Status status = local.connect(database, user);
+    session.is_lost = local.instance() == nullptr;
+    return status;
+  };
+  session.place = local.place();
+  int exit_code = run_sql(session, configuration.sql, host.in, out, err);
+  Instance* const instance = local.instance();
+  if (instance == nullptr) return exit_code;
+  if (exit_code == 0) {
+    const Status kept = keep_snapshot(configuration.save_snapshot, *instance);
+    if (!kept.ok()) exit_code = fail(host, kept);
+  }
+  return close_instance(host, *instance, exit_code);
 }
 
 int run_initdb(const Host& host, const Configuration& configuration) {
@@ -198,7 +223,8 @@ Status dump_sql(const Host& host, const Configuration& configuration, const Byte
 Status dump_server(const Host& host, const Configuration& configuration, const ByteSink& sink) {
   std::unique_ptr<ServerSession> server;
   // pg_dump writes in the database's encoding, unless it is told another one.
-  Status status = open_server_session(host, configuration, "pg_dump", "", &server);
+  Status status =
+      open_server_session(host, configuration, "pg_dump", "", SessionSignals::kEnd, &server);
   if (!status.ok()) return status;
   const client::Parameters& parameters = server->connection().parameters();
   DumpSession session;

@@ -109,7 +109,7 @@ TEST_F(CommandLineTest, Sql) {
       good({"sql", "-c", "select 1", "-D", "./x", "-c", "-- two", "--format", "json"});
   EXPECT_EQ(configuration.command, Command::kSql);
   EXPECT_THAT(configuration.sql.commands, ElementsAre("select 1", "-- two"));
-  EXPECT_EQ(configuration.sql.format, Format::kJson);
+  EXPECT_EQ(configuration.sql.display.format, Format::kJson);
   EXPECT_EQ(configuration.engine.data_dir, "./x");
   EXPECT_EQ(good({"sql", "-f", "-"}).sql.file, "-");
   EXPECT_THAT(error({"sql", "-c", "x", "-f", "y"}), HasSubstr("exclude each other"));
@@ -167,7 +167,7 @@ TEST_F(CommandLineTest, SqlVariables) {
   ::setenv("PGLITE_SQL_COMMAND", "select 2", 1);
   ::setenv("PGLITE_SQL_FORMAT", "csv", 1);
   EXPECT_THAT(good({"sql"}).sql.commands, ElementsAre("select 2"));
-  EXPECT_EQ(good({"sql"}).sql.format, Format::kCsv);
+  EXPECT_EQ(good({"sql"}).sql.display.format, Format::kCsv);
   EXPECT_THAT(good({"sql", "-f", "x.sql"}).sql.commands, IsEmpty()) << "the flag wins";
   ::setenv("PGLITE_SQL_FILE", "y.sql", 1);
   EXPECT_THAT(error({"sql"}), HasSubstr("exclude each other"));

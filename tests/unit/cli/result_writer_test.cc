@@ -15,12 +15,12 @@ using namespace std::literals;
 constexpr uint32_t kTextOid = 25;
 using Columns = std::vector<std::pair<std::string, uint32_t>>;
 
-std::string show(Format format, const Columns& columns, const std::vector<Row>& rows,
-                 bool complete = true) {
+std::string show(const Display& display, const Columns& columns, const std::vector<Row>& rows,
+                 bool complete = true, const Caption& caption = {}) {
   const MemoryFile file;
   {
     Output out(file.fd(), "stdout");
-    const auto writer = make_writer(format, out);
+    const auto writer = make_writer(display, out);
     std::vector<wire::Column> described;
     for (const auto& [name, type_oid] : columns) {
       wire::Column column;
@@ -28,11 +28,17 @@ std::string show(Format format, const Columns& columns, const std::vector<Row>& 
       column.type_oid = type_oid;
       described.push_back(column);
     }
+    writer->set_caption(caption);
     writer->begin(described);
     for (const Row& row : rows) writer->row(row);
     writer->end(complete);
   }
   return file.content();
+}
+
+std::string show(Format format, const Columns& columns, const std::vector<Row>& rows,
+                 bool complete = true) {
+  return show(Display{.format = format}, columns, rows, complete);
 }
 
 // What psql prints was seen with psql 15 on the same results.
@@ -74,7 +80,8 @@ TEST(TableWriter, Tags) {
   const MemoryFile file;
   {
     Output out(file.fd(), "stdout");
-    const auto writer = make_table_writer(out);
+    const Display display;
+    const auto writer = make_table_writer(display, out);
     writer->command("CREATE TABLE", false);
     writer->command("SELECT 1", true);
     writer->command("INSERT 0 1", true);

@@ -109,7 +109,7 @@ TEST_F(SqlTest, ErrorInTheMiddleOfAResult) {
                                          {Format::kJson, "[\n{\"a\":1}\n]\n"}}) {
     instance.answers["x"] = failing;
     request.commands = {"x"};
-    request.format = format;
+    request.display.format = format;
     run();
     EXPECT_EQ(exit_code, 1);
     EXPECT_EQ(out_text, expected);
@@ -174,14 +174,17 @@ TEST_F(SqlTest, FollowsStandardConformingStrings) {
   EXPECT_THAT(instance.queries, ElementsAre("select '\\';", "set;", "select '\\';';", "x"));
 }
 
-TEST_F(SqlTest, PsqlCommandsAreRefused) {
-  run("one;\n\\d t\n");
+TEST_F(SqlTest, CommandsOfPsqlThatAreNotThereAreRefused) {
+  run("one;\n\\watch 1\n");
   EXPECT_EQ(exit_code, 1);
-  EXPECT_EQ(err_text, "<stdin>:2: ERROR:  psql's command \\d is not supported; only SQL is\n");
-  request.commands = {"\\dt"};
+  EXPECT_EQ(err_text,
+            "<stdin>:2: ERROR:  psql's command \\watch is not supported; \\? lists those that "
+            "are\n");
+  request.commands = {"\\gset"};
   run();
   EXPECT_EQ(exit_code, 1);
-  EXPECT_EQ(err_text, "ERROR:  psql's command \\dt is not supported; only SQL is\n");
+  EXPECT_EQ(err_text,
+            "ERROR:  psql's command \\gset is not supported; \\? lists those that are\n");
 }
 
 TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
@@ -196,9 +199,13 @@ TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
            {"\\unrestrict a", "\\unrestrict: not currently in restricted mode"},
            {"\\restrict a\n\\unrestrict", "\\unrestrict: missing required argument"},
            {"\\restrict a\n\\unrestrict b", "\\unrestrict: wrong key"},
-           {"\\restricted a", "psql's command \\restricted is not supported; only SQL is"},
-           {"\\restrict a\n\\! ls", "psql's command \\! is not supported; only SQL is"},
-           {"select 1 \\restrict a", "psql's command \\restrict is not supported; only SQL is"}}) {
+           {"\\restricted a",
+            "psql's command \\restricted is not supported; \\? lists those that are"},
+           {"\\restrict a\n\\! ls", "\\!: not allowed between \\restrict and \\unrestrict"},
+           {"\\restrict a\n\\i x", "\\i: not allowed between \\restrict and \\unrestrict"},
+           {"\\restrict a\nselect 1 \\o x",
+            "\\o: not allowed between \\restrict and \\unrestrict"},
+           {"select 1 \\restrict a", "\\restrict: not allowed within a statement"}}) {
     run(script);
     EXPECT_EQ(exit_code, 1) << script;
     EXPECT_THAT(err_text, EndsWith(std::string(": ERROR:  ") + message + "\n")) << script;
@@ -232,7 +239,7 @@ TEST_F(SqlTest, BinaryValuesLookLikeBytea) {
   instance.answers["fetch c"] =
       columns + data_row({std::string("\0\x1f", 2)}) + complete("FETCH 1") + ready();
   request.commands = {"fetch c"};
-  request.format = Format::kCsv;
+  request.display.format = Format::kCsv;
   run();
   EXPECT_EQ(out_text, "b\n\\x001f\n");
 }
@@ -264,7 +271,7 @@ TEST_F(SqlTest, GivesUpWhereNobodyReads) {
     Output out(full, "stdout");
     Output err(err_file.fd(), "stderr");
     request.commands = {"one", "two"};
-    request.format = Format::kCsv;
+    request.display.format = Format::kCsv;
     EXPECT_EQ(run_sql(session, request, 0, out, err), 74);
   }
   EXPECT_EQ(times, 1);
