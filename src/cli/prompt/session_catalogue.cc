@@ -34,7 +34,7 @@ Catalogue::Names SessionCatalogue::relations(const std::string& schema) {
   return ask(
       "select pg_catalog.quote_ident(c.relname) from pg_catalog.pg_class c "
       "join pg_catalog.pg_namespace n on n.oid = c.relnamespace "
-      "where c.relkind in ('r', 'v', 'm', 'f', 'p', 'S') and " +
+      "where c.relkind in ('r', 'v', 'm', 'f', 'p') and " +
       in_schema(schema, "pg_catalog.pg_table_is_visible(c.oid)"));
 }
 
@@ -49,9 +49,17 @@ Catalogue::Names SessionCatalogue::columns(const Relation& relation) {
 }
 
 Catalogue::Names SessionCatalogue::functions(const std::string& schema) {
+  // Of PostgreSQL's own, not what stands behind operators and types.
   return ask(
       "select distinct pg_catalog.quote_ident(p.proname) from pg_catalog.pg_proc p "
-      "join pg_catalog.pg_namespace n on n.oid = p.pronamespace where " +
+      "join pg_catalog.pg_namespace n on n.oid = p.pronamespace "
+      "where (n.nspname <> 'pg_catalog' or not (p.prorettype in (2275, 2281) "
+      "or 2275 = any (p.proargtypes) or 2281 = any (p.proargtypes) "
+      "or exists (select from pg_catalog.pg_operator o where o.oprcode = p.oid) "
+      "or exists (select from pg_catalog.pg_type t where p.oid in (t.typsend, t.typmodout)) "
+      "or exists (select from pg_catalog.pg_amproc a where a.amproc = p.oid) "
+      "or exists (select from pg_catalog.pg_aggregate g "
+      "where p.oid in (g.aggtransfn, g.aggfinalfn, g.aggcombinefn)))) and " +
       in_schema(schema, "pg_catalog.pg_function_is_visible(p.oid)"));
 }
 

@@ -114,7 +114,7 @@ TEST_F(CommandLineTest, Sql) {
   EXPECT_EQ(good({"sql", "-f", "-"}).sql.file, "-");
   EXPECT_THAT(error({"sql", "-c", "x", "-f", "y"}), HasSubstr("exclude each other"));
   EXPECT_THAT(error({"sql", "--format", "xml"}),
-              "--format (PGLITE_SQL_FORMAT) is 'xml'; accepted is table, csv or json");
+              "--format (PGLITE_SQL_FORMAT) is 'xml'; accepted is table, unaligned, csv or json");
 }
 
 TEST_F(CommandLineTest, UrlsOfServers) {

@@ -183,8 +183,7 @@ TEST_F(SqlTest, CommandsOfPsqlThatAreNotThereAreRefused) {
   request.commands = {"\\gset"};
   run();
   EXPECT_EQ(exit_code, 1);
-  EXPECT_EQ(err_text,
-            "ERROR:  psql's command \\gset is not supported; \\? lists those that are\n");
+  EXPECT_EQ(err_text, "ERROR:  psql's command \\gset is not supported; \\? lists those that are\n");
 }
 
 TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
@@ -203,8 +202,7 @@ TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
             "psql's command \\restricted is not supported; \\? lists those that are"},
            {"\\restrict a\n\\! ls", "\\!: not allowed between \\restrict and \\unrestrict"},
            {"\\restrict a\n\\i x", "\\i: not allowed between \\restrict and \\unrestrict"},
-           {"\\restrict a\nselect 1 \\o x",
-            "\\o: not allowed between \\restrict and \\unrestrict"},
+           {"\\restrict a\nselect 1 \\o x", "\\o: not allowed between \\restrict and \\unrestrict"},
            {"select 1 \\restrict a", "\\restrict: not allowed within a statement"}}) {
     run(script);
     EXPECT_EQ(exit_code, 1) << script;

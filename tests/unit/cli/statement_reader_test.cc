@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -162,20 +163,17 @@ TEST(LineSource, TellsWhyReadingFailed) {
 TEST(StatementReader, SaysWhatIsOpen) {
   using Open = StatementReader::Open;
   const auto open_after = [](const std::string& line) {
-    LineSource* source = nullptr;
     StatementReader* reader = nullptr;
-    Open open = Open::kNothing;
-    int asked = 0;
-    LineSource asking([&](std::string* next) {
-      if (asked++ > 0) {
-        open = reader->open();
-        return false;
+    std::optional<Open> open;
+    LineSource source([&](std::string* next) {
+      if (reader->line_number() == 0) {
+        *next = line + "\n";
+        return true;
       }
-      *next = line + "\n";
-      return true;
+      if (!open) open = reader->open();
+      return false;
     });
-    source = &asking;
-    StatementReader reading(*source);
+    StatementReader reading(source);
     reader = &reading;
     Statement statement;
     while (reading.next(&statement) != Result::kEnd) {
