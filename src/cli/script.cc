@@ -13,6 +13,7 @@ int Script::run() {
     reader_.set_standard_strings(runner_.standard_strings());
     const StatementReader::Result result = reader_.next(&statement_);
     if (result == StatementReader::Result::kEnd) break;
+    if (is_prompt_) statement_.first_line = 1;  // nobody counts what was typed before
     code = result == StatementReader::Result::kBackslash ? run_command()
                                                          : run_statement(std::move(statement_));
     if (runner_.session().interrupted && runner_.session().interrupted()) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <clocale>
+#include <csignal>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -88,10 +89,17 @@ void LineEditor::bind_keys() {
            el_push(e, "\n");
            return CC_NORM;
          }));
+  el_set(edit_, EL_ADDFN, "pglite-suspend", "Stop until the shell goes on with the program",
+         static_cast<Function>([](EditLine*, wint_t) -> unsigned char {
+           // To the process group, as the terminal does it; libedit handles the signal.
+           ::kill(0, SIGTSTP);
+           return CC_REDISPLAY;
+         }));
   el_set(edit_, EL_BIND, "^I", "pglite-complete", nullptr);
-  // While a line is edited Ctrl-C is a key; otherwise it is the signal.
-  el_set(edit_, EL_SETTY, "-d", "intr=", nullptr);
+  // While a line is edited the terminal makes no signals of keys: Ctrl-C is one.
+  el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);
   el_set(edit_, EL_BIND, "^C", "pglite-interrupt", nullptr);
+  el_set(edit_, EL_BIND, "^Z", "pglite-suspend", nullptr);
   constexpr std::pair<const char*, const char*> kKeys[] = {
       {"^R", "em-inc-search-prev"},      {"^W", "ed-delete-prev-word"},
       {"\\e[3~", "ed-delete-next-char"}, {"\\e[1~", "ed-move-to-beg"},

@@ -70,6 +70,18 @@ std::string errno_text() {
   return std::strerror(errno);
 }
 
+// The value of a connection string: a word, or something in quotes with backslashes in front of
+// quotes and backslashes.
+std::string connection_value(std::string_view text) {
+  if (!text.starts_with('\'')) return std::string(text);
+  std::string value;
+  for (size_t i = 1; i < text.size() && text[i] != '\''; ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) ++i;
+    value += text[i];
+  }
+  return value;
+}
+
 // Of PostgreSQL's manual, for a command of SQL.
 std::string manual_page(std::string_view statement) {
   std::string name;
@@ -320,7 +332,10 @@ int MetaCommands::connect(const Arguments& arguments) {
   if (!runner_.session().connect) {
     return runner_.refuse("\\connect: there is only one session here");
   }
-  for (size_t i = 2; i < arguments.size(); ++i) {
+  // pg_dump says that the other parameters stay, which they do here.
+  const bool says_reuse = !arguments.empty() && arguments[0] == "-reuse-previous=on";
+  const size_t first = says_reuse ? 1 : 0;
+  for (size_t i = first + 2; i < arguments.size(); ++i) {
     if (arguments[i] != "-") {
       return runner_.refuse("\\connect: another host or port is not supported; start another sql");
     }
@@ -329,10 +344,14 @@ int MetaCommands::connect(const Arguments& arguments) {
     return i < arguments.size() && arguments[i] != "-" ? identifier_named(arguments[i])
                                                        : std::string();
   };
-  if (named(0).find("://") != std::string::npos || named(0).find('=') != std::string::npos) {
+  std::string database = named(first);
+  if (database.starts_with("dbname=")) {
+    database = connection_value(std::string_view(database).substr(7));
+  } else if (database.find("://") != std::string::npos || database.find('=') != std::string::npos) {
     return runner_.refuse("\\connect: another server is not supported; start another sql");
   }
-  const Status status = runner_.session().connect(named(0), named(1));
+  const std::string user = named(first + 1);
+  const Status status = runner_.session().connect(database, user);
   if (!status.ok()) {
     if (runner_.session().is_lost) return runner_.fail(status);
     return runner_.refuse("\\connect: " + status.message());

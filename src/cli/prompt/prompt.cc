@@ -1,5 +1,7 @@
 #include "cli/prompt/prompt.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <utility>
 
@@ -30,7 +32,12 @@ class Prompt {
         in_(in) {}
 
   int run() {
-    Status status = Interrupts::start(session_.cancel, &interrupts_);
+    const auto cancel = [this] {
+      // The terminal has put ^C where the cursor was.
+      static_cast<void>(!::write(out_.fd(), "\n", 1));
+      session_.cancel();
+    };
+    Status status = Interrupts::start(cancel, &interrupts_);
     if (status.ok()) {
       status = LineEditor::open(
           in_, out_.fd(), [this](std::string_view before) { return complete(before); }, &editor_);

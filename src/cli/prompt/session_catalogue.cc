@@ -55,6 +55,7 @@ Catalogue::Names SessionCatalogue::functions(const std::string& schema) {
       "join pg_catalog.pg_namespace n on n.oid = p.pronamespace "
       "where (n.nspname <> 'pg_catalog' or not (p.prorettype in (2275, 2281) "
       "or 2275 = any (p.proargtypes) or 2281 = any (p.proargtypes) "
+      "or 1263 = any (p.proargtypes) "
       "or exists (select from pg_catalog.pg_operator o where o.oprcode = p.oid) "
       "or exists (select from pg_catalog.pg_type t where p.oid in (t.typsend, t.typmodout)) "
       "or exists (select from pg_catalog.pg_amproc a where a.amproc = p.oid) "

@@ -90,6 +90,76 @@ TEST(TableWriter, Tags) {
   EXPECT_EQ(file.content(), "CREATE TABLE\nINSERT 0 1\nSELECT 5\n");
 }
 
+const Columns kTwo = {{"abcdef", kInt4Oid}, {"t", kTextOid}, {"n", kTextOid}};
+const std::vector<Row> kTwoRows = {{"1", "x\ny", std::nullopt}, {"22", "longer text", "z"}};
+
+// As psql 18 prints them.
+TEST(TableWriter, Expanded) {
+  Display display{.expanded = Expanded::kOn};
+  EXPECT_EQ(show(display, kTwo, kTwoRows),
+            "-[ RECORD 1 ]-------\n"
+            "abcdef | 1\n"
+            "t      | x          +\n"
+            "       | y\n"
+            "n      | \n"
+            "-[ RECORD 2 ]-------\n"
+            "abcdef | 22\n"
+            "t      | longer text\n"
+            "n      | z\n\n");
+  EXPECT_EQ(show(display, kTwo, {}), "(0 rows)\n\n");
+  display.tuples_only = true;
+  display.null_text = "NULL";
+  EXPECT_EQ(show(display, kTwo, kTwoRows),
+            "abcdef | 1\n"
+            "t      | x          +\n"
+            "       | y\n"
+            "n      | NULL\n"
+            "-------+------------\n"
+            "abcdef | 22\n"
+            "t      | longer text\n"
+            "n      | z\n\n");
+}
+
+TEST(TableWriter, ExpandedWhereTheScreenIsTooNarrow) {
+  Display display{.expanded = Expanded::kAuto, .screen_width = 26};
+  EXPECT_THAT(show(display, kTwo, kTwoRows), ::testing::StartsWith(" abcdef |      t      | n \n"));
+  display.screen_width = 25;
+  EXPECT_THAT(show(display, kTwo, kTwoRows), ::testing::StartsWith("-[ RECORD 1 ]-"));
+}
+
+TEST(TableWriter, TuplesOnly) {
+  EXPECT_EQ(show(Display{.tuples_only = true}, kTwo, kTwoRows),
+            "      1 | x          +| \n"
+            "        | y           | \n"
+            "     22 | longer text | z\n\n");
+}
+
+TEST(TableWriter, Captions) {
+  EXPECT_EQ(
+      show(Display{}, kTwo, {{"1", "longer text", "z"}}, true, {"Foo", {"Indexes:", "    i"}}),
+      "           Foo\n"
+      " abcdef |      t      | n \n"
+      "--------+-------------+---\n"
+      "      1 | longer text | z\n"
+      "Indexes:\n"
+      "    i\n\n");
+}
+
+TEST(UnalignedWriter, AsPsql) {
+  Display display{.format = Format::kUnaligned};
+  EXPECT_EQ(show(display, kTwo, kTwoRows), "abcdef|t|n\n1|x\ny|\n22|longer text|z\n(2 rows)\n");
+  display.tuples_only = true;
+  EXPECT_EQ(show(display, kTwo, kTwoRows), "1|x\ny|\n22|longer text|z\n");
+  display.expanded = Expanded::kOn;
+  EXPECT_EQ(show(display, kTwo, kTwoRows),
+            "abcdef|1\nt|x\ny\nn|\n\nabcdef|22\nt|longer text\nn|z\n");
+}
+
+TEST(CsvWriter, TuplesOnly) {
+  EXPECT_EQ(show(Display{.format = Format::kCsv, .tuples_only = true}, kTwo, {{"1", "a", "b"}}),
+            "1,a,b\n");
+}
+
 TEST(CsvWriter, QuotesWhatNeedsIt) {
   EXPECT_EQ(show(Format::kCsv, {{"a", kInt4Oid}, {"b,c", kTextOid}, {"q\"", kTextOid}},
                  {{"1", "", std::nullopt}, {"2", "x\"y", "l\nm"}, {"3", "r\r", "\\."}}),

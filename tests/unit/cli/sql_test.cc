@@ -210,6 +210,100 @@ TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
   }
 }
 
+TEST_F(SqlTest, CommandsOfPsqlInAScript) {
+  instance.answers["select 1;"] = instance.answers["select 1 "] = one();
+  run("\\echo a 'b  c'\n\\x \\t on\nselect 1;\n\\x off \\t off\nselect 1 \\gx\nselect "
+      "1;\\q\nnever;");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(err_text, "");
+  EXPECT_EQ(out_text,
+            "a b  c\nExpanded display is on.\nTuples only is on.\na | 1\n\n"
+            "Expanded display is off.\nTuples only is off.\n-[ RECORD 1 ]\na | 1\n\n" +
+                one_table());
+  EXPECT_THAT(instance.queries, ElementsAre("select 1;", "select 1 ", "select 1;"));
+}
+
+TEST_F(SqlTest, QuietSaysNothingOfCommands) {
+  instance.answers["select 1;"] = one();
+  request.display.quiet = true;
+  run("create table t();\n\\x\n\\x\nselect 1;");
+  EXPECT_EQ(out_text, one_table());
+}
+
+TEST_F(SqlTest, ScriptsInScripts) {
+  const MemoryFile inner("two;\n\\nope\n");
+  run("one;\n\\i " + inner.path() + "\nthree;");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(instance.queries, ElementsAre("one;", "two;"));
+  EXPECT_THAT(err_text, testing::StartsWith(inner.path() + ":2: ERROR:  psql's command \\nope"));
+  run("\n\\i /nonexistent\n");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text,
+            "<stdin>:2: ERROR:  \\i: cannot open /nonexistent: No such file or directory\n");
+}
+
+TEST_F(SqlTest, AScriptThatRunsItselfComesToAnEnd) {
+  MemoryFile script;
+  const std::string text = "\\i " + script.path() + "\n";
+  ASSERT_EQ(::write(script.fd(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  request.file = script.path();
+  run();
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(err_text, HasSubstr("scripts run each other too deeply"));
+}
+
+TEST_F(SqlTest, CopyFromAndToFiles) {
+  instance.answers["COPY t FROM STDIN csv"] = copy_in();
+  const MemoryFile data("1\n2\n");
+  run("\\copy t from '" + data.path() + "' csv\n");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(instance.copied, "1\n2\n");
+  EXPECT_EQ(out_text, "COPY 1\n");
+  instance.copied.clear();
+  run("\\copy t from stdin csv\n3\n\\.\nafter;");
+  EXPECT_EQ(instance.copied, "3\n");
+  EXPECT_EQ(instance.queries.back(), "after;");
+
+  instance.answers["COPY t TO STDOUT"] = copy_out() + wire::message('d', "9\n") +
+                                         wire::message('c', "") + complete("COPY 1") + ready();
+  const MemoryFile target;
+  run("\\copy t to '" + target.path() + "'");
+  EXPECT_EQ(target.content(), "9\n");
+  EXPECT_EQ(out_text, "COPY 1\n");
+  run("\n\\copy t to /nonexistent/x");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text,
+            "<stdin>:2: ERROR:  \\copy: cannot write to /nonexistent/x: No such file or "
+            "directory\n");
+}
+
+TEST_F(SqlTest, ResultsGoToAFile) {
+  instance.answers["select 1;"] = one();
+  const MemoryFile target;
+  run("\\o " + target.path() + "\nselect 1;\n\\echo screen\n\\qecho file\n\\o\nselect 1;");
+  EXPECT_EQ(target.content(), one_table() + "file\n");
+  EXPECT_EQ(out_text, "screen\n" + one_table());
+}
+
+TEST_F(SqlTest, AnotherSession) {
+  std::string asked;
+  session.connect = [&](const std::string& database, const std::string& user) {
+    asked += database + "/" + user + ";";
+    return database == "bad" ? Status::invalid_argument("there is no such database") : Status();
+  };
+  run("\\c Shop\n\\connect - \"Bob\"\n\\connect -reuse-previous=on \"dbname='it\\'s'\"\n\\c "
+      "bad\nnever;");
+  EXPECT_EQ(asked, "shop/;/Bob;it's/;bad/;");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text, "<stdin>:4: ERROR:  \\connect: there is no such database\n");
+}
+
+TEST_F(SqlTest, WhatNeedsAPersonIsRefused) {
+  run("\\e");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(err_text, HasSubstr("an editor needs a person"));
+}
+
 TEST_F(SqlTest, NulIsRefused) {
   run(std::string("one;\nsel\0ct;", 12));
   EXPECT_EQ(exit_code, 1);
