@@ -4,11 +4,13 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include "cli/configuration.h"
 #include "cli/local_session.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/serve.h"
 #include "cli/server_session.h"
 #include "cli/sql.h"
@@ -156,6 +158,7 @@ int run_sql_on_server(const Host& host, const Configuration& configuration) {
     sql.standard_strings = session->connection().reported("standard_conforming_strings") != "off";
   };
   learn();
+  sql.reports_settings = true;
   sql.exec = [&](std::string_view request, const ResponseSink& sink) {
     return session->exec(request, sink);
   };
@@ -239,19 +242,49 @@ Status dump_server(const Host& host, const Configuration& configuration, const B
                        [&](std::string_view line) { configuration.engine.log(0, line); });
 }
 
+Status dump_with_progress(const Host& host, const Configuration& configuration) {
+  const BackupRequest& request = configuration.backup;
+  // On a screen that the dump goes to, it shows how far it is.
+  const bool is_seen = (request.file.empty() || request.file == "-") && ::isatty(host.out) == 1;
+  Progress progress(is_seen ? -1 : if_terminal(host.err), "dump", 0);
+  uint64_t done = 0;
+  const auto dump = [&](const ByteSink& sink) {
+    const ByteSink counted = [&](std::string_view bytes) {
+      done += bytes.size();
+      progress.update(done);
+      return sink(bytes);
+    };
+    if (configuration.is_of_server()) return dump_server(host, configuration, counted);
+    return request.sql ? dump_sql(host, configuration, counted)
+                       : host.dump(configuration.engine, request.compression, counted);
+  };
+  return run_dump(dump, request, host.out);
+}
+
+Status restore_with_progress(const Host& host, const Configuration& configuration) {
+  const std::string& file = configuration.backup.file;
+  std::error_code unknown;
+  const auto size = std::filesystem::file_size(file, unknown);
+  Progress progress(if_terminal(host.err), "restore", unknown ? 0 : size);
+  uint64_t done = 0;
+  const auto restore = [&](const Options& options, const ByteSource& source) {
+    return host.restore(options, [&](char* buffer, size_t capacity, size_t* count) {
+      const Status status = source(buffer, capacity, count);
+      done += *count;
+      progress.update(done);
+      return status;
+    });
+  };
+  return run_restore(restore, configuration.engine, configuration.backup, host.in);
+}
+
 int run_backup_command(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
   Status status = check_readable(configuration.engine.wasm_path);
   if (status.ok() && configuration.command == Command::kDump) {
-    const BackupRequest& request = configuration.backup;
-    const auto dump = [&](const ByteSink& sink) {
-      if (configuration.is_of_server()) return dump_server(host, configuration, sink);
-      return request.sql ? dump_sql(host, configuration, sink)
-                         : host.dump(configuration.engine, request.compression, sink);
-    };
-    status = run_dump(dump, request, host.out);
+    status = dump_with_progress(host, configuration);
   } else if (status.ok()) {
-    status = run_restore(host.restore, configuration.engine, configuration.backup, host.in);
+    status = restore_with_progress(host, configuration);
   }
   return status.ok() ? 0 : fail(host, status);
 }

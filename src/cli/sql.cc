@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "cli/line_source.h"
+#include "cli/progress.h"
 #include "cli/prompt/meta_commands.h"
 #include "cli/prompt/prompt.h"
 #include "cli/query_runner.h"
@@ -56,7 +57,14 @@ int run_sql(SqlSession& session, const SqlRequest& request, int in, Output& out,
         Status::io_error("cannot open " + request.file + ": " + std::strerror(errno)));
   }
   LineSource source(file.get(), request.file);
-  return Script(runner, commands, source, false).run();
+  Script script(runner, commands, source, false);
+  commands.set_script_path(request.file);
+  // On a screen that results scroll over, they show how far it is.
+  const bool is_seen = ::isatty(out.fd()) == 1 && !request.display.quiet;
+  Progress progress(is_seen ? -1 : if_terminal(err.fd()), request.file, size_of_file(file.get()));
+  script.progress = [&] { progress.update(source.bytes()); };
+  runner.before_message = [&] { progress.clear(); };
+  return script.run();
 }
 
 }  // namespace pglite::cli

@@ -15,7 +15,8 @@ namespace pglite::cli {
 struct SqlSession {
   // As Instance::exec_protocol.
   std::function<Status(std::string_view request, const ResponseSink& sink)> exec{};
-  bool standard_strings = true;  // standard_conforming_strings, at the beginning
+  bool standard_strings = true;   // standard_conforming_strings, at the beginning
+  bool reports_settings = false;  // those that a server reports, as they change
   // Where set: called on the way through `exec`, once, when nobody reads the answer any more.
   std::function<void()> give_up{};
   // Asks for what runs to be given up. From any thread. Empty: that cannot be.

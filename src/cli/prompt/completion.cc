@@ -307,6 +307,7 @@ class Completer {
       return add(catalogue_.functions(""), "", "(");
     }
     for (const auto& [name, relation] : relations) add(catalogue_.columns(relation));
+    if (is_before_column(before)) return;
     // All there is would be too much to look through.
     if (word_.empty()) return;
     add_keywords(catalogue_.keywords());
@@ -327,6 +328,18 @@ class Completer {
     if (found != relations.end()) add(catalogue_.columns(found->second), qualifier);
     add(catalogue_.relations(name), qualifier);
     add(catalogue_.functions(name), qualifier, "(");
+  }
+
+  // Whether nothing but a column can stand here.
+  static bool is_before_column(const std::vector<std::string_view>& tokens) {
+    const std::string verb = lower(tokens.front());
+    const std::string previous = lower(tokens.back());
+    if (verb == "update" && previous == "set") return true;
+    return verb == "insert" && (previous == "(" || previous == ",") &&
+           std::ranges::none_of(tokens, [](std::string_view token) {
+             const std::string word = lower(token);
+             return word == "values" || word == "select";
+           });
   }
 
   // Whether the last clause that began is FROM.

@@ -83,11 +83,22 @@ class Prompt {
     return kExitOk;
   }
 
+  // A server reports it; a session in this process does not.
+  void learn_role() {
+    QueryRunner::Rows rows;
+    // In a transaction, SHOW would be its first statement.
+    if (session_.reports_settings || runner_.transaction_status() != 'I') return;
+    if (runner_.fetch("show is_superuser", &rows, true) == kExitOk && !rows.empty()) {
+      runner_.set_superuser(rows[0][0] == "on");
+    }
+  }
+
   // For the script: a line of the next statement, or of data.
   bool ask(std::string* line) {
     const StatementReader& reader = script_.reader();
     catalogue_.forget();
     if (session_number_ != runner_.session_number()) static_cast<void>(learn_session());
+    if (!script_.in_data() && !reader.in_statement()) learn_role();
     if (script_.in_data()) {
       if (!std::exchange(was_in_data_, true)) {
         out_.write(
