@@ -48,8 +48,8 @@ int QueryRunner::run(Statement statement) {
   return send(wire::query(statement_.text));
 }
 
-int QueryRunner::show_query(const std::string& sql, Caption caption) {
-  writer_->set_caption(std::move(caption));
+int QueryRunner::show_query(const std::string& sql, const Caption& caption) {
+  writer_->set_caption(caption);
   is_own_ = true;
   const int code = send(wire::query(sql));
   is_own_ = false;
@@ -69,10 +69,10 @@ int QueryRunner::fetch(const std::string& sql, Rows* rows, bool is_silent) {
 }
 
 void QueryRunner::show_table(const std::vector<std::string>& columns, const Rows& rows,
-                             Caption caption) {
+                             const Caption& caption) {
   std::vector<wire::Column> described(columns.size());
   for (size_t i = 0; i < columns.size(); ++i) described[i].name = columns[i];
-  writer_->set_caption(std::move(caption));
+  writer_->set_caption(caption);
   writer_->begin(described);
   in_result_ = true;
   for (const auto& row : rows) writer_->row(Row(row.begin(), row.end()));

@@ -45,11 +45,12 @@ class QueryRunner {
   // Sends the statement as one simple Query.
   int run(Statement statement);
   // Shows the result of a query of our own.
-  int show_query(const std::string& sql, Caption caption);
+  int show_query(const std::string& sql, const Caption& caption);
   // Has the rows of a query of our own. `is_silent`: says nothing of errors.
   int fetch(const std::string& sql, Rows* rows, bool is_silent = false);
   // Shows what is no result of a query.
-  void show_table(const std::vector<std::string>& columns, const Rows& rows, Caption caption);
+  void show_table(const std::vector<std::string>& columns, const Rows& rows,
+                  const Caption& caption);
 
   // COPY FROM STDIN waits.
   [[nodiscard]] bool wants_data() const { return copy_in_; }

@@ -61,7 +61,7 @@ class ResultWriter {
   // The command tag of a finished command ("INSERT 0 1"); `has_rows`: it belongs to a result.
   virtual void command(std::string_view tag, bool has_rows) = 0;
   // For the next result.
-  virtual void set_caption(Caption caption) { (void)caption; }
+  virtual void set_caption(const Caption& caption) { (void)caption; }
 };
 
 // Each looks at `display` when a result begins and when it ends; the format stays.

@@ -79,8 +79,8 @@ int run_port(const Host& host, const Configuration& configuration) {
   }
   if (::isatty(host.in) == 1) {
     print(host.err,
-          "pglite-port: waiting for requests from a program, or for lines of SQL; people want "
-          "\"pglite-port sql\" (a prompt) or \"pglite-port serve\" (for clients); Ctrl-D ends\n");
+          "pglite-port: waiting for requests from a program, or lines of SQL; for people there are "
+          "\"pglite-port sql\" (a prompt) and \"pglite-port serve\" (for clients)\n");
   }
   return port::serve(*instance, options);
 }

@@ -98,7 +98,7 @@ class TableWriter : public ResultWriter {
     out_.write("\n");
   }
 
-  void set_caption(Caption caption) override { caption_ = std::move(caption); }
+  void set_caption(const Caption& caption) override { caption_ = caption; }
 
  private:
   static constexpr std::string_view kBar = " | ";

@@ -55,7 +55,7 @@ class UnalignedWriter : public ResultWriter {
     out_.write("\n");
   }
 
-  void set_caption(Caption caption) override { caption_ = std::move(caption); }
+  void set_caption(const Caption& caption) override { caption_ = caption; }
 
  private:
   void write_field(size_t i, std::string_view value) {

@@ -308,7 +308,7 @@ class Describer {
         "case when s.seqcycle then 'yes' else 'no' end as \"Cycles?\", s.seqcache as \"Cache\" "
         "from pg_catalog.pg_sequence s where s.seqrelid = " +
             sequence.oid,
-        std::move(caption));
+        caption);
   }
 
   static std::string title_of(const Relation& relation) {
@@ -385,7 +385,7 @@ class Describer {
     const int code =
         is_index ? add_index_footers(relation, &caption) : add_table_footers(relation, &caption);
     if (code != kExitOk) return code;
-    runner_.show_table(columns, rows, std::move(caption));
+    runner_.show_table(columns, rows, caption);
     return kExitOk;
   }
 

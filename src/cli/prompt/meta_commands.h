@@ -31,7 +31,7 @@ class MetaCommands {
   // `reader` is at the command.
   Outcome run(const MetaCommand& command, StatementReader& reader);
   void statement_done();
-  // Of the script that runs, for \\ir.
+  // Of the script that runs, for \ir.
   void set_script_path(const std::string& path) {
     directory_ = path.substr(0, path.rfind('/') + 1);
   }
