@@ -36,7 +36,7 @@ Status ServerSession::open(const client::Parameters& parameters, SessionSignals 
     *out = std::move(session);
     return {};
   }
-  session->signals_.emplace();
+  session->signals_ = std::make_unique<os::ShutdownSignals>();
   try {
     session->watcher_ = std::thread([watched = session.get()] { watched->watch_signals(); });
   } catch (const std::system_error& error) {

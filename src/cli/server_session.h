@@ -9,7 +9,6 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -59,7 +58,7 @@ class ServerSession {
   std::unique_ptr<client::Connection> connection_;
   std::mutex mutex_;  // of the canceller
   client::Canceller canceller_;
-  std::optional<os::ShutdownSignals> signals_;
+  std::unique_ptr<os::ShutdownSignals> signals_;  // null: SessionSignals::kLeave
   os::WakeEvent done_;
   std::atomic<bool> is_busy_{false};
   std::atomic<bool> is_delivering_{false};  // what came goes to a sink

@@ -234,7 +234,7 @@ class Completer {
     const std::string& name = command.name;
     if (name == "i" || name == "ir" || name == "o" || name == "e" || name == "include") {
       add_files();
-    } else if (name == "c" || name == "connect") {
+    } else if (name == "c" || name == "connect" || name.starts_with('l')) {
       add(catalogue_.databases());
     } else if (name == "x" || name == "t" || name == "timing") {
       add({"on", "off"});
@@ -260,8 +260,6 @@ class Completer {
       add(catalogue_.functions(""));
     } else if (name.starts_with('d')) {
       add_relations_qualified();
-    } else if (name.starts_with('l')) {
-      add(catalogue_.databases());
     }
   }
 

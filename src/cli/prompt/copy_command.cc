@@ -34,9 +34,10 @@ std::string_view take_token(std::string_view* text) {
       continue;
     }
     if (depth == 0 && size > 0 && (is_space(c) || c == '(')) break;
-    if (c == '(') ++depth;
     ++size;
-    if (c == ')' && (depth == 0 || --depth == 0)) break;
+    if (c == '(') ++depth;
+    if (c == ')' && depth > 0) --depth;
+    if (c == ')' && depth == 0) break;
   }
   const std::string_view token = text->substr(0, size);
   text->remove_prefix(size);

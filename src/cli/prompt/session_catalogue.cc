@@ -1,5 +1,7 @@
 #include "cli/prompt/session_catalogue.h"
 
+#include <optional>
+
 #include "cli/prompt/name_pattern.h"
 
 namespace pglite::cli {
@@ -20,7 +22,9 @@ const Catalogue::Names& SessionCatalogue::ask(const std::string& sql) {
   if (runner_.fetch(sql, &rows, true) != kExitOk) return kNone;
   Names& names = known_[sql];
   for (const auto& row : rows) {
-    if (!row.empty() && row[0]) names.push_back(*row[0]);
+    for (const std::optional<std::string>& name : row) {
+      if (name) names.push_back(*name);
+    }
   }
   return names;
 }
