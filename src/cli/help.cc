@@ -17,7 +17,7 @@ struct About {
   std::string_view command;
   std::string_view usage;
   std::string_view examples;
-  std::vector<std::string_view> common;  // the common options that it heeds
+  std::vector<std::string_view> ignored;  // the common options that it does not heed
 };
 
 const std::vector<About>& abouts() {
@@ -27,8 +27,7 @@ const std::vector<About>& abouts() {
        R"(  pglite-port -D ./data        # a program starts it and speaks on its pipes
   echo "select 1;" | pglite-port --framing line
 )",
-       {"-D", "-U", "-d", "-o", "--snapshot", "--save-snapshot", "--durability", "--autovacuum",
-        "--framing", "--stdin-end", "--debug", "--wasm"}},
+       {}},
       {"serve",
        "pglite-port serve [OPTIONS]",
        R"(  pglite-port serve -D ./data                              # localhost:5432
@@ -36,8 +35,7 @@ const std::vector<About>& abouts() {
   pglite-port serve --listen '*:5432' --tls-cert cert.pem --tls-key key.pem \
     --password-file secret                                 # for other hosts
 )",
-       {"-D", "-U", "-d", "-o", "--snapshot", "--save-snapshot", "--durability", "--autovacuum",
-        "--stdin-end", "--debug", "--wasm"}},
+       {"--framing"}},
       {"sql",
        "pglite-port sql [OPTIONS] [URL]",
        R"(  pglite-port sql                               # a prompt; \? helps, \q leaves
@@ -46,13 +44,12 @@ const std::vector<About>& abouts() {
   pglite-port sql -c "select 1 as a" --format json
   pglite-port sql postgres://alice@localhost/shop
 )",
-       {"-D", "-U", "-d", "-o", "--snapshot", "--save-snapshot", "--durability", "--autovacuum",
-        "--debug", "--wasm"}},
+       {"--framing", "--stdin-end"}},
       {"initdb",
        "pglite-port initdb -D DIR [OPTIONS]",
        R"(  pglite-port initdb -D ./data
 )",
-       {"-D", "-U", "-d", "-o", "--durability", "--debug", "--wasm"}},
+       {"--autovacuum", "--snapshot", "--save-snapshot", "--framing", "--stdin-end"}},
       {"dump",
        "pglite-port dump [--sql] [OPTIONS] [URL] [-- OPTIONS OF pg_dump]",
        R"(  pglite-port dump -D ./data -o data.tar         # read by restore
@@ -60,18 +57,26 @@ const std::vector<About>& abouts() {
   pglite-port dump --sql -D ./data -- --schema-only
   pglite-port dump --sql postgres://alice@localhost/shop -o shop.sql
 )",
-       {"-D", "-U", "-d", "--snapshot", "--durability", "--debug", "--wasm"}},
+       {"-o", "--autovacuum", "--save-snapshot", "--framing", "--stdin-end"}},
       {"restore",
        "pglite-port restore -D DIR [OPTIONS]",
        R"(  pglite-port restore -D ./new -f data.tar
   pglite-port sql -D ./new -f data.sql           # what dump --sql wrote
 )",
-       {"-D", "--durability", "--debug", "--wasm"}},
+       {"-U", "-d", "-o", "--autovacuum", "--preload", "--extension-path", "--snapshot",
+        "--save-snapshot", "--framing", "--stdin-end"}},
       {"repair",
        "pglite-port repair --reset-wal -D DIR [OPTIONS]",
        R"(  pglite-port repair --reset-wal --dry-run -D ./data   # what would be done
 )",
-       {"-D", "-U", "--debug", "--wasm"}},
+       {"-d", "-o", "--durability", "--autovacuum", "--preload", "--extension-path", "--snapshot",
+        "--save-snapshot", "--framing", "--stdin-end"}},
+      {"compile",
+       "pglite-port compile FILE...",
+       R"(  pglite-port compile my_extension.tar.gz
+)",
+       {"-D", "-U", "-d", "-o", "--durability", "--autovacuum", "--preload", "--extension-path",
+        "--snapshot", "--save-snapshot", "--framing", "--stdin-end"}},
   };
   return kAbouts;
 }
@@ -123,9 +128,12 @@ void append_option(std::string& out, const CLI::Option& option) {
 }
 
 void append_common(std::string& out, const CLI::App& app,
-                   const std::vector<std::string_view>& names) {
-  for (const std::string_view name : names) {
-    append_option(out, *app.get_option(std::string(name)));
+                   const std::vector<std::string_view>& ignored) {
+  for (const CLI::Option* option : app.get_options()) {
+    const bool is_about_program = option == app.get_help_ptr() || option->check_name("--version");
+    const bool is_ignored = std::ranges::any_of(
+        ignored, [&](std::string_view name) { return option->check_name(std::string(name)); });
+    if (!is_about_program && !is_ignored) append_option(out, *option);
   }
 }
 
@@ -165,7 +173,7 @@ std::string help_text(const CLI::App& app, const CLI::App& command) {
   out += "\nOptions:\n";
   for (const CLI::Option* option : command.get_options()) append_option(out, *option);
   out += "\nCommon options:\n";
-  append_common(out, app, about->common);
+  append_common(out, app, about->ignored);
   out += '\n';
   append_wrapped(out, kVariables.substr(0, kVariables.size() - 1), 0, 0);
   return out;

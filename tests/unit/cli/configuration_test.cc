@@ -266,18 +266,19 @@ TEST_F(CommandLineTest, HelpAndVersion) {
 }
 
 TEST_F(CommandLineTest, HelpOfEachCommandFitsATerminalAndHasTheCommonOptions) {
-  for (const char* command : {"port", "serve", "sql", "initdb", "dump", "restore", "repair"}) {
+  for (const char* command :
+       {"port", "serve", "sql", "initdb", "dump", "restore", "repair", "compile"}) {
     const std::string text = parse({"help", command}).text.value_or("");
     EXPECT_EQ(parse({command, "-h"}).text, text);
     EXPECT_EQ(parse({"-D", "x", command, "--help"}).text, text);
-    EXPECT_THAT(text, AllOf(HasSubstr("usage: pglite-port "), HasSubstr("-D, --data-dir DIR"),
-                            HasSubstr("[PGLITE_DATA_DIR]")));
+    EXPECT_THAT(text, AllOf(HasSubstr("usage: pglite-port "), HasSubstr("--debug 0..5")));
     std::istringstream lines(text + parse({"help"}).text.value_or(""));
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 79U) << line;
   }
-  EXPECT_THAT(parse({"sql", "-h"}).text.value_or(""),
-              AllOf(HasSubstr("-U, "), HasSubstr("-d, "), HasSubstr("--snapshot FILE"),
-                    Not(HasSubstr("--framing"))));
+  EXPECT_THAT(
+      parse({"sql", "-h"}).text.value_or(""),
+      AllOf(HasSubstr("-D, --data-dir DIR"), HasSubstr("[PGLITE_DATA_DIR]"), HasSubstr("-U, "),
+            HasSubstr("-d, "), HasSubstr("--snapshot FILE"), Not(HasSubstr("--framing"))));
 }
 
 TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
@@ -287,7 +288,7 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
               AllOf(StartsWith("unknown option '--foo'"), HasSubstr("--format")));
   EXPECT_EQ(error({"postgres"}),
             "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore, "
-            "repair and help");
+            "repair, compile and help");
   EXPECT_THAT(error({"sql", "select 1"}), StartsWith("unexpected argument 'select 1'"));
   EXPECT_EQ(error({"--debug", "6"}),
             "--debug (PGLITE_DEBUG) is '6'; accepted is a level from 0 to 5");
