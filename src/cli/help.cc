@@ -163,17 +163,18 @@ std::string help_text(const CLI::App& app) {
 }
 
 std::string help_text(const CLI::App& app, const CLI::App& command) {
-  const auto about = std::ranges::find(abouts(), command.get_name(), &About::command);
+  const auto found = std::ranges::find(abouts(), command.get_name(), &About::command);
+  const About about = found == abouts().end() ? About{} : *found;
   std::string out;
   append_wrapped(out, command.get_description(), 0, 0);
   out += "\nusage: ";
-  append_wrapped(out, about->usage, 7, 7);
+  append_wrapped(out, about.usage, 7, 7);
   out += '\n';
-  out += about->examples;
+  out += about.examples;
   out += "\nOptions:\n";
   for (const CLI::Option* option : command.get_options()) append_option(out, *option);
   out += "\nCommon options:\n";
-  append_common(out, app, about->ignored);
+  append_common(out, app, about.ignored);
   out += '\n';
   append_wrapped(out, kVariables.substr(0, kVariables.size() - 1), 0, 0);
   return out;
