@@ -217,7 +217,10 @@ def test_earlier_statements_come_back(sit, tmp_path):
     person.ask(" select 'secret';")
     person.type(UP)
     person.until("second")
-    assert " second\n" in person.ask("")
+    # Recalling draws the prompt again, so it is the result that is waited for.
+    person.type("\n")
+    assert " second\n" in person.until("(1 row)")
+    person.until("postgres=# ")
     assert person.leave() == 0
     kept = history(tmp_path)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -226,10 +229,16 @@ def test_earlier_statements_come_back(sit, tmp_path):
     person = sit()
     person.type(UP + UP)
     person.until("first")
-    assert " first\n" in person.ask("")
+    # Recalling draws the prompt again, so it is the result that is waited for.
+    person.type("\n")
+    assert " first\n" in person.until("(1 row)")
+    person.until("postgres=# ")
     person.type(CTRL_R + "cond")
     person.until("second")
-    assert " second\n" in person.ask("")
+    # Recalling draws the prompt again, so it is the result that is waited for.
+    person.type("\n")
+    assert " second\n" in person.until("(1 row)")
+    person.until("postgres=# ")
 
 
 def test_history_can_be_elsewhere_and_nowhere(sit, tmp_path):
