@@ -27,6 +27,11 @@ build: setup
 	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
 
+## help: this
+.PHONY: help
+help:
+	@sed -n 's/^## \([^:]*\): */\1\n    /p' Makefile | fold -s -w 79
+
 ## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
 test: setup-test check-space build-tests unit-test
 	$(TESTED) $(PYTEST) \
@@ -41,6 +46,7 @@ build-tests: setup-test
 	cmake --preset $(PRESET) -DBUILD_TESTING=ON
 	cmake --build --preset $(PRESET)
 
+## unit-test, integration-test, conformance-test: these alone
 unit-test: build-tests
 	$(CTEST) --preset $(PRESET)
 	$(CHECK_SKIPS) $(BUILD)/ctest.xml
@@ -204,6 +210,7 @@ SOURCES = $(shell git ls-files '*.c' '*.cc' '*.h')
 format:
 	clang-format-22 -i $(SOURCES)
 
+## check-format: say what is not in it
 check-format:
 	clang-format-22 --dry-run --Werror $(SOURCES)
 
@@ -217,11 +224,13 @@ lint:
 	run-clang-tidy-22 -quiet -p $(BUILD) '/(src|tests|bench)/.*\.cc$$' > $(BUILD)/lint.log 2>&1 || \
 	  { grep -E 'error:|warning:' $(BUILD)/lint.log | sort -u; exit 1; }
 
+## setup, setup-test: install what building and testing need
 setup:
 	scripts/setup build
 
 setup-test:
 	scripts/setup build test
 
+## clean: remove what was built
 clean:
 	rm -rf build

@@ -40,8 +40,8 @@ struct Configuration {
   [[nodiscard]] bool is_of_server() const { return !server_url.url.empty(); }
 };
 
-// The outcome of the command line: a configuration, or (--help, --version) a text for stdout, or a
-// failure.
+// The outcome of the command line: a configuration, or (help, --help, --version) a text for stdout,
+// or a failure.
 struct CommandLine {
   Configuration configuration;
   std::optional<std::string> text;

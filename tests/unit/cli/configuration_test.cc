@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "cli/settings.h"
 
@@ -108,12 +109,12 @@ TEST_F(CommandLineTest, Sql) {
       good({"sql", "-c", "select 1", "-D", "./x", "-c", "-- two", "--format", "json"});
   EXPECT_EQ(configuration.command, Command::kSql);
   EXPECT_THAT(configuration.sql.commands, ElementsAre("select 1", "-- two"));
-  EXPECT_EQ(configuration.sql.format, Format::kJson);
+  EXPECT_EQ(configuration.sql.display.format, Format::kJson);
   EXPECT_EQ(configuration.engine.data_dir, "./x");
   EXPECT_EQ(good({"sql", "-f", "-"}).sql.file, "-");
   EXPECT_THAT(error({"sql", "-c", "x", "-f", "y"}), HasSubstr("exclude each other"));
   EXPECT_THAT(error({"sql", "--format", "xml"}),
-              "--format (PGLITE_SQL_FORMAT) is 'xml'; accepted is table, csv or json");
+              "--format (PGLITE_SQL_FORMAT) is 'xml'; accepted is table, unaligned, csv or json");
 }
 
 TEST_F(CommandLineTest, UrlsOfServers) {
@@ -166,7 +167,7 @@ TEST_F(CommandLineTest, SqlVariables) {
   ::setenv("PGLITE_SQL_COMMAND", "select 2", 1);
   ::setenv("PGLITE_SQL_FORMAT", "csv", 1);
   EXPECT_THAT(good({"sql"}).sql.commands, ElementsAre("select 2"));
-  EXPECT_EQ(good({"sql"}).sql.format, Format::kCsv);
+  EXPECT_EQ(good({"sql"}).sql.display.format, Format::kCsv);
   EXPECT_THAT(good({"sql", "-f", "x.sql"}).sql.commands, IsEmpty()) << "the flag wins";
   ::setenv("PGLITE_SQL_FILE", "y.sql", 1);
   EXPECT_THAT(error({"sql"}), HasSubstr("exclude each other"));
@@ -257,6 +258,27 @@ TEST_F(CommandLineTest, HelpAndVersion) {
               AllOf(HasSubstr("PGLITE_DATA_DIR"), HasSubstr("initdb")));
   EXPECT_THAT(parse({"sql", "--help"}).text.value_or(""),
               AllOf(HasSubstr("--format"), HasSubstr("PGLITE_SQL_FILE")));
+  EXPECT_EQ(parse({"-V"}).text, parse({"--version"}).text);
+  EXPECT_EQ(parse({"-h"}).text, parse({"--help"}).text);
+  EXPECT_EQ(parse({"help"}).text, parse({"--help"}).text);
+  EXPECT_EQ(error({"help", "sql", "serve"}), "help takes one command; got 'serve', too");
+  EXPECT_THAT(error({"help", "sqll"}), StartsWith("unknown command 'sqll'"));
+}
+
+TEST_F(CommandLineTest, HelpOfEachCommandFitsATerminalAndHasTheCommonOptions) {
+  for (const char* command :
+       {"port", "serve", "sql", "initdb", "dump", "restore", "repair", "compile"}) {
+    const std::string text = parse({"help", command}).text.value_or("");
+    EXPECT_EQ(parse({command, "-h"}).text, text);
+    EXPECT_EQ(parse({"-D", "x", command, "--help"}).text, text);
+    EXPECT_THAT(text, AllOf(HasSubstr("usage: pglite-port "), HasSubstr("--debug 0..5")));
+    std::istringstream lines(text + parse({"help"}).text.value_or(""));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 79U) << line;
+  }
+  EXPECT_THAT(
+      parse({"sql", "-h"}).text.value_or(""),
+      AllOf(HasSubstr("-D, --data-dir DIR"), HasSubstr("[PGLITE_DATA_DIR]"), HasSubstr("-U, "),
+            HasSubstr("-d, "), HasSubstr("--snapshot FILE"), Not(HasSubstr("--framing"))));
 }
 
 TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
@@ -266,8 +288,8 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({"sql", "--foo"}),
               AllOf(StartsWith("unknown option '--foo'"), HasSubstr("--format")));
   EXPECT_EQ(error({"postgres"}),
-            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore and "
-            "repair");
+            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore, "
+            "repair, compile and help");
   EXPECT_THAT(error({"sql", "select 1"}), StartsWith("unexpected argument 'select 1'"));
   EXPECT_EQ(error({"--debug", "6"}),
             "--debug (PGLITE_DEBUG) is '6'; accepted is a level from 0 to 5");
