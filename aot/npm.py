@@ -15,13 +15,13 @@ import os
 import pathlib
 import re
 import ssl
+import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 
-DEFAULT_REGISTRY = "https://registry.npmjs.org/"
 # npm's, where its prefix is one of the usual ones, and Debian's.
 FILES_FOR_ALL = ("/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc")
 TIMEOUT = 60  # seconds without a byte
@@ -91,7 +91,7 @@ class Configuration:
         """The address, with a slash at its end, of the registry that has `package`, and where it stands."""
         scope = package.split("/")[0]
         found = (scope.startswith("@") and self.find(f"{scope}:registry")) or self.find("registry")
-        address, source = found or (DEFAULT_REGISTRY, "npm's default")
+        address, source = found or (_registry_of_npm(package), "npm's default")
         return address.rstrip("/") + "/", source
 
     def authorization(self, url: str) -> str | None:
@@ -177,6 +177,19 @@ def _without_credentials(url: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
+def _registry_of_npm(package: str) -> str:
+    """npm's own default, which npm knows."""
+    try:
+        done = subprocess.run(["npm", "config", "get", "registry"], capture_output=True, text=True, check=False)
+    except OSError:
+        done = None
+    address = done.stdout.strip() if done is not None and done.returncode == 0 else ""
+    if not address.startswith(("http://", "https://")):
+        raise RegistryError(f"{package} cannot be fetched: npm's configuration names no registry. Set npm_config_registry to "
+                            "its address, write \"registry=ADDRESS\" to ~/.npmrc, or install npm, which has a default")
+    return address
+
+
 class Registry:
     """The registry that has `package`."""
 
@@ -230,7 +243,9 @@ class Registry:
         """A mirror may pass on the addresses of the registry that it mirrors: npm's `replace-registry-host`."""
         there = urllib.parse.urlsplit(url)
         rule = self._configuration.get("replace-registry-host", "npmjs")
-        hosts = {"npmjs": urllib.parse.urlsplit(DEFAULT_REGISTRY).hostname, "always": there.hostname, "never": None}
+        # "npmjs" means npm's own registry, here: whatever names its files as that does.
+        as_npm_does = re.search(rf"/{re.escape(self.package)}/-/[^/]+\.tgz$", there.path) and there.hostname
+        hosts = {"npmjs": as_npm_does, "always": there.hostname, "never": None}
         if there.hostname != hosts.get(rule, rule):
             return url
         here = urllib.parse.urlsplit(self.address)

@@ -256,7 +256,7 @@ def test_credentials_are_in_no_message(sandbox, registry):
 
 
 def test_a_mirror_that_passes_on_the_addresses_of_its_original(sandbox, registry):
-    registry.publish(package(), "/mirror", f"{npm.DEFAULT_REGISTRY}@test/package/-/package-1.2.3.tgz")
+    registry.publish(package(), "/mirror", "https://original.invalid/@test/package/-/package-1.2.3.tgz")
     sandbox.npmrc(f"registry={registry.url}/mirror")
     sandbox.fetches()
 
@@ -286,10 +286,15 @@ def test_certificates_that_are_not_there(sandbox, registry):
     assert "the certificates in /nonexistent.pem" in sandbox.refuses()
 
 
-def test_without_configuration_it_is_the_default():
+def test_without_configuration_it_is_the_default_of_npm(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
     configuration = npm.Configuration({"HOME": "/nonexistent", "npm_config_globalconfig": "/nonexistent"})
-    assert configuration.registry(NAME) == (npm.DEFAULT_REGISTRY, "npm's default")
-    assert configuration.authorization(npm.DEFAULT_REGISTRY + "x") is None
+    with pytest.raises(npm.RegistryError, match="npm's configuration names no registry"):
+        configuration.registry(NAME)
+    (tmp_path / "npm").write_text("#!/bin/sh\necho https://default.invalid/\n")
+    (tmp_path / "npm").chmod(0o755)
+    assert configuration.registry(NAME) == ("https://default.invalid/", "npm's default")
+    assert configuration.authorization("https://default.invalid/x") is None
 
 
 def test_lines_of_an_npmrc():

@@ -73,7 +73,7 @@ class Scratch {
   std::FILE* file_;
 };
 
-std::shared_ptr<vfs::FileSystem> make_tree() {
+postgres::GuestTree make_tree() {
   auto tree = postgres::make_guest_tree(postgres::bundle_image(), [](std::string_view) {});
   FUZZ_CHECK(tree);
   FUZZ_CHECK(
@@ -81,7 +81,7 @@ std::shared_ptr<vfs::FileSystem> make_tree() {
   const Header header = linked_header();
   FUZZ_CHECK(vfs::load_image(postgres::boot_snapshot().subspan(header.tree_offset), *tree->memory,
                              postgres::kDataDirectory));
-  return tree->root;
+  return std::move(*tree);
 }
 
 }  // namespace
@@ -106,7 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace pglite;
   using namespace pglite::fuzz;
   static Scratch scratch;
-  static const std::shared_ptr<vfs::FileSystem> tree = make_tree();
+  static const postgres::GuestTree tree = make_tree();
   static const std::string good = seeds()[0];
 
   Input input(data, size);
@@ -135,7 +135,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   postgres::BackendConfig config;
-  config.filesystem = tree;
+  config.tree = tree;
   config.log = [](std::string_view) {};
   std::unique_ptr<postgres::Backend> backend;
   status = postgres::Backend::restore(config, snapshot->state(), *snapshot, &backend);
