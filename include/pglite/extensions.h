@@ -5,9 +5,9 @@
 //   options.extensions = {"my_extension.tar.gz"};
 //   ... Instance::open(options, &instance); "CREATE EXTENSION my_extension"
 //
-// A module becomes machine code once, by the machine's C compiler, and is loaded in milliseconds from
-// then on. The code is as little trusted as any guest's, but the file that holds it is the caller's
-// own: it is in a directory that nobody else can write to.
+// A module becomes machine code once, by the machine's C compiler, and is loaded in milliseconds
+// from then on. The code is as little trusted as any guest's, but the file that holds it is the
+// caller's own: it is in a directory that nobody else can write to.
 #ifndef PGLITE_EXTENSIONS_H_
 #define PGLITE_EXTENSIONS_H_
 
@@ -31,8 +31,8 @@ struct CompileRequest {
   std::string wasm_path;
 };
 
-// Prepares a file for Options::extensions or Options::wasm_path, unless that was done before. A main
-// module is tried, too: only a build of PGlite that is much like the linked one can be run.
+// Prepares a file for Options::extensions or Options::wasm_path, unless that was done before. A
+// main module is tried, too: only a build of PGlite that is much like the linked one can be run.
 // `progress` gets lines for people, without their newline, now and then. It takes
 // seconds to minutes, starts programs (python3, a C compiler) and waits for them.
 //

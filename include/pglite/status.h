@@ -62,7 +62,8 @@ class [[nodiscard]] Status {
   [[nodiscard]] const std::string& message() const { return message_; }
 
   // The exit code of the program for this status, after sysexits.h: 0 ok, 64 usage, 65 data
-  // (incompatible), 69 unavailable, 70 engine gone or session ended, 74 I/O, 75 in use; 1 a tool failed.
+  // (incompatible), 69 unavailable, 70 engine gone or session ended, 74 I/O, 75 in use; 1 a tool
+  // failed.
   [[nodiscard]] int exit_code() const {
     switch (code_) {
       case StatusCode::kOk:

@@ -1,10 +1,9 @@
 #include <fcntl.h>
+#include <pglite/extensions.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <filesystem>
-
-#include <pglite/extensions.h>
 
 #include "cli/run.h"
 #include "os/program_file.h"

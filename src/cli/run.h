@@ -29,7 +29,8 @@ struct Host {
                        const ByteSink&, const std::function<void(std::string_view)>& messages)>
       dump_sql;
   std::function<Status(const Options&, const RepairRequest&, const ReportSink&)> reset_wal;
-  std::function<Status(const CompileRequest&, const std::function<void(std::string_view)>& progress)>
+  std::function<Status(const CompileRequest&,
+                       const std::function<void(std::string_view)>& progress)>
       compile_extension;
   Version version{"", "", ""};
   std::string program_directory;

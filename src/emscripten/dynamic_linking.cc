@@ -126,8 +126,8 @@ const guest_module* Process::recognise_library(uint32_t handle) {
     dl_error_ = std::make_error_code(sha256.error()).message();
     return nullptr;
   }
-  const auto module = config_.modules ? config_.modules->find(*sha256)
-                                      : wasm::find_linked_module(*sha256);
+  const auto module =
+      config_.modules ? config_.modules->find(*sha256) : wasm::find_linked_module(*sha256);
   if (!module) {
     dl_error_ = module.error();
     return nullptr;

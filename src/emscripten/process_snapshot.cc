@@ -287,8 +287,7 @@ std::unique_ptr<Process> Process::restore(ProcessConfig config, std::string_view
                                           RestoreError* error) {
   try {
     ProcessState saved;
-    if (const char* wrong =
-            decode_process_state(state, *config.main, config.modules.get(),
+    if (const char* wrong = decode_process_state(state, *config.main, config.modules.get(),
                                                  config.descriptor_limit, &saved)) {
       fail(error, wrong);
       return nullptr;

@@ -5,8 +5,8 @@
 // and are entered at one place. On Linux that is an ELF shared object linked with -nostdlib, whose
 // entry (ld -e) is the address of an object.
 //
-// A library's code is the program's: load only what nobody else may have written. What is damaged is
-// an error all the same, as far as the loader reads it.
+// A library's code is the program's: load only what nobody else may have written. What is damaged
+// is an error all the same, as far as the loader reads it.
 #ifndef PGLITE_OS_NATIVE_LIBRARY_H_
 #define PGLITE_OS_NATIVE_LIBRARY_H_
 

@@ -1,6 +1,4 @@
 // ELF, System V ABI, for 64-bit little-endian processors.
-#include "os/native_library.h"
-
 #include <elf.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "os/native_library.h"
 #include "os/virtual_memory.h"
 
 namespace pglite::os {
@@ -65,8 +64,8 @@ class Loader {
     if (const char* wrong = map_segments()) return wrong;
     if (const char* wrong = read_dynamic()) return wrong;
     for (int i = 0; i < 2; ++i) {
-      if (const char* wrong =
-              relocate(dynamic_.relocations[i], dynamic_.relocations_size[i] / sizeof(Elf64_Rela))) {
+      if (const char* wrong = relocate(dynamic_.relocations[i],
+                                       dynamic_.relocations_size[i] / sizeof(Elf64_Rela))) {
         return wrong;
       }
     }
@@ -81,7 +80,7 @@ class Loader {
 
  private:
   const char* read_header() {
-    struct stat status {};
+    struct stat status{};
     if (fstat(fd_, &status) != 0) return "cannot be read";
     file_size_ = static_cast<uint64_t>(status.st_size);
     if (pread(fd_, &header_, sizeof header_, 0) != sizeof header_ ||
@@ -170,21 +169,40 @@ class Loader {
     if (entries == nullptr) return "is damaged";
     for (const Elf64_Dyn& entry : std::span(entries, count)) {
       switch (entry.d_tag) {
-        case DT_NULL: return nullptr;
-        case DT_SYMTAB: dynamic_.symbols = entry.d_un.d_ptr; break;
-        case DT_STRTAB: dynamic_.strings = entry.d_un.d_ptr; break;
-        case DT_STRSZ: dynamic_.strings_size = entry.d_un.d_val; break;
-        case DT_RELA: dynamic_.relocations[0] = entry.d_un.d_ptr; break;
-        case DT_RELASZ: dynamic_.relocations_size[0] = entry.d_un.d_val; break;
-        case DT_JMPREL: dynamic_.relocations[1] = entry.d_un.d_ptr; break;
-        case DT_PLTRELSZ: dynamic_.relocations_size[1] = entry.d_un.d_val; break;
-        case DT_NEEDED: return "needs other libraries";
+        case DT_NULL:
+          return nullptr;
+        case DT_SYMTAB:
+          dynamic_.symbols = entry.d_un.d_ptr;
+          break;
+        case DT_STRTAB:
+          dynamic_.strings = entry.d_un.d_ptr;
+          break;
+        case DT_STRSZ:
+          dynamic_.strings_size = entry.d_un.d_val;
+          break;
+        case DT_RELA:
+          dynamic_.relocations[0] = entry.d_un.d_ptr;
+          break;
+        case DT_RELASZ:
+          dynamic_.relocations_size[0] = entry.d_un.d_val;
+          break;
+        case DT_JMPREL:
+          dynamic_.relocations[1] = entry.d_un.d_ptr;
+          break;
+        case DT_PLTRELSZ:
+          dynamic_.relocations_size[1] = entry.d_un.d_val;
+          break;
+        case DT_NEEDED:
+          return "needs other libraries";
         case DT_INIT:
-        case DT_INIT_ARRAY: return "has constructors";
+        case DT_INIT_ARRAY:
+          return "has constructors";
         case DT_REL:
         case DT_RELR:
-        case DT_TEXTREL: return "has relocations of another kind";
-        default: break;
+        case DT_TEXTREL:
+          return "has relocations of another kind";
+        default:
+          break;
       }
     }
     return nullptr;
@@ -198,8 +216,7 @@ class Loader {
     if (symbol == nullptr || strings == nullptr || symbol->st_name >= dynamic_.strings_size) {
       return nullptr;
     }
-    const std::string_view rest(strings + symbol->st_name,
-                                dynamic_.strings_size - symbol->st_name);
+    const std::string_view rest(strings + symbol->st_name, dynamic_.strings_size - symbol->st_name);
     if (rest.find('\0') == std::string_view::npos) return nullptr;
     const char* const name = rest.data();
     *is_found = true;

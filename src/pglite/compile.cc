@@ -1,5 +1,5 @@
-// compile_extension(): unpacks the toolkit that is linked in (aot/CMakeLists.txt), has its compile.py
-// do the work, and packs the files that it leaves.
+// compile_extension(): unpacks the toolkit that is linked in (aot/CMakeLists.txt), has its
+// compile.py do the work, and packs the files that it leaves.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/stat.h>
@@ -94,9 +94,8 @@ Status unpack_toolkit(const std::string& directory) {
     packed.remove_prefix(*count);
     return Status();
   });
-  tarball::TarReader archive([&](char* buffer, size_t size, size_t* count) {
-    return unpacked.read(buffer, size, count);
-  });
+  tarball::TarReader archive(
+      [&](char* buffer, size_t size, size_t* count) { return unpacked.read(buffer, size, count); });
   while (true) {
     tarball::TarEntry entry;
     bool end = false;
@@ -131,8 +130,8 @@ Status make_directories(const std::string& directory) {
   return io_error("cannot use \"" + directory + "\"", opened.error());
 }
 
-// Runs the program, with our stderr; what it writes to stdout, and its exit code. -1: it was ended by
-// a signal.
+// Runs the program, with our stderr; what it writes to stdout, and its exit code. -1: it was ended
+// by a signal.
 Status run_program(const std::vector<std::string>& arguments, std::string* output, int* code) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return io_error("no pipe", static_cast<std::errc>(errno));
@@ -143,16 +142,17 @@ Status run_program(const std::vector<std::string>& arguments, std::string* outpu
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, writer.get(), STDOUT_FILENO);
   std::vector<char*> words;
-  for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : arguments)
+    words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
   pid_t child = 0;
   const int failed = posix_spawnp(&child, words[0], &actions, nullptr, words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {
-    return Status::unavailable(
-        arguments[0] + " is needed and cannot be started (" +
-        std::make_error_code(static_cast<std::errc>(failed)).message() +
-        "): install it, for example with \"apt-get install " + arguments[0] + "\"");
+    return Status::unavailable(arguments[0] + " is needed and cannot be started (" +
+                               std::make_error_code(static_cast<std::errc>(failed)).message() +
+                               "): install it, for example with \"apt-get install " + arguments[0] +
+                               "\"");
   }
   writer = os::UniqueFd();
   auto text = os::read_all(reader.get());
@@ -193,8 +193,8 @@ Status pack(const std::string& tree, const std::string& file) {
 Status make_tree(const ExtensionImage& image, const std::shared_ptr<wasm::ModuleStore>& modules,
                  const std::function<void(std::string_view)>& log, postgres::GuestTree* out) {
   auto tree = postgres::make_guest_tree(image.bytes(), log);
-  if (!tree || !vfs::load_image(postgres::data_directory_image(), *tree->memory,
-                                postgres::kDataDirectory)) {
+  if (!tree ||
+      !vfs::load_image(postgres::data_directory_image(), *tree->memory, postgres::kDataDirectory)) {
     return Status::incompatible("its files cannot be unpacked");
   }
   *out = std::move(*tree);
@@ -207,8 +207,8 @@ Status verify(const CompiledFile& file, const std::string& cache) {
   std::shared_ptr<const ExtensionImage> image;
   Status status = ExtensionImage::open(file, cache, &image);
   if (!status.ok()) return status;
-  const auto modules = std::make_shared<wasm::ModuleStore>(
-      wasm::library_directory(cache_directory(cache)));
+  const auto modules =
+      std::make_shared<wasm::ModuleStore>(wasm::library_directory(cache_directory(cache)));
   if (const auto chosen = modules->choose_main(file.sha256); !chosen) {
     return Status::incompatible(chosen.error());
   }
@@ -280,8 +280,8 @@ Status compile(const CompileRequest& request,
   std::string output;
   int code = 0;
   status = run_program({"python3", toolkit + "/compile.py", "--toolkit", toolkit, "--work",
-                        work.path(), "--libraries", directory, "--abi-identity",
-                        guest_abi_identity, "--linked", work.path() + "/linked", file.path},
+                        work.path(), "--libraries", directory, "--abi-identity", guest_abi_identity,
+                        "--linked", work.path() + "/linked", file.path},
                        &output, &code);
   if (status.ok() && code != 0) status = failure(code, output);
   const std::string tree = work.path() + "/tree";

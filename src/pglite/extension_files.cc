@@ -21,7 +21,8 @@ constexpr std::string_view kPrefix = "/pglite";  // of the guest's installation
 }  // namespace
 
 std::string user_cache() {
-  for (const auto& [variable, below] : {std::pair{"XDG_CACHE_HOME", ""}, std::pair{"HOME", "/.cache"}}) {
+  for (const auto& [variable, below] :
+       {std::pair{"XDG_CACHE_HOME", ""}, std::pair{"HOME", "/.cache"}}) {
     const char* directory = std::getenv(variable);
     if (directory != nullptr && *directory == '/') {
       return std::string(directory) + below + "/pglite-port";
@@ -61,15 +62,17 @@ Status ExtensionImage::open(const CompiledFile& file, const std::string& cache,
   if (!fd && fd.error() == std::errc::no_such_file_or_directory) {
     return Status::incompatible("\"" + file.path + "\" (sha256 " + file.sha256 +
                                 ") is not compiled yet for this program: give it to \"pglite-port "
-                                "compile\"" + (file.is_whole ? " with the same --wasm" : ""));
+                                "compile\"" +
+                                (file.is_whole ? " with the same --wasm" : ""));
   }
   if (!fd && fd.error() == std::errc::operation_not_permitted) {
     return Status::incompatible("others than you can write to \"" + directory + "/" + name +
                                 "\" or its directory, so it is not used");
   }
-  struct stat status {};
+  struct stat status{};
   if (!fd || fstat(fd->get(), &status) != 0 || status.st_size == 0) {
-    return Status::io_error("cannot read the compiled extension \"" + directory + "/" + name + "\"");
+    return Status::io_error("cannot read the compiled extension \"" + directory + "/" + name +
+                            "\"");
   }
   std::shared_ptr<ExtensionImage> image(new ExtensionImage(file.path));
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));

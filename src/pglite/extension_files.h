@@ -1,5 +1,5 @@
-// The files that compile_extension() has prepared: an image of an extension's tree, or of those that
-// belong to a main module, beside the libraries of the modules in it.
+// The files that compile_extension() has prepared: an image of an extension's tree, or of those
+// that belong to a main module, beside the libraries of the modules in it.
 #ifndef PGLITE_PGLITE_EXTENSION_FILES_H_
 #define PGLITE_PGLITE_EXTENSION_FILES_H_
 
@@ -18,7 +18,7 @@ std::string cache_directory(const std::string& cache);
 
 // A file that was given to compile_extension(), or will be.
 struct CompiledFile {
-  std::string path;    // for messages
+  std::string path;         // for messages
   std::string sha256 = {};  // of its bytes
   // Whether all its modules have libraries, for another main module than the one that is linked in;
   // else those that are linked in have none.

@@ -206,13 +206,13 @@ void PostgresInstance::warn_of_archive_mode() {
 Status PostgresInstance::check_preload() {
   if (options_.preload.empty()) return {};
   postgres::SqlResult found;
-  Status status = run_sql(
-      *backend_, "SELECT pg_catalog.current_setting('shared_preload_libraries')", &found);
+  Status status =
+      run_sql(*backend_, "SELECT pg_catalog.current_setting('shared_preload_libraries')", &found);
   if (!status.ok()) return status;
   if (!found.rows.empty() && found.rows[0].at(0) == storage_.preload()) return {};
-  return Status::invalid_argument(
-      "the snapshot's session was started without loading \"" + storage_.preload() +
-      "\" first: give the same libraries when the snapshot is made");
+  return Status::invalid_argument("the snapshot's session was started without loading \"" +
+                                  storage_.preload() +
+                                  "\" first: give the same libraries when the snapshot is made");
 }
 
 BackendConfig PostgresInstance::backend_config(std::string_view database) {

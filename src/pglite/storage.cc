@@ -111,8 +111,8 @@ void Storage::log_text(std::string_view text, int32_t pid) {
 }
 
 Status Storage::choose_module() {
-  modules_ = std::make_shared<wasm::ModuleStore>(
-      wasm::library_directory(cache_directory(options_.cache)));
+  modules_ =
+      std::make_shared<wasm::ModuleStore>(wasm::library_directory(cache_directory(options_.cache)));
   if (options_.wasm_path.empty()) return {};
   CompiledFile file{.path = options_.wasm_path};
   std::string bytes;
@@ -120,10 +120,13 @@ Status Storage::choose_module() {
   if (!status.ok()) return status;
   if (const auto chosen = modules_->choose_main(file.sha256); !chosen) {
     return Status::incompatible("the module \"" + file.path + "\" is not the PGlite " +
-                                version().pglite + " that this program was built with, and cannot "
-                                "be used: " + chosen.error());
+                                version().pglite +
+                                " that this program was built with, and cannot "
+                                "be used: " +
+                                chosen.error());
   }
-  return modules_->is_main_linked() ? Status() : ExtensionImage::open(file, options_.cache, &bundle_);
+  return modules_->is_main_linked() ? Status()
+                                    : ExtensionImage::open(file, options_.cache, &bundle_);
 }
 
 namespace {

@@ -18,7 +18,7 @@ constexpr std::string_view kMainModule = "pglite";
 
 // Whether only the user and root can write to it.
 os::Result<void> check_owner(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(fd, &status) != 0) return os::last_error();
   const bool is_ours = status.st_uid == geteuid() || status.st_uid == 0;
   if (!is_ours || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
@@ -37,10 +37,9 @@ os::Result<os::UniqueFd> open_owned(int directory, const char* name, int flags) 
 
 const guest_host_symbol* find_symbol(std::span<const guest_host_symbol> symbols,
                                      std::string_view name) {
-  const auto found =
-      std::ranges::lower_bound(symbols, name, {}, [](const guest_host_symbol& symbol) {
-        return std::string_view(symbol.name);
-      });
+  const auto found = std::ranges::lower_bound(
+      symbols, name, {},
+      [](const guest_host_symbol& symbol) { return std::string_view(symbol.name); });
   return found != symbols.end() && found->name == name ? &*found : nullptr;
 }
 

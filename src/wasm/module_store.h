@@ -1,9 +1,9 @@
-// Where a process gets its modules from: those that are linked in, and libraries in a directory, each
-// with one module that `pglite-port compile` has translated (aot/compile.py).
+// Where a process gets its modules from: those that are linked in, and libraries in a directory,
+// each with one module that `pglite-port compile` has translated (aot/compile.py).
 //
 // A library is machine code, and so the program's own: nothing of the sandbox holds it. It is taken
-// from a directory that only its user and root can write to, under a name that says for which program
-// (guest_abi_identity) it was made of which module:
+// from a directory that only its user and root can write to, under a name that says for which
+// program (guest_abi_identity) it was made of which module:
 //
 //   DIRECTORY/ABI-IDENTITY/SHA-256 OF THE WASM.so
 #ifndef PGLITE_WASM_MODULE_STORE_H_
@@ -27,23 +27,23 @@ tl::expected<const guest_module*, std::string> find_linked_module(std::string_vi
 // The directory in `cache` that has the libraries for this program; empty for an empty `cache`.
 std::string library_directory(std::string_view cache);
 
-// Opens a file of that directory, or the directory itself for an empty name. no_such_file_or_directory
-// where there is none; operation_not_permitted: others than its user and root can write to the file or
-// the directory.
+// Opens a file of that directory, or the directory itself for an empty name.
+// no_such_file_or_directory where there is none; operation_not_permitted: others than its user and
+// root can write to the file or the directory.
 os::Result<os::UniqueFd> open_library_file(const std::string& directory, const std::string& name);
 
 // Not thread-safe. Lives as long as the processes that use its modules.
 class ModuleStore {
  public:
-  // `directory` may be missing, or empty: there are no libraries. The main module is the one that is
-  // linked in.
+  // `directory` may be missing, or empty: there are no libraries. The main module is the one that
+  // is linked in.
   explicit ModuleStore(std::string directory);
   ModuleStore(const ModuleStore&) = delete;
   ModuleStore& operator=(const ModuleStore&) = delete;
 
-  // Makes the module of that wasm binary the main module, whose functions the side modules call. What
-  // is linked in was linked with its own main module, and is not for another: find() then gives none
-  // of it. To be called before find().
+  // Makes the module of that wasm binary the main module, whose functions the side modules call.
+  // What is linked in was linked with its own main module, and is not for another: find() then
+  // gives none of it. To be called before find().
   tl::expected<void, std::string> choose_main(std::string_view sha256);
   [[nodiscard]] const guest_module& main() const { return *main_; }
   [[nodiscard]] bool is_main_linked() const;
@@ -62,7 +62,7 @@ class ModuleStore {
 
   std::string directory_;
   const guest_module* main_;
-  const guest_library* main_library_ = nullptr;  // null: the main module is linked in
+  const guest_library* main_library_ = nullptr;         // null: the main module is linked in
   std::map<std::string, Library, std::less<>> loaded_;  // by the wasm's SHA-256
 };
 

@@ -50,9 +50,9 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
   std::unique_ptr<Backend> backend;
   Status status = make(config, &backend);
   if (!status.ok()) return status;
-  status = make_postgres_process(config.tree,
-                                 postgres_environment(config.username, config.database), config.log,
-                                 &backend->process_, config.kernel);
+  status =
+      make_postgres_process(config.tree, postgres_environment(config.username, config.database),
+                            config.log, &backend->process_, config.kernel);
   if (status.ok()) status = backend->boot(config);
   if (status.ok()) *out = std::move(backend);
   return status;

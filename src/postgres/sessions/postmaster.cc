@@ -91,8 +91,8 @@ Status Postmaster::start(PostmasterConfig config, std::unique_ptr<Postmaster>* o
 Postmaster::~Postmaster() = default;
 
 emscripten::ProcessConfig Postmaster::process_config() const {
-  return postgres_process_config(config_.tree,
-                                 postgres_environment(kInitialName, kInitialName), config_.log);
+  return postgres_process_config(config_.tree, postgres_environment(kInitialName, kInitialName),
+                                 config_.log);
 }
 
 emscripten::Callback Postmaster::callback(std::string_view name,
@@ -119,8 +119,8 @@ Status Postmaster::park() {
     return Status::io_error("there is no place for shared memory");
   }
   std::unique_ptr<Process> parked;
-  status = make_postgres_process(
-      config_.tree, postgres_environment(kInitialName, kInitialName), config_.log, &parked);
+  status = make_postgres_process(config_.tree, postgres_environment(kInitialName, kInitialName),
+                                 config_.log, &parked);
   if (!status.ok()) return status;
   Process& process = *parked;
 

@@ -1,7 +1,9 @@
 /* A library for native_library_test.cc. */
 extern int given(int);
 extern int missing(int) __attribute__((weak));
-__attribute__((visibility("default"))) int shadowed(int value) { return value + 1; }
+__attribute__((visibility("default"))) int shadowed(int value) {
+  return value + 1;
+}
 
 static int counter = 40;
 static int zeros[2000];
@@ -21,5 +23,5 @@ struct sample {
   const int* counter;
 };
 
-__attribute__((visibility("default"))) const struct sample sample_entry = {
-    0x5A4D504C, add, given, missing, shadowed, &counter};
+__attribute__((visibility("default")))
+const struct sample sample_entry = {0x5A4D504C, add, given, missing, shadowed, &counter};

@@ -92,7 +92,8 @@ TEST(NativeLibrary, RefusesWhatIsNoLibraryOfItsKind) {
   EXPECT_EQ(refused("#!/bin/sh\n"), "is no ELF file");
   EXPECT_EQ(refused(std::string("\177ELF") + std::string(200, '\0')),
             "is no shared object for this processor");
-  EXPECT_EQ(load("/proc/self/exe").has_value(), false) << "it needs libraries or is at a fixed place";
+  EXPECT_EQ(load("/proc/self/exe").has_value(), false)
+      << "it needs libraries or is at a fixed place";
 }
 
 // Whatever is cut off or changed in what the loader reads: it is refused, or loaded, and no fault.
