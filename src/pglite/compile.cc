@@ -88,7 +88,7 @@ Status write_file(const std::string& path, std::string_view bytes, mode_t mode) 
 }
 
 Status unpack_toolkit(const std::string& directory) {
-  std::string_view packed(pglite_toolkit_begin, pglite_toolkit_end - pglite_toolkit_begin);
+  std::string_view packed(&pglite_toolkit_begin[0], &pglite_toolkit_end[0]);
   tarball::GunzipReader unpacked([&](char* buffer, size_t size, size_t* count) {
     *count = packed.copy(buffer, size);
     packed.remove_prefix(*count);
@@ -142,6 +142,7 @@ Status run_program(const std::vector<std::string>& arguments, std::string* outpu
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, writer.get(), STDOUT_FILENO);
   std::vector<char*> words;
+  words.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments)
     words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
