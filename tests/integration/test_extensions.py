@@ -14,8 +14,7 @@ PRELOAD = ("-o", "-c shared_preload_libraries=" + ",".join(s.name for s in SCRIP
 QUIET = ("--autovacuum", "off", "--durability", "off")
 
 
-def port(script_or_preload, *arguments, data="memory://"):
-    preload = getattr(script_or_preload, "preload", script_or_preload)
+def port(preload, *arguments, data="memory://"):
     return w.PortProcess(*QUIET, *(PRELOAD if preload else ()), *arguments, env={"PGLITE_DATA_DIR": str(data)})
 
 
@@ -69,10 +68,9 @@ def opened():
         one.kill()
 
 
-def opened_port(opened, kind, script, *arguments, data="memory://"):
-    key = (kind, script.preload)
+def opened_port(opened, key, preload, *arguments, data="memory://"):
     if key not in opened or not (opened[key].usable and opened[key].running()):
-        opened[key] = port(script, *arguments, data=data)
+        opened[key] = port(preload, *arguments, data=data)
     return opened[key]
 
 
@@ -87,7 +85,8 @@ def test_in_memory(script, snapshots):
 
 @every
 def test_in_a_copy_of_a_snapshot(script, snapshots, opened):
-    db = opened_port(opened, "snapshot", script, "--snapshot", str(snapshots.of(script)))
+    # What is preloaded is part of a snapshot.
+    db = opened_port(opened, ("snapshot", script.preload), False, "--snapshot", str(snapshots.of(script)))
     extension_scripts.run_again(db.query, script)
     extension_scripts.run_again(db.query, script)
 
@@ -96,7 +95,7 @@ def test_in_a_copy_of_a_snapshot(script, snapshots, opened):
 def test_in_a_directory_and_after_a_restart(script, directories, opened):
     if script.name in directories.failures:
         raise directories.failures[script.name]
-    db = opened_port(opened, "directory", script, data=copied(directories, "reopened", script))
+    db = opened_port(opened, ("directory", script.preload), script.preload, data=copied(directories, "reopened", script))
     extension_scripts.run_again(db.query, script)
 
 
@@ -134,21 +133,23 @@ def test_in_two_sessions_of_a_server(script, servers):
 
 @pytest.fixture(scope="module")
 def restored(directories, tmp_path_factory):
-    """A new cluster from SQL dumps of both."""
+    """New clusters from SQL dumps of both."""
     path = tmp_path_factory.mktemp("restored")
     for name in ("plain", "preload"):
         options = PRELOAD if name == "preload" else ()
-        dump = path / f"{name}.sql"
-        done = w.run_port("dump", "--sql", "-D", str(directories.path / name), *options, "-o", str(dump))
-        assert (done.returncode, done.stderr) == (0, b""), done
-        done = w.run_port("sql", *QUIET, *options, "-D", str(path / name), "-f", str(dump))
+        with serving.Server(*QUIET, *options, "-D", shutil.copytree(directories.path / name, path / "dumped" / name)) as server:
+            if name == "plain":
+                server.sql("load 'age'; select ag_catalog.drop_graph('friends', true)").ok()
+            done = w.run_port("dump", "--sql", f"postgres://postgres@127.0.0.1:{server.port}/postgres")
+            assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+        done = w.run_port("sql", *QUIET, *options, "-D", str(path / name), "-f", "-", stdin=done.stdout)
         assert done.returncode == 0, done.stderr.decode()
     return path
 
 
 @pytest.mark.parametrize("script", [s for s in SCRIPTS if s.dumped], ids=lambda script: script.name)
 def test_in_what_a_dump_restores(script, restored, opened):
-    db = opened_port(opened, "restored", script, data=restored / ("preload" if script.preload else "plain"))
+    db = opened_port(opened, ("restored", script.preload), script.preload, data=restored / ("preload" if script.preload else "plain"))
     extension_scripts.run_again(db.query, script)
 
 
@@ -164,7 +165,8 @@ def test_every_extension_has_a_script(opened):
 
 TYPES = [
     ("agtype", "age", '{"a": [1, 2.5, "three", null, true]}'),
-    ("graphid", "age", "844424930131969"),
+    pytest.param("graphid", "age", "844424930131969", marks=pytest.mark.xfail(
+        strict=True, reason="PGlite's build: graphid_in uses strtol, and a long has 32 bits")),
     ("citext", "citext", "Straße"),
     ("cube", "cube", "(1, 2.5),(3, 4)"),
     ("hstore", "hstore", '"a"=>"1", "b c"=>NULL'),
@@ -178,7 +180,7 @@ TYPES = [
 ]
 
 
-@pytest.mark.parametrize("type_name, extension, text", TYPES, ids=[t[0] for t in TYPES])
+@pytest.mark.parametrize("type_name, extension, text", TYPES)
 def test_binary_values_are_what_they_were(type_name, extension, text, db):
     db.query("set client_min_messages = error").ok()
     db.query(f'create extension if not exists "{extension}"').ok()
@@ -262,7 +264,8 @@ def test_sessions_write_one_index_at_once(vectors):
         thread.join()
     assert failures == []
     with vectors.connect() as client:
-        client.query("vacuum shared; set hnsw.ef_search = 400; set enable_seqscan = off").ok()
+        client.query("vacuum shared").ok()
+        client.query("set hnsw.ef_search = 400; set enable_seqscan = off").ok()
         everything = "select who, v from shared order by v <-> '[0,0,0]' limit 400"
         assert "shared_v" in explained(client, everything)
         found = sorted(client.query(everything).ok().rows)
@@ -291,6 +294,8 @@ def test_statistics_are_those_of_all_sessions(tmp_path):
 def with_files(tmp_path):
     """A directory whose guest finds files of ours in it: its owner put them there."""
     def run(files, *statements):
+        for db in opened:
+            db.kill()
         data = tmp_path / "data"
         assert w.run_port("sql", *QUIET, "-D", str(data), "-c", "select 1").returncode == 0
         for name, content in files.items():

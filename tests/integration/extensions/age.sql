@@ -1,4 +1,4 @@
--- not in a dump: AGE does not list its catalog for pg_dump
+-- not in a dump: its graphid_in reads 32 bits, which no identifier of a graph fits in
 load 'age';
 set search_path = ag_catalog, public;
 select create_graph('friends');

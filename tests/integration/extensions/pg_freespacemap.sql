@@ -1,3 +1,4 @@
+-- not in a dump: the table is written anew
 create table t as select g, repeat('x', 100) from generate_series(1, 2000) g;
 delete from t where g > 10 and g <= 1000;
 vacuum t;

@@ -13,7 +13,7 @@ select indexed($$select id from item order by half <-> '[0.5,0.5,0]' limit 5$$, 
 --> 5
 select indexed($$select bits <~> '11110000' as d from item order by 1 limit 4$$, 'item_bits');
 --> 4
-select indexed($$select id from item order by sparse <-> '{1:500}/5' limit 2$$, 'item_sparse');
+select indexed($$select id from item order by sparse <-> '{1:500.3}/5' limit 2$$, 'item_sparse');
 --> 2
 select avg(embedding), sum(subvector(embedding, 1, 2)) from item where id <= 2;
 --> [0.5800465,-0.136908,0.029826336] | [1.160093,-0.273816]
