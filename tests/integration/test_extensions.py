@@ -273,16 +273,28 @@ def test_sessions_write_one_index_at_once(vectors):
         assert len(found) > 100
 
 
+STATISTICS = ("-o", "-c shared_preload_libraries=pg_stat_statements")
+
+
 def test_statistics_are_those_of_all_sessions(tmp_path):
-    preload = ("-o", "-c shared_preload_libraries=pg_stat_statements")
     calls = "select sum(calls) from pg_stat_statements where query like 'select $1 as marked%'"
-    with serving.Server(*QUIET, "-D", tmp_path / "data", *preload) as server:
+    with serving.Server(*QUIET, "-D", tmp_path / "data", *STATISTICS) as server:
+        server.sql("create extension pg_stat_statements").ok()
+        for _ in range(3):
+            server.sql("select 7 as marked").ok()
+        assert server.sql(calls).value == "3"
+
+
+@pytest.mark.xfail(strict=True, reason="pg_stat_statements writes its file when the postmaster ends, and the guest has none")
+def test_statistics_outlive_the_server(tmp_path):
+    calls = "select sum(calls) from pg_stat_statements where query like 'select $1 as marked%'"
+    with serving.Server(*QUIET, "-D", tmp_path / "data", *STATISTICS) as server:
         server.sql("create extension pg_stat_statements").ok()
         for _ in range(3):
             server.sql("select 7 as marked").ok()
         assert server.sql(calls).value == "3"
         assert server.stop() == 0
-    with serving.Server(*QUIET, "-D", tmp_path / "data", *preload) as server:
+    with serving.Server(*QUIET, "-D", tmp_path / "data", *STATISTICS) as server:
         server.sql("select 8 as marked").ok()
         assert server.sql(calls).value == "4"
 
