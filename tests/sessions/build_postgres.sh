@@ -15,27 +15,12 @@ if [ -e "$prefix/complete" ]; then
 fi
 exec 3>&1 >&2
 rm -rf "$prefix"
-mkdir -p "$prefix/src"
+"$(dirname "$0")/../../scripts/debian_source" "$package" "${package}_$version.orig.tar.bz2" "$sha256" "$prefix/src"
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-# The package is in Debian unstable. Its index is read into a directory of our own, from the mirror that apt uses.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' |
-  grep -v -e -security | head -n 1)
-echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" > "$work/sources.list"
-mkdir "$work/lists" "$work/cache" "$work/build"
-in_unstable() {
-  (cd "$work" && apt-get -q -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-    -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User= "$@")
-}
-in_unstable update
-in_unstable source --download-only --tar-only "$package"
-archive=$work/${package}_$version.orig.tar.bz2
-echo "$sha256  $archive" | sha256sum --check
-tar -xjf "$archive" -C "$prefix/src" --strip-components=1
-
 # Configured as the guest is, as far as the suites can tell.
-cd "$work/build"
+cd "$work"
 "$prefix/src/configure" --quiet --prefix="$prefix" --without-readline --with-icu --with-libxml \
   --with-openssl --with-uuid=e2fs \
   CC="${CC:-clang-22}" CFLAGS=-O2
