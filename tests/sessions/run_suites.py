@@ -11,7 +11,7 @@ differences, the server log and the directory are left in the output directory.
 
 The contrib suite is that of each module that PGlite has, in a database of its own; a test's name is MODULE/TEST, and
 --only takes modules, too. --module runs, in their place, the tests of an extension whose sources are elsewhere: DIR has
-sql and expected, and the extension NAME is there when they begin.
+sql and expected, and it or its parent a makefile with their order. An extension that no test makes is there when they begin.
 
 A test whose answer is none of the expected ones must be in known_differences.toml with its reason, or the run fails.
 For the regression suite the answers of native PostgreSQL (--server native) are the reference: without the suite's C
@@ -252,16 +252,23 @@ class Contrib(Regression):
         """The regression tests of a module, its isolation tests, and the settings that they need."""
         sources = self.sources(module)
         if module in self.modules:
-            return sorted(file.stem for file in (sources / "sql").glob("*.sql")), [], []
-        makefile = (sources / "Makefile").read_text().replace("\\\n", " ")
-        listed: dict[str, list[str]] = {"REGRESS": [], "ISOLATION": []}
-        for line in makefile.split("\n"):
-            name, assigned, tests = line.partition("=")
-            if assigned and name.strip() in listed:
-                listed[name.strip()] = [self.VARIABLES.get(test, test) for test in tests.split()]
+            listed = self.listed(sources) or self.listed(sources.parent)
+            there = sorted(file.stem for file in (sources / "sql").glob("*.sql"))
+            return [test for test in listed.get("REGRESS", there) if test in there] or there, [], []
+        listed = self.listed(sources)
         lines = [line.partition("=") for file in sources.glob("*.conf") for line in file.read_text().split("\n")]
         settings = [f"{name.strip()}={value.strip(QUOTED)}" for name, assigned, value in lines if assigned]
-        return listed["REGRESS"], listed["ISOLATION"], settings
+        return listed.get("REGRESS", []), listed.get("ISOLATION", []), settings
+
+    def listed(self, directory: pathlib.Path) -> dict[str, list[str]]:
+        """The lists of tests in a makefile, by name."""
+        makefile = directory / "Makefile"
+        lists: dict[str, list[str]] = {}
+        for line in makefile.read_text().replace("\\\n", " ").split("\n") if makefile.exists() else ():
+            name, assigned, tests = line.partition("=")
+            if assigned and name.strip() in ("REGRESS", "ISOLATION"):
+                lists[name.strip()] = [self.VARIABLES.get(test, test) for test in tests.split()]
+        return lists
 
     def files(self) -> tuple[pathlib.Path, pathlib.Path]:
         if not isinstance(self.server, Sessions):
@@ -275,6 +282,13 @@ class Contrib(Regression):
         if isinstance(self.server, Sessions) and data.exists():
             shutil.copytree(data, pathlib.Path(self.server.data_dir) / "contrib" / module / "data", dirs_exist_ok=True)
         return source / module
+
+    def run_directory(self, module: str) -> pathlib.Path:
+        """Where its clients run: with the module's data, and a place for what they write."""
+        directory = self.output / "run" / module
+        (directory / "results").mkdir(parents=True)
+        (directory / "data").symlink_to(self.sources(module) / "data")
+        return directory
 
     def run(self, only: set[str]) -> None:
         plain = list(self.server.settings)
@@ -298,15 +312,16 @@ class Contrib(Regression):
         if done.returncode != 0:
             raise RuntimeError(f"the database stays: {done.stderr}")
         self.create_database(self.database)
-        if module in self.modules or not tests:
+        scripts = [(self.sources(module) / f"sql/{test}.sql").read_text().lower() for test in tests]
+        if not any("create extension" in script for script in scripts):
             self.server.psql(self.database, f'create extension if not exists "{module}"')
-        place = self.place_data(module)
+        place, directory = self.place_data(module), self.run_directory(module)
         for test in tests:
             self.run_together({f"{module}/{test}": (
                 [self.server.install / "bin/psql", "-X", "-a", "-q", "-d", self.database, "-v", "HIDE_TABLEAM=on", "-v",
                  "HIDE_TOAST_COMPRESSION=on", self.sources(module) / f"sql/{test}.sql"],
                 {"PGAPPNAME": f"pg_regress/{test}", "PG_ABS_SRCDIR": str(place), "PG_ABS_BUILDDIR": str(place),
-                 "PG_LIBDIR": NO_LIBRARIES, "PG_DLSUFFIX": ".so"})}, self.sources(module))
+                 "PG_LIBDIR": NO_LIBRARIES, "PG_DLSUFFIX": ".so"})}, directory)
         tester = self.server.install / "lib/pgxs/src/test/isolation/isolationtester"
         for spec in specs:
             self.run_together({f"{module}/{spec}": (
