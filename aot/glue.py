@@ -2,11 +2,13 @@
 """Generates what connects the translated modules to each other and to the host.
 
 usage: glue.py --directory DIR --main MANIFEST --program MANIFEST... --side MANIFEST...
-               --supplement C-FILE...
+               --supplement C-FILE... --abi FILE...
+       glue.py --directory DIR --library MANIFEST --abi-identity IDENTITY
 
---main is the module whose exports side modules import; --program are further main modules that
-stand alone (initdb, pg_dump); --supplement is C of ours that defines imports of side modules
-(aot/supplement). Writes into DIR:
+The first is for the modules that are linked into a program. --main is the module whose exports side
+modules import; --program are further main modules that stand alone (initdb, pg_dump); --supplement
+is C of ours that defines imports of side modules (aot/supplement); --abi names the files that say
+what a module and the host mean to each other. Writes into DIR:
 
   func_types.c  one identifier for each function signature
   invokes.cc    Emscripten's invoke_SIG imports, one template instance each
@@ -15,14 +17,22 @@ stand alone (initdb, pg_dump); --supplement is C of ours that defines imports of
                 to the main module's, exported or found by symbols.py, or, where no module has it,
                 to guest_missing_function; also those of MISSING
   supplement.h  what the supplement defines, and what it uses of the main module
-  got.c         the cells of GOT.mem and GOT.func
   registry.c    one guest_module descriptor a module; its exports, and what symbols.py has found,
                 under their names
+  host_symbols.c  what a library of the second kind gets from the program, by name, and the identity
+                of all of --abi, which such a library must have been made for
 
+The second is for a side module that becomes a library of its own (compile.py). Writes library.c and
+library.h, which all of the library's C files begin with. What the library needs of the main module
+are symbols named "main.SIGNATURE.FUNCTION", weak; the program looks them up when it loads the library
+(wasm/module_store.h). So it does with what is the host's. What the library defines itself, a program
+may have, too: it then puts its own in the place.
 """
 
 import argparse
+import hashlib
 import json
+import platform
 import pathlib
 import re
 import sys
@@ -54,18 +64,21 @@ def signature(type_: dict) -> str:
     return f"{type_['params'] or 'v'}_{type_['results'] or 'v'}"
 
 
-def func_types(modules: list[dict]) -> str:
+def type_identifiers(modules: list[dict]) -> dict[str, str]:
+    """Signature -> the C string that identifies it."""
     hashes: dict[str, str] = {}
     for module in modules:
         for sig, value in module["types"].items():
             if hashes.setdefault(sig, value) != value:
                 sys.exit(f"glue.py: {module['name']}: signature {sig} has two identifiers")
-    out = [BANNER]
-    for sig, value in sorted(hashes.items()):
-        escaped = "".join(f"\\x{value[i:i + 2]}" for i in range(0, len(value), 2))
-        out.append(f"extern const char wasm_func_type_{sig}[];\n"
-                   f'const char wasm_func_type_{sig}[] = "{escaped}";\n')
-    return "".join(out)
+    return {sig: "".join(f"\\x{value[i:i + 2]}" for i in range(0, len(value), 2))
+            for sig, value in sorted(hashes.items())}
+
+
+def func_types(modules: list[dict]) -> str:
+    return BANNER + "".join(f"extern const char wasm_func_type_{sig}[];\n"
+                            f'const char wasm_func_type_{sig}[] = "{identifier}";\n'
+                            for sig, identifier in type_identifiers(modules).items())
 
 
 def env_functions(modules: list[dict]) -> dict[str, dict]:
@@ -183,32 +196,125 @@ def forward(main: dict, sides: list[dict], programs: list[dict], defined: set[st
                        f"  {'return ' if results else ''}{export['c_name']}(env->main"
                        f"{arguments(params)});\n}}\n")
         else:
-            unused = "".join(f"  (void)a{i};\n" for i in range(len(params)))
-            out.append(f'{head};\n{head} {{\n{unused}  guest_missing_function(env, "{name}");\n}}\n')
+            out.append(f"extern const char wasm_func_type_{signature(entry['type'])}[];\n"
+                       f"{head};\n{head} {{\n{call_of_other_module(name, entry['type'])}}}\n")
     return "".join(out)
 
 
-def got_entries(modules: list[dict]) -> list[tuple[str, str, str]]:
-    entries = {(i["module"], i["name"], i["c_name"])
-               for module in modules for i in module["imports"] if i["module"].startswith("GOT.")}
-    return sorted(entries)
+def call_of_other_module(name: str, type_: dict) -> str:
+    """The body of a function that another side module may have, or nobody."""
+    params, results = type_["params"], type_["results"]
+    pointer = f"{c_result(results)} (*)(void*{''.join(f', {C_TYPES[t]}' for t in params)})"
+    return (f'  const guest_function f = guest_find_function(env, "{name}", '
+            f"wasm_func_type_{signature(type_)});\n"
+            f"  {'return ' if results else ''}(({pointer})f.function)(f.instance"
+            f"{arguments(params)});\n")
 
 
-def got(entries: list[tuple[str, str, str]]) -> str:
+# What compilers call by themselves, and C's functions that they make of WebAssembly's instructions.
+C_LIBRARY = {
+    "memcpy": "iii_i", "memmove": "iii_i", "memset": "iii_i", "memcmp": "iii_i",
+    **{name: "d_d" for name in ("ceil", "floor", "trunc", "nearbyint", "rint", "sqrt", "fabs")},
+    **{name: "f_f" for name in ("ceilf", "floorf", "truncf", "nearbyintf", "rintf", "sqrtf", "fabsf")},
+    "copysign": "dd_d", "copysignf": "ff_f",
+}
+RUNTIME = ("wasm_rt_trap", "guest_large_fill", "guest_missing_function", "guest_find_function",
+           "guest_invoke")
+
+
+def host_symbols(modules: list[dict], sides: list[dict], supplied: set[str], identity: str) -> str:
+    """`modules`: the main modules, whose imports from the host are all that there are. Side modules
+    import memory, table and globals."""
+    functions = {entry["c_name"] for m in modules for entry in m["imports"]
+                 if entry["kind"] == "func" and entry["name"] not in MISSING}
+    functions |= {entry["c_name"] for name, entry in env_functions(modules).items()
+                  if name.startswith("invoke_")}
+    functions |= supplied
+    functions |= {i["c_name"] for m in sides for i in m["imports"]
+                  if i["kind"] != "func" and i["module"] == "env"}
+    types = [f"wasm_func_type_{sig}" for sig in type_identifiers(modules)]
+    out = [BANNER, '#include <math.h>\n#include <string.h>\n\n#include "wasm/guest_module.h"\n\n']
+    # Of a function that is only pointed at, C need not know the type.
+    out += [f"void {name}(void);\n" for name in sorted(functions)]
+    out += [f"extern const char {name}[];\n" for name in types]
+    names = sorted([*functions, *types, *C_LIBRARY, *RUNTIME], key=str.encode)
+    out.append("\nconst guest_host_symbol guest_host_symbols[] = {\n")
+    out += [f'  {{"{name}", (const void*){"" if name in types else "&"}{name}}},\n' for name in names]
+    out.append(f"}};\nconst uint32_t guest_host_symbol_count = {len(names)};\n"
+               f'const char guest_abi_identity[] = "{identity}";\n')
+    return "".join(out)
+
+
+def invoke_of_library(entry: dict) -> str:
+    """As invokes(), in C: the host makes the call and knows how a longjmp comes back through it."""
+    params, results = entry["type"]["params"][1:], entry["type"]["results"]
+    fields = "".join(f"  {C_TYPES[t]} a{i};\n" for i, t in enumerate(params))
+    result = f"  {C_TYPES[results]} result;\n" if results else ""
+    types = "".join(f", {C_TYPES[t]}" for t in params)
+    values = "".join(f", frame->a{i}" for i in range(len(params)))
+    frame = f"struct frame_{entry['name']}"
+    return (
+        f"{frame} {{\n  char unused;\n{fields}{result}}};\n"
+        f"static void call_{entry['name']}(void* p, guest_function f) {{\n"
+        f"  {frame}* frame = p;\n  (void)frame;\n"
+        f"  {'frame->result = ' if results else ''}"
+        f"(({c_result(results)} (*)(void*{types}))f.function)(f.instance{values});\n}}\n"
+        f"EXPORTED {c_result(results)} {entry['c_name']}(struct w2c_env* env, uint32_t index"
+        f"{parameters(params)}) {{\n"
+        f"  {frame} frame = {{0}};\n"
+        f"{''.join(f'  frame.a{i} = a{i};' + chr(10) for i in range(len(params)))}"
+        f"  guest_invoke(env, wasm_func_type_{params or 'v'}_{results or 'v'}, index, "
+        f"call_{entry['name']}, &frame);\n{'  return frame.result;' + chr(10) if results else ''}}}\n")
+
+
+# Has the definitions of library.c seen, and through the table of addresses, from all of its files.
+EXPORTED = "#define EXPORTED __attribute__((visibility(\"default\")))\n"
+
+
+def library_header(module: dict) -> str:
+    return (BANNER + "#pragma once\n" + EXPORTED +
+            "".join(f"EXPORTED extern const char wasm_func_type_{sig}[];\n"
+                    for sig in type_identifiers([module])))
+
+
+def library(module: dict, identity: str) -> str:
     out = [BANNER, '#include "wasm/guest_module.h"\n\n']
-    for index, (_, _, c_name) in enumerate(entries):
-        # The instance that a GOT import gets is the process's array of cells.
-        out.append(f"uint32_t* {c_name}(uint32_t* got);\n"
-                   f"uint32_t* {c_name}(uint32_t* got) {{ return &got[{index}]; }}\n")
-    out.append("\nconst guest_got_symbol guest_got_symbols[] = {\n")
-    for module, name, _ in entries:
-        out.append(f'  {{"{name}", {int(module == "GOT.func")}}},\n')
-    out.append(f"  {{0, 0}}}};\nconst uint32_t guest_got_symbol_count = {len(entries)};\n")
+    out += [f'EXPORTED const char wasm_func_type_{sig}[] = "{identifier}";\n'
+            for sig, identifier in type_identifiers([module]).items()]
+    for name, entry in sorted(env_functions([module]).items()):
+        if name.startswith("invoke_"):
+            out.append(invoke_of_library(entry))
+            continue
+        params, results = entry["type"]["params"], entry["type"]["results"]
+        types = "".join(f", {C_TYPES[t]}" for t in params)
+        target = ALIASES.get(name, name)
+        main_name = f"main_{entry['c_name']}"
+        out.append(
+            f"extern {c_result(results)} {main_name}(void*{types}) __attribute__((weak)) "
+            f'__asm__("main.{signature(entry["type"])}.{target}");\n'
+            f"EXPORTED {c_result(results)} {entry['c_name']}(struct w2c_env* env"
+            f"{parameters(params)}) {{\n"
+            f"  if ({main_name} != 0) {{\n    {'return ' if results else ''}{main_name}(env->main"
+            f"{arguments(params)});\n{'' if results else '    return;' + chr(10)}  }}\n"
+            f"{call_of_other_module(name, entry['type'])}}}\n")
+    # The descriptor alone, without the table of a program's.
+    text = registry([module])
+    out.append(text[text.index(f'#include "{module["name"]}/'):text.index("\nconst guest_module* const")])
+    out.append(f"EXPORTED const guest_library guest_library_head = {{\n"
+               f'  "{identity}", &module_{module["c_name"]}}};\n')
     return "".join(out)
 
 
-def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
-    index = {(module, name): i for i, (module, name, _) in enumerate(entries)}
+def abi_identity(files: list[pathlib.Path]) -> str:
+    """What a library is made for: the meaning of all that it and the program share."""
+    result = hashlib.sha256(platform.machine().encode())
+    for file in sorted(files, key=lambda file: file.name):
+        result.update(f"{file.name} {file.stat().st_size}\n".encode())
+        result.update(file.read_bytes())
+    return result.hexdigest()[:16]
+
+
+def registry(modules: list[dict]) -> str:
     out = [BANNER, '#include "wasm/guest_module.h"\n\n']
     out += [f'#include "{m["name"]}/{m["name"]}.h"\n' for m in modules]
     for m in modules:
@@ -259,9 +365,9 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
             else:
                 out.append(f'  {{"{e["name"]}", 0, 0, (uint32_t * (*)(void*)){e["c_name"]}, -1}},\n')
         out.append("};\n")
-        cells = sorted(index[i["module"], i["name"]] for i in m["imports"]
-                       if i["module"].startswith("GOT."))
-        out.append(f"static const uint16_t got_{name}[] = {{{', '.join(map(str, cells + [0]))}}};\n")
+        cells = [f'{{"{i["name"]}", {int(i["module"] == "GOT.func")}}}' for i in m["imports"]
+                 if i["module"].startswith("GOT.")]
+        out.append(f"static const guest_got_symbol got_{name}[] = {{{', '.join([*cells, '{0, 0}'])}}};\n")
         dylink = m["dylink"]
         pages = m["imported_memory"] or [0, 0]
         out.append(
@@ -291,34 +397,45 @@ def registry(modules: list[dict], entries: list[tuple[str, str, str]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--directory", type=pathlib.Path, required=True)
-    parser.add_argument("--main", type=pathlib.Path, required=True)
+    parser.add_argument("--main", type=pathlib.Path)
     parser.add_argument("--program", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--side", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--supplement", type=pathlib.Path, nargs="*", default=[])
+    parser.add_argument("--abi", type=pathlib.Path, nargs="*", default=[])
+    parser.add_argument("--library", type=pathlib.Path)
+    parser.add_argument("--abi-identity")
     options = parser.parse_args()
+    options.directory.mkdir(parents=True, exist_ok=True)
 
     def load(path: pathlib.Path) -> dict:
         return json.loads(path.read_text())
 
+    def write(files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (options.directory / name).write_text(text)
+
+    if options.library:
+        module = load(options.library)
+        write({"library.c": library(module, options.abi_identity), "library.h": library_header(module)})
+        return
     main_module = load(options.main)
     programs = [load(p) for p in options.program]
     sides = [load(p) for p in options.side]
     everything = [main_module, *programs, *sides]
     host = set(env_functions([main_module, *programs])) - MISSING
-    entries = got_entries([*sides, *programs])
     header, supplied = supplement(main_module, sides,
                                   "".join(s.read_text() for s in options.supplement))
-    options.directory.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("func_types.c", func_types(everything)),
-        ("invokes.cc", invokes(env_functions(everything))),
-        ("host_imports.h", host_imports([main_module, *programs])),
-        ("forward.c", forward(main_module, sides, programs, host | supplied)),
-        ("supplement.h", header),
-        ("got.c", got(entries)),
-        ("registry.c", registry(everything, entries)),
-    ):
-        (options.directory / name).write_text(text)
+    write({
+        "func_types.c": func_types(everything),
+        "invokes.cc": invokes(env_functions(everything)),
+        "host_imports.h": host_imports([main_module, *programs]),
+        "forward.c": forward(main_module, sides, programs, host | supplied),
+        "supplement.h": header,
+        "registry.c": registry(everything),
+        "host_symbols.c": host_symbols([main_module, *programs], sides,
+                                       {entry["c_name"] for name, entry in env_functions(sides).items()
+                                        if name in supplied}, abi_identity(options.abi)),
+    })
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ What is changed in wasm2c's output:
 - The main module's instance lies right in front of its linear memory, and its function table in
   front of that (fuse_instance_and_memory): the pointer that every function gets is then the base
   of memory too, and no access has to load it.
+- A cell of the GOT is a place in the array that the instance gets (number_got_cells), in the order of
+  the module's imports.
 - An import that has a result in a newer Emscripten is declared with it (NEWER_RESULTS).
 - A large switch at the head of a loop, each of whose cases has a place of its own, becomes a jump
   through a table of labels (thread_interpreters). That is PostgreSQL's expression interpreter, as
@@ -194,6 +196,12 @@ class CNames:
         return re.sub(r"@(\w+)", lambda match: self.named(match[1]), statement)
 
 
+def import_fields(header: str) -> dict[tuple[str, str], str]:
+    """Where the instance keeps what is imported and no function."""
+    return {(source, field): c_name for source, field, c_name in re.findall(
+        r"/\* import: '([^']*)' '([^']*)' \*/\n\s*[\w]+ \*(w2c_\w+);", header)}
+
+
 def export_names(header: str) -> dict[str, str]:
     return dict(re.findall(r"/\* export: '([^']*)' \*/\n[^(]*?\b(w2c_\w+)\(", header))
 
@@ -311,6 +319,21 @@ def add_bare_instantiation(directory: pathlib.Path, name: str, files: list[pathl
         header.write_text(h.replace(line, line + line.replace("_instantiate(", "_instantiate_bare(")))
         return
     sys.exit(f"translate.py: no instantiate function in the C of {name}")
+
+
+def number_got_cells(directory: pathlib.Path, name: str, files: list[pathlib.Path],
+                     module: wasm.Module) -> None:
+    """wasm2c asks a function for each cell, which all modules would share by its name."""
+    fields = import_fields((directory / f"{name}.h").read_text())
+    cells = {fields[entry.module, entry.name]: cell
+             for cell, entry in enumerate(module.got_imports())}
+    pattern = re.compile(r"^  instance->(w2c_GOT0x2E\w+) = \w+\((\w+)\);\n", re.M)
+    for file in files:
+        file.write_text(pattern.sub(
+            lambda match: f"  instance->{match[1]} = (u32*){match[2]} + {cells.pop(match[1])};\n",
+            file.read_text()))
+    if cells:
+        sys.exit(f"translate.py: {name} gets cells of the GOT in another way")
 
 
 # What some imports of an older Emscripten's modules return by now. One C function serves all modules,
@@ -479,12 +502,11 @@ def mutable_globals(header: str) -> list[str]:
 
 
 def describe(name: str, module: wasm.Module, header: str, hashes: dict[str, str]) -> dict:
-    c_names = {}
     exports = export_names(header)
-    functions = re.findall(r"/\* import: '([^']*)' '([^']*)' \*/\n[\w* ]*?\b(w2c_\w+)\(", header)
-    fields = re.findall(r"/\* import: '([^']*)' '([^']*)' \*/\n\s*[\w]+ \*(w2c_\w+);", header)
-    for source, field, c_name in functions + fields:
-        c_names[source, field] = c_name
+    c_names = import_fields(header)
+    for source, field, c_name in re.findall(
+            r"/\* import: '([^']*)' '([^']*)' \*/\n[\w* ]*?\b(w2c_\w+)\(", header):
+        c_names.setdefault((source, field), c_name)
     # wasm2c writes the module's name with its special characters escaped.
     instantiate = re.search(r"^void wasm2c_(\w+)_instantiate\((.*)\);$", header, re.M)
     if instantiate is None:
@@ -546,6 +568,7 @@ def main() -> None:
     declare_newer_results(directory, name, module)
     send_large_fills_to_host(files)
     unwrap_table_entries(files)
+    number_got_cells(directory, name, files, module)
     add_bare_instantiation(directory, name, files)
     found = {"functions": [], "data": []}
     if arguments.main:

@@ -100,6 +100,7 @@ class Module:
         self.data: list[tuple[int, bytes]] = []  # address and content of what goes to a fixed address
         self.code: list[bytes] = []  # the bodies of the functions that are not imported
         self.imported_memory: tuple[int, int | None] | None = None
+        self.is_side_module = False
         self.dylink = {"memory_size": 0, "memory_align": 0, "table_size": 0, "table_align": 0,
                        "needed": []}
         reader = Reader(data)
@@ -135,6 +136,10 @@ class Module:
             if content in data:
                 return address + data.index(content)
         return None
+
+    def got_imports(self) -> list[Import]:
+        """The addresses of data and functions that a loader looks up."""
+        return [entry for entry in self.imports if entry.module.startswith("GOT.")]
 
     def _types(self, r: Reader) -> None:
         for _ in range(r.leb()):
@@ -215,6 +220,7 @@ class Module:
                 self.data.append((address, content))
 
     def _dylink(self, r: Reader) -> None:
+        self.is_side_module = True
         while r.at < len(r.data):
             kind = r.byte()
             sub = Reader(r.bytes(r.leb()))

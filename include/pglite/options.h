@@ -47,6 +47,14 @@ struct Options {
   // Where memory:// starts from; null: an empty cluster. No role and no database is made. An
   // instance that goes on from a session is in the session's database, and takes no settings.
   std::shared_ptr<const Snapshot> snapshot;
+  // Extensions that this library was not built with: each a file that compile_extension()
+  // (extensions.h) has prepared. They lie over PGlite's files, and CREATE EXTENSION finds them.
+  std::vector<std::string> extensions;
+  // Where what compile_extension() makes is; empty: the user's cache.
+  std::string cache;
+  // Libraries that PostgreSQL loads when it starts (shared_preload_libraries), as some extensions
+  // need. A session that a snapshot goes on from must have been started with the same ones.
+  std::vector<std::string> preload;
   // Further settings for PostgreSQL, each "name=value", applied as -c name=value.
   std::vector<std::string> settings;
   // Clusters only: lines of pg_hba.conf for clients that are not in this process (Peer). Empty:

@@ -32,6 +32,8 @@ enum class StatusCode {
   // A program of PostgreSQL's that was run (pg_dump) refused its arguments or failed, and has said
   // why in the log.
   kToolFailed,
+  // A program of the system's that is needed, such as a compiler, is not there.
+  kUnavailable,
   // A session waits for something that another session's client has to bring about first, such as a
   // lock. Its request goes on with Session::resume().
   kWaiting,
@@ -52,6 +54,7 @@ class [[nodiscard]] Status {
   static Status session_ended(std::string m) { return {StatusCode::kSessionEnded, std::move(m)}; }
   static Status disconnected(std::string m) { return {StatusCode::kDisconnected, std::move(m)}; }
 
+  static Status unavailable(std::string m) { return {StatusCode::kUnavailable, std::move(m)}; }
   static Status waiting(std::string m) { return {StatusCode::kWaiting, std::move(m)}; }
 
   [[nodiscard]] bool ok() const { return code_ == StatusCode::kOk; }
@@ -59,7 +62,7 @@ class [[nodiscard]] Status {
   [[nodiscard]] const std::string& message() const { return message_; }
 
   // The exit code of the program for this status, after sysexits.h: 0 ok, 64 usage, 65 data
-  // (incompatible), 70 engine gone or session ended, 74 I/O, 75 in use; 1 a tool failed.
+  // (incompatible), 69 unavailable, 70 engine gone or session ended, 74 I/O, 75 in use; 1 a tool failed.
   [[nodiscard]] int exit_code() const {
     switch (code_) {
       case StatusCode::kOk:
@@ -77,6 +80,8 @@ class [[nodiscard]] Status {
         return 75;
       case StatusCode::kDisconnected:
         return 74;
+      case StatusCode::kUnavailable:
+        return 69;
       case StatusCode::kToolFailed:
       case StatusCode::kWaiting:
         return 1;

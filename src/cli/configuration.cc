@@ -34,6 +34,8 @@ struct Texts {
   std::string framing = "auto";
   std::string stdin_end;
   std::string settings;
+  std::string preload;
+  std::string extension_path;
   std::string snapshot;
   std::string save_snapshot;
   std::string format = "table";
@@ -123,6 +125,41 @@ Status convert_switch(const CLI::App& app, const char* option, const std::string
   return bad(app, option, text, "1 or 0");
 }
 
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(separator), text.size());
+    std::string_view part = text.substr(0, end);
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
+    if (!part.empty()) parts.emplace_back(part);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
+
+// A directory stands for the extensions in it.
+Status convert_extensions(const CLI::App& app, const std::string& text,
+                          std::vector<std::string>* files) {
+  for (const std::string& path : split(text, ':')) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(path, error)) {
+      files->push_back(path);
+      continue;
+    }
+    const size_t before = files->size();
+    for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+      if (entry.path().native().ends_with(".tar.gz")) files->push_back(entry.path().native());
+    }
+    if (error || files->size() == before) {
+      return bad(app, "--extension-path", text,
+                 "files and directories with .tar.gz files of extensions, separated by colons");
+    }
+    std::sort(files->begin() + static_cast<ptrdiff_t>(before), files->end());
+  }
+  return {};
+}
+
 Status convert(const CLI::App& app, const Texts& texts, Configuration* configuration) {
   Options& engine = configuration->engine;
   engine.wasm_path = texts.wasm;
@@ -163,6 +200,11 @@ Status convert(const CLI::App& app, const Texts& texts, Configuration* configura
   if (Status status = parse_settings(texts.settings, &engine.settings); !status.ok()) {
     return Status::invalid_argument("-o (PGLITE_OPTIONS): " + status.message() +
                                     "; accepted is -c name=value, any number of times");
+  }
+  engine.preload = split(texts.preload, ',');
+  if (Status status = convert_extensions(app, texts.extension_path, &engine.extensions);
+      !status.ok()) {
+    return status;
   }
   configuration->snapshot = texts.snapshot;
   configuration->save_snapshot = texts.save_snapshot;
@@ -344,7 +386,7 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
   }
   return Status::invalid_argument(
       "unknown command '" + shown(argument) +
-      "'; accepted are port, serve, sql, initdb, dump, restore and repair");
+      "'; accepted are port, serve, sql, initdb, dump, restore, repair and compile");
 }
 
 std::string version_line(const Version& version) {
@@ -364,6 +406,10 @@ void add_common_options(CLI::App& app, Texts& texts) {
   add(app, "--autovacuum", texts.autovacuum, "PGLITE_AUTOVACUUM", "on|off",
       "VACUUM and ANALYZE between requests where they are needed; default on");
   add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
+  add(app, "--preload", texts.preload, "PGLITE_PRELOAD", "NAME,...",
+      "Libraries of extensions that PostgreSQL loads when it starts, as pg_stat_statements wants");
+  add(app, "--extension-path", texts.extension_path, "PGLITE_EXTENSION_PATH", "FILE:...",
+      "Further extensions (.tar.gz, or directories of them) that compile has prepared");
   add(app, "--snapshot", texts.snapshot, "PGLITE_SNAPSHOT", "FILE",
       "Start memory:// from this snapshot");
   add(app, "--save-snapshot", texts.save_snapshot, "PGLITE_SAVE_SNAPSHOT", "FILE",
@@ -389,9 +435,10 @@ struct Commands {
   CLI::App* dump = nullptr;
   CLI::App* restore = nullptr;
   CLI::App* repair = nullptr;
+  CLI::App* compile = nullptr;
 
-  [[nodiscard]] std::array<CLI::App*, 7> all() const {
-    return {port, serve, sql, initdb, dump, restore, repair};
+  [[nodiscard]] std::array<CLI::App*, 8> all() const {
+    return {port, serve, sql, initdb, dump, restore, repair, compile};
   }
 };
 
@@ -499,6 +546,9 @@ Commands add_commands(CLI::App& app, Texts& texts, Configuration& configuration)
   commands.dump = add_dump_command(app, texts);
   commands.restore = add_restore_command(app, texts);
   commands.repair = add_repair_command(app, texts);
+  commands.compile = app.add_subcommand(
+      "compile", "Prepare extensions that the program was not built with (.tar.gz), or modules");
+  commands.compile->add_option("FILE", configuration.compile, "What to prepare")->type_name("...");
   app.require_subcommand(0, 1);
   for (CLI::App* command : commands.all()) {
     command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
@@ -542,6 +592,7 @@ Command command_named(const Commands& commands, const CLI::App* command) {
   if (command == commands.dump) return Command::kDump;
   if (command == commands.restore) return Command::kRestore;
   if (command == commands.repair) return Command::kRepair;
+  if (command == commands.compile) return Command::kCompile;
   return Command::kPort;
 }
 
@@ -557,6 +608,10 @@ Status convert_command(const Commands& commands, const CLI::App* command, const 
   if (command == commands.restore) configuration->backup.file = texts.input;
   if (status.ok() && command == commands.repair) {
     status = convert_repair(*commands.repair, texts, &configuration->repair);
+  }
+  if (status.ok() && command == commands.compile && configuration->compile.empty()) {
+    status = Status::invalid_argument(
+        "compile needs a file; accepted are extensions (.tar.gz) and side modules (.so, .wasm)");
   }
   return status;
 }
@@ -586,7 +641,9 @@ Status choose_server(const CLI::App& app, const CLI::App* command, Texts* texts,
   if (url.empty()) return {};
   for (const auto& [option, value] :
        {std::pair{"--snapshot", &texts->snapshot},
-        std::pair{"--save-snapshot", &texts->save_snapshot}, std::pair{"-o", &texts->settings}}) {
+        std::pair{"--save-snapshot", &texts->save_snapshot}, std::pair{"-o", &texts->settings},
+        std::pair{"--preload", &texts->preload},
+        std::pair{"--extension-path", &texts->extension_path}}) {
     if (!value->empty()) {
       return Status::invalid_argument(
           std::string(option) + " (" + app.get_option(option)->get_envname() +
@@ -606,7 +663,7 @@ Status choose_server(const CLI::App& app, const CLI::App* command, Texts* texts,
 Status check_directory(const Commands& commands, const CLI::App* command,
                        const Configuration& configuration) {
   if (command == nullptr || command == commands.port || command == commands.serve ||
-      command == commands.sql) {
+      command == commands.sql || command == commands.compile) {
     return {};
   }
   if (configuration.is_of_server()) {

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/backup.h"
 #include "cli/sql.h"
@@ -17,7 +18,7 @@
 
 namespace pglite::cli {
 
-enum class Command { kPort, kServe, kSql, kInitdb, kDump, kRestore, kRepair };
+enum class Command { kPort, kServe, kSql, kInitdb, kDump, kRestore, kRepair, kCompile };
 
 struct Configuration {
   Command command = Command::kPort;
@@ -32,6 +33,7 @@ struct Configuration {
   SqlRequest sql;
   BackupRequest backup;  // of dump and restore
   RepairRequest repair;
+  std::vector<std::string> compile;  // files; at least one
   // Of sql and dump --sql: the URL of a running server, in place of a data directory, and what was
   // given beside it. Without the environment.
   client::ParameterSources server_url;

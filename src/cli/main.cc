@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include <pglite/extensions.h>
+
 #include "cli/run.h"
 #include "os/program_file.h"
 
@@ -32,6 +34,7 @@ int main(int argc, char** argv) {
   host.dump_sql = pglite::dump_sql;
   host.restore = pglite::restore_data_directory;
   host.reset_wal = pglite::reset_wal;
+  host.compile_extension = pglite::compile_extension;
   host.version = pglite::version();
   const std::filesystem::path program = pglite::os::program_path().value_or("");
   host.program_directory = program.parent_path().string();

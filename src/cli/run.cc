@@ -232,6 +232,17 @@ int run_repair(const Host& host, const Configuration& configuration) {
   return status.ok() ? 0 : fail(host, status);
 }
 
+int run_compile(const Host& host, const Configuration& configuration) {
+  for (const std::string& file : configuration.compile) {
+    const Status status =
+        host.compile_extension(file, configuration.engine.cache, [&](std::string_view line) {
+          print(host.err, std::string(line) + "\n");
+        });
+    if (!status.ok()) return fail(host, status);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int run(int argc, const char* const* argv, const Host& host) {
@@ -264,6 +275,8 @@ int run(int argc, const char* const* argv, const Host& host) {
       return run_backup_command(host, configuration);
     case Command::kRepair:
       return run_repair(host, configuration);
+    case Command::kCompile:
+      return run_compile(host, configuration);
   }
   return 70;
 }

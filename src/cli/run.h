@@ -28,6 +28,9 @@ struct Host {
                        const ByteSink&, const std::function<void(std::string_view)>& messages)>
       dump_sql;
   std::function<Status(const Options&, const RepairRequest&, const ReportSink&)> reset_wal;
+  std::function<Status(const std::string& file, const std::string& cache,
+                       const std::function<void(std::string_view)>& progress)>
+      compile_extension;
   Version version{"", "", ""};
   std::string program_directory;
   int in = 0;

@@ -11,9 +11,9 @@
 #include <algorithm>
 
 #include "emscripten/import_result.h"
+#include "emscripten/invoke.h"
 #include "emscripten/process.h"
 #include "host_imports.h"
-#include "wasm/module_registry.h"
 
 namespace pglite::emscripten {
 
@@ -64,35 +64,28 @@ uint32_t Process::function_address(int32_t library, const guest_export& export_)
   return place->second;
 }
 
-// Symbols are looked for in the main module first, then in the libraries in the order they were
-// loaded; the one that is being loaded is the last of them.
-bool Process::fill_got(Library& library) {
+const char* Process::fill_got(Library& library) {
+  const int32_t self = index_of(library);
   for (uint32_t i = 0; i < library.module->got_import_count; ++i) {
-    const uint16_t cell = library.module->got_imports[i];
-    const guest_got_symbol& symbol = guest_got_symbols[cell];
-    const auto last = static_cast<int32_t>(libraries_.size());
-    for (int32_t from = -1; from < last && !got_resolved_[cell]; ++from) {
+    const guest_got_symbol& symbol = library.module->got_imports[i];
+    bool is_found = false;
+    for (int32_t from = -1; from <= self && !is_found; ++from) {
       if (from >= 0 && !libraries_[from]->failure.empty()) continue;
       const guest_module& module = from < 0 ? *main_ : *libraries_[from]->module;
-      const guest_export* found = find_export(module, symbol.name);
-      if (found == nullptr) continue;
-      if (symbol.is_function && found->function != nullptr) {
-        got_[cell] = function_address(from, *found);
-      } else if (!symbol.is_function && found->global != nullptr) {
-        void* instance = from < 0 ? env_.main : libraries_[from]->instance.get();
-        got_[cell] = (from < 0 ? 0 : libraries_[from]->env.memory_base) + *found->global(instance);
+      const guest_export* found = wasm::find_export(module, symbol.name);
+      if (found == nullptr || (found->function != nullptr) != (symbol.is_function != 0)) continue;
+      if (symbol.is_function) {
+        library.got[i] = function_address(from, *found);
       } else {
-        continue;
+        void* instance = from < 0 ? env_.main : libraries_[from]->instance.get();
+        library.got[i] =
+            (from < 0 ? 0 : libraries_[from]->env.memory_base) + *found->global(instance);
       }
-      got_resolved_[cell] = true;
+      is_found = true;
     }
-    if (!got_resolved_[cell]) {
-      // The library stays: the table may have entries that refer to it.
-      library.failure = std::string("undefined symbol: ") + symbol.name;
-      return false;
-    }
+    if (!is_found) return symbol.name;
   }
-  return true;
+  return nullptr;
 }
 
 std::unique_ptr<Process::Library> Process::make_library(const std::string& path,
@@ -102,7 +95,9 @@ std::unique_ptr<Process::Library> Process::make_library(const std::string& path,
   library->module = module;
   library->instance =
       std::make_unique<std::max_align_t[]>(module->instance_size / sizeof(std::max_align_t) + 1);
+  library->got.resize(module->got_import_count);
   library->env = env_;
+  library->env.got = library->got.data();
   return library;
 }
 
@@ -131,12 +126,30 @@ const guest_module* Process::recognise_library(uint32_t handle) {
     dl_error_ = std::make_error_code(sha256.error()).message();
     return nullptr;
   }
-  const guest_module* module = wasm::find_module_by_sha256(*sha256);
-  if (module == nullptr || !is_side_module(*module)) {
-    dl_error_ = "the library is not one that this program was built with (sha256 " + *sha256 + ")";
+  const auto module = config_.modules ? config_.modules->find(*sha256)
+                                      : wasm::find_linked_module(*sha256);
+  if (!module) {
+    dl_error_ = module.error();
     return nullptr;
   }
-  return module;
+  if (!is_side_module(**module)) {
+    dl_error_ = "it is a program and no library";
+    return nullptr;
+  }
+  return *module;
+}
+
+std::optional<guest_function> Process::library_function(std::string_view name,
+                                                        wasm_rt_func_type_t type) const {
+  for (const auto& library : libraries_) {
+    if (!library->failure.empty()) continue;
+    const guest_export* found = wasm::find_export(*library->module, name);
+    if (found == nullptr || found->function == nullptr) continue;
+    if (is_same_type(found->type, type)) {
+      return guest_function{found->function, library->instance.get()};
+    }
+  }
+  return std::nullopt;
 }
 
 // Gives the library its place in the table; null and dl_error_ set where there is none.
@@ -176,9 +189,13 @@ Process::Library* Process::link_library(uint32_t handle) {
   if (library == nullptr) return nullptr;
   // Instantiating takes the addresses of GOT cells only; their values are read by the relocations.
   module->instantiate(library->instance.get(), &library->env);
-  if (!fill_got(*library)) return library;
+  if (const char* missing = fill_got(*library)) {
+    // The library stays: the table may have entries that refer to it.
+    library->failure = std::string("undefined symbol: ") + missing;
+    return library;
+  }
   for (const char* name : {"__wasm_apply_data_relocs", "__wasm_call_ctors"}) {
-    if (const guest_export* found = find_export(*module, name)) {
+    if (const guest_export* found = wasm::find_export(*module, name)) {
       GuestFunction<void()>(library->instance.get(), found->function)();
     }
   }
@@ -230,7 +247,7 @@ bool Process::open_library(uint32_t handle) {
 uint32_t Process::find_symbol(uint32_t handle, std::string_view symbol, uint32_t* new_index) {
   const auto open = handles_.find(handle);
   const guest_export* found = nullptr;
-  if (open != handles_.end()) found = find_export(*open->second->module, symbol);
+  if (open != handles_.end()) found = wasm::find_export(*open->second->module, symbol);
   if (found == nullptr) {
     dl_error_ = "undefined symbol: " + std::string(symbol);
     report_dl_error();

@@ -21,15 +21,25 @@ namespace pglite::emscripten {
 // setThrew(1, 0) in the main module of `env`.
 void note_throw(w2c_env* env);
 
-template <class R, class... Args>
-R invoke(w2c_env* env, wasm_rt_func_type_t type, uint32_t index, Args... arguments) {
+// Identifiers are shared by modules that were built together (aot/glue.py); 32 bytes tell.
+inline bool is_same_type(wasm_rt_func_type_t a, wasm_rt_func_type_t b) {
+  return a == b || __builtin_memcmp(a, b, 32) == 0;
+}
+
+// The table entry that is to be called; a trap where it is none of that type.
+inline const wasm_rt_funcref_t& invoked_entry(w2c_env* env, wasm_rt_func_type_t type,
+                                              uint32_t index) {
   const wasm_rt_funcref_table_t& table = *env->table;
   if (index >= table.size || table.data[index].func == nullptr ||
-      (table.data[index].func_type != type &&
-       __builtin_memcmp(table.data[index].func_type, type, 32) != 0)) {
+      !is_same_type(table.data[index].func_type, type)) {
     wasm_rt_trap(WASM_RT_TRAP_CALL_INDIRECT);
   }
-  const wasm_rt_funcref_t entry = table.data[index];
+  return table.data[index];
+}
+
+template <class R, class... Args>
+R invoke(w2c_env* env, wasm_rt_func_type_t type, uint32_t index, Args... arguments) {
+  const wasm_rt_funcref_t entry = invoked_entry(env, type, index);
   const uint32_t stack_pointer = *env->stack_pointer;
   wasm::JumpTarget target;
   void** const innermost = env->invoke_target;

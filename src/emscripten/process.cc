@@ -8,6 +8,8 @@
 #include <new>
 #include <string_view>
 
+#include "emscripten/invoke.h"
+
 extern "C" {
 extern const char wasm_func_type_i_v[];
 }
@@ -84,12 +86,10 @@ void Process::place_main_module() {
   wasm_rt_allocate_funcref_table(&table_, kTableStart + main_->table_size, GUEST_TABLE_CAPACITY);
   env_.table = &table_;
   for (uint32_t i = 0; i < main_->got_import_count; ++i) {
-    const uint16_t cell = main_->got_imports[i];
-    if (guest_got_symbols[cell].name != std::string_view("__heap_base")) {
+    if (main_->got_imports[i].name != std::string_view("__heap_base")) {
       execution_.trap("the module needs a symbol that nobody has");
     }
-    got_[cell] = stack_pointer_;
-    got_resolved_[cell] = true;
+    got_[i] = stack_pointer_;
   }
 }
 
@@ -104,7 +104,7 @@ bool Process::bind_main_module(std::string* error) {
   }
   if (env_.table == &table_) return true;
   env_.table = main_->table(env_.main);
-  const guest_export* stack_pointer = find_export(*main_, "__stack_pointer");
+  const guest_export* stack_pointer = wasm::find_export(*main_, "__stack_pointer");
   if (stack_pointer == nullptr || stack_pointer->global == nullptr) {
     *error = "the module exports no __stack_pointer";
     return false;
@@ -115,8 +115,7 @@ bool Process::bind_main_module(std::string* error) {
 
 Process::Process(ProcessConfig config)
     : config_(std::move(config)), main_(config_.main), descriptors_(config_.descriptor_limit) {
-  got_.resize(guest_got_symbol_count + 1);
-  got_resolved_.resize(guest_got_symbol_count + 1);
+  got_.resize(main_->got_import_count);
   if (main_->memory_max_pages != 0) {
     memory_.emplace(main_->memory_min_pages, main_->memory_max_pages);
     env_.memory = memory_->get();
@@ -183,16 +182,8 @@ uint32_t Process::push_string(std::string_view text) {
   return address;
 }
 
-const guest_export* Process::find_export(const guest_module& module, std::string_view name) {
-  const guest_export* end = module.exports + module.export_count;
-  const guest_export* found =
-      std::lower_bound(module.exports, end, name,
-                       [](const guest_export& e, std::string_view n) { return e.name < n; });
-  return found != end && found->name == name ? found : nullptr;
-}
-
 uint32_t Process::data_address(const char* name) const {
-  const guest_export* found = find_export(*main_, name);
+  const guest_export* found = wasm::find_export(*main_, name);
   return found != nullptr && found->global != nullptr ? *found->global(env_.main) : 0;
 }
 
@@ -292,7 +283,7 @@ uint32_t Process::add_callback(std::string_view name, const Callback& callback) 
 const wasm_rt_funcref_t* Process::table_entry(uint32_t index, wasm_rt_func_type_t type) const {
   if (index >= env_.table->size) return nullptr;
   const wasm_rt_funcref_t& entry = env_.table->data[index];
-  if (entry.func == nullptr || std::memcmp(entry.func_type, type, 32) != 0) return nullptr;
+  if (entry.func == nullptr || !is_same_type(entry.func_type, type)) return nullptr;
   return &entry;
 }
 

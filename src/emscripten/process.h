@@ -30,6 +30,8 @@
 #include "wasm/guest_memory.h"
 #include "wasm/guest_module.h"
 #include "wasm/linear_memory.h"
+#include "wasm/module_registry.h"
+#include "wasm/module_store.h"
 
 namespace pglite::emscripten {
 
@@ -93,6 +95,8 @@ struct ProcessConfig {
   bool has_sockets = false;
   // Whether a file of this path must not be replaced by a rename, which then fails with EEXIST.
   bool (*is_never_replaced)(std::string_view path) = nullptr;
+  // Where libraries come from; null: those that are linked in.
+  std::shared_ptr<wasm::ModuleStore> modules;
   // Called when the guest calls a function that no module defines, on the guest stack. If it
   // returns, the guest traps.
   std::function<void(Process&, const char* name)> on_missing_function;
@@ -173,7 +177,7 @@ class Process {
   // for the signature.
   template <class Signature>
   GuestFunction<Signature> function(const char* name) const {
-    const guest_export* found = find_export(*main_, name);
+    const guest_export* found = wasm::find_export(*main_, name);
     if (found == nullptr || found->function == nullptr) return {};
     return {env_.main, found->function};
   }
@@ -273,6 +277,9 @@ class Process {
   // dlopen and dlsym (dynamic_linking.cc). On the guest stack, below a protected call.
   bool open_library(uint32_t handle);
   uint32_t find_symbol(uint32_t handle, std::string_view symbol, uint32_t* new_index);
+  // The function that a library exports under that name and type; the first that was loaded wins.
+  [[nodiscard]] std::optional<guest_function> library_function(std::string_view name,
+                                                               wasm_rt_func_type_t type) const;
 
  private:
   struct Library {
@@ -280,6 +287,7 @@ class Process {
     std::string failure;  // non-empty: it could not be linked, and why
     const guest_module* module;
     std::unique_ptr<std::max_align_t[]> instance;
+    std::vector<uint32_t> got;
     w2c_env env;
   };
   explicit Process(ProcessConfig config);
@@ -291,7 +299,6 @@ class Process {
   // JavaScript gives it memory, table and stack. Below a protected call.
   void place_main_module();
 
-  static const guest_export* find_export(const guest_module& module, std::string_view name);
   // The main module's instance, as its functions get it.
   void* instance() {
     return main_->fused ? env_.memory->data : static_cast<void*>(instance_.get());
@@ -308,7 +315,9 @@ class Process {
   Library* link_library(uint32_t handle);
   std::unique_ptr<Library> make_library(const std::string& path, const guest_module* module) const;
   Library* add_library(uint32_t handle, const guest_module* module, uint32_t memory_base);
-  bool fill_got(Library& library);
+  // Looks the library's GOT up: in the main module, in the libraries that were loaded before it and
+  // in itself. The symbol that nobody has, or null. May trap.
+  const char* fill_got(Library& library);
   void enter_handle(uint32_t handle, Library* library);
   // The table index of an exported function, the same one at every call.
   // `library` is an index into libraries_, -1 for the main module.
@@ -353,8 +362,7 @@ class Process {
   bool instantiated_ = false;
   vfs::DescriptorTable descriptors_;
 
-  std::vector<uint32_t> got_;
-  std::vector<bool> got_resolved_;
+  std::vector<uint32_t> got_;  // the main module's
   // Functions added to the table, by library (one module may be open under two paths) and export.
   std::map<std::pair<int32_t, const guest_export*>, uint32_t> addresses_;
   std::vector<std::unique_ptr<Library>> libraries_;  // in the order they were loaded

@@ -62,9 +62,6 @@ void Process::save_libraries(ProcessState* state) const {
         {.address = handle, .library = static_cast<uint32_t>(index_of(*library))});
   }
   state->growth = growth_;
-  for (uint32_t i = 0; i < guest_got_symbol_count; ++i) {
-    state->got.push_back({.value = got_[i], .resolved = got_resolved_[i]});
-  }
 }
 
 bool Process::save_description(const vfs::OpenFile& open, Description* out, std::string* error) {
@@ -232,13 +229,19 @@ bool Process::restore_symbols(const ProcessState& state, RestoreError* error) {
   for (const ProcessState::Handle& handle : state.handles) {
     handles_[handle.address] = libraries_[handle.library].get();
   }
-  for (uint32_t i = 0; i < guest_got_symbol_count; ++i) {
-    const ProcessState::GotCell& cell = state.got[i];
-    if (guest_got_symbols[i].is_function && cell.value >= env_.table->size) {
-      return fail(error, "a symbol is out of place");
+  // Every address that a GOT has is in the table already: one that had to be added would be one
+  // that the process has not had.
+  const size_t growth = growth_.size();
+  bool is_whole = true;
+  const auto fill = [&] {
+    for (const auto& library : libraries_) {
+      if (library->failure.empty()) is_whole &= fill_got(*library) == nullptr;
     }
-    got_[i] = cell.value;
-    got_resolved_[i] = cell.resolved;
+  };
+  wasm::Outcome outcome;
+  run([&] { outcome = execution_.protect(fill); });
+  if (!outcome.returned() || !is_whole || growth_.size() != growth) {
+    return fail(error, "a symbol is out of place");
   }
   return true;
 }
@@ -285,7 +288,8 @@ std::unique_ptr<Process> Process::restore(ProcessConfig config, std::string_view
   try {
     ProcessState saved;
     if (const char* wrong =
-            decode_process_state(state, *config.main, config.descriptor_limit, &saved)) {
+            decode_process_state(state, *config.main, config.modules.get(),
+                                                 config.descriptor_limit, &saved)) {
       fail(error, wrong);
       return nullptr;
     }

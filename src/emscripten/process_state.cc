@@ -47,7 +47,10 @@ std::vector<uint32_t> get_values(wasm::ByteReader& in, uint32_t count) {
 // there, that flags are flags, and that there is a module for each library.
 class Reader {
  public:
-  explicit Reader(std::string_view bytes) : in_(bytes) {}
+  Reader(std::string_view bytes, wasm::ModuleStore* modules) : in_(bytes), modules_(modules) {}
+
+  // After a read() that failed.
+  [[nodiscard]] const char* wrong() const { return wrong_; }
 
   bool read(const guest_module& main, ProcessState* state) {
     if (in_.get_string() != main.sha256) return false;
@@ -64,11 +67,6 @@ class Reader {
     }
     state->growth.resize(in_.get_count(kGrowthSize));
     for (TableGrowth& growth : state->growth) read_growth(growth);
-    state->got.resize(guest_got_symbol_count);
-    for (ProcessState::GotCell& cell : state->got) {
-      cell.value = in_.get<uint32_t>();
-      cell.resolved = get_flag();
-    }
     state->working_directory = in_.get_string();
     state->umask = in_.get<uint32_t>();
     state->descriptions.resize(in_.get_count(kDescriptionSize));
@@ -89,8 +87,15 @@ class Reader {
     return flag == 1;
   }
   bool read_library(Library& library) {
-    library.module = wasm::find_module_by_sha256(in_.get_string());
-    if (library.module == nullptr) return false;
+    const std::string_view sha256 = in_.get_string();
+    if (!in_.ok()) return false;
+    const auto module =
+        modules_ != nullptr ? modules_->find(sha256) : wasm::find_linked_module(sha256);
+    if (!module) {
+      wrong_ = kUnknownLibrary;
+      return false;
+    }
+    library.module = *module;
     library.path = in_.get_string();
     library.failure = in_.get_string();
     library.memory_base = in_.get<uint32_t>();
@@ -117,6 +122,8 @@ class Reader {
   }
 
   wasm::ByteReader in_;
+  wasm::ModuleStore* modules_;
+  const char* wrong_ = "it is no state of a process";
   bool flags_are_right_ = true;
 };
 
@@ -233,15 +240,6 @@ class GrowthCheck {
   std::set<std::pair<int32_t, uint32_t>> exports_;
 };
 
-const char* check_got(const ProcessState& state, uint64_t memory_size) {
-  for (uint32_t i = 0; i < guest_got_symbol_count; ++i) {
-    const ProcessState::GotCell& cell = state.got[i];
-    const uint64_t limit = guest_got_symbols[i].is_function ? GUEST_TABLE_CAPACITY : memory_size;
-    if (cell.resolved ? cell.value >= limit : cell.value != 0) return "a symbol is out of place";
-  }
-  return nullptr;
-}
-
 const char* check_descriptions(const ProcessState& state) {
   std::set<std::pair<uint64_t, Description::Kind>> pipes;
   for (const Description& description : state.descriptions) {
@@ -288,7 +286,6 @@ const char* check(const ProcessState& state, const guest_module& main, int descr
   if (const char* wrong = check_libraries(state, memory_size)) return wrong;
   if (const char* wrong = check_handles(state, memory_size)) return wrong;
   if (const char* wrong = GrowthCheck(state, main).check()) return wrong;
-  if (const char* wrong = check_got(state, memory_size)) return wrong;
   if (!is_normal_path(state.working_directory)) return "its working directory is not a path";
   if (state.umask > kMaximumUmask) return "its umask is out of range";
   if (const char* wrong = check_descriptions(state)) return wrong;
@@ -329,10 +326,6 @@ std::string encode_process_state(const guest_module& main, const ProcessState& s
     out.put(growth.export_index);
     out.put(growth.count);
   }
-  for (const ProcessState::GotCell& cell : state.got) {
-    out.put(cell.value);
-    put_flag(out, cell.resolved);
-  }
   out.put_string(state.working_directory);
   out.put(state.umask);
   out.put(static_cast<uint32_t>(state.descriptions.size()));
@@ -356,8 +349,10 @@ std::string encode_process_state(const guest_module& main, const ProcessState& s
 }
 
 const char* decode_process_state(std::string_view bytes, const guest_module& main,
-                                 int descriptor_limit, ProcessState* state) {
-  if (!Reader(bytes).read(main, state)) return "it is no state of a process";
+                                 wasm::ModuleStore* modules, int descriptor_limit,
+                                 ProcessState* state) {
+  Reader reader(bytes, modules);
+  if (!reader.read(main, state)) return reader.wrong();
   return check(*state, main, descriptor_limit);
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "wasm/guest_module.h"
+#include "wasm/module_store.h"
 
 namespace pglite::emscripten {
 
@@ -57,10 +58,6 @@ struct ProcessState {
     uint32_t address = 0;
     uint32_t library = 0;  // an index; the library is one that could be linked
   };
-  struct GotCell {
-    uint32_t value = 0;  // of a function: a table index, perhaps too large; of data: an address
-    bool resolved = false;
-  };
   // An open file description. `path` is absolute and normalised, unless it is a pipe's.
   struct Description {
     enum class Kind : uint32_t { kFile, kPipeReader, kPipeWriter };
@@ -87,7 +84,6 @@ struct ProcessState {
   // An export is a function without an element, and there once; a callback's name is there once.
   // The entries are not more than a table may have.
   std::vector<TableGrowth> growth;
-  std::vector<GotCell> got;       // guest_got_symbol_count
   std::string working_directory;  // absolute, normalised
   uint32_t umask = 0;             // at most 0777
   std::vector<Description> descriptions;
@@ -98,9 +94,13 @@ struct ProcessState {
 std::string encode_process_state(const guest_module& main, const ProcessState& state);
 
 // The opposite. Null, or what is wrong with the bytes (a constant); `*state` is then of no use.
-// `descriptor_limit` is how many descriptors the process may have. May throw std::bad_alloc.
+// `modules` is where libraries come from (null: those that are linked in), `descriptor_limit` how
+// many descriptors the process may have. May throw std::bad_alloc.
 const char* decode_process_state(std::string_view bytes, const guest_module& main,
-                                 int descriptor_limit, ProcessState* state);
+                                 wasm::ModuleStore* modules, int descriptor_limit,
+                                 ProcessState* state);
+// What is wrong where the rest may be right: `modules` lacks one.
+inline constexpr const char* kUnknownLibrary = "it has a library that is not there";
 
 // How many pages of linear memory the process has, read without the rest; nothing when the bytes
 // are no state of a process of `main`, or the number is not within the module's limits.

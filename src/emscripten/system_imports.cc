@@ -251,6 +251,29 @@ void guest_missing_function(w2c_env* env, const char* name) {
   Process::of(env).missing_function(name);
 }
 
+guest_function guest_find_function(w2c_env* env, const char* name, wasm_rt_func_type_t type) {
+  Process& process = Process::of(env);
+  if (const auto found = process.library_function(name, type)) return *found;
+  process.missing_function(name);
+}
+
+void guest_invoke(w2c_env* env, wasm_rt_func_type_t type, uint32_t index,
+                  void (*call)(void* frame, guest_function function), void* frame) {
+  using namespace pglite;
+  const wasm_rt_funcref_t entry = emscripten::invoked_entry(env, type, index);
+  const uint32_t stack_pointer = *env->stack_pointer;
+  wasm::JumpTarget target;
+  void** const innermost = env->invoke_target;
+  void* const outer = *innermost;
+  *innermost = &target;
+  const bool comes_back = PGLITE_SET_JUMP_TARGET(target) != 0;
+  if (!comes_back) call(frame, {entry.func, entry.module_instance});
+  *innermost = outer;
+  if (!comes_back) return;
+  *env->stack_pointer = stack_pointer;
+  emscripten::note_throw(env);
+}
+
 // --- Leaving ---
 
 void w2c_env_exit(w2c_env* env, uint32_t status) {

@@ -270,7 +270,7 @@ Status PostgresCluster::open_memory() {
 // empty unlogged tables: it ends in order, with a checkpoint.
 Status PostgresCluster::end_session_of(const SnapshotFile& snapshot) {
   postgres::BackendConfig config;
-  config.filesystem = storage_.tree().root;
+  config.tree = storage_.tree();
   config.log = [this](std::string_view line) { storage_.log_server_line(line); };
   config.last_fatal = storage_.last_fatal();
   std::unique_ptr<postgres::Backend> session;

@@ -121,6 +121,8 @@ class PostgresInstance final : public Instance {
   Status check_copy(size_t step) const;
   Status run_pg_dump(const std::vector<std::string>& arguments, const ByteSink& sink);
   void warn_of_archive_mode();
+  // That a session from a snapshot has loaded what the options say.
+  Status check_preload();
   Status open_memory();
   // kInvalidArgument while a transaction or a COPY is open. `purpose` is for the message.
   Status check_idle(const std::string& purpose);
@@ -172,7 +174,10 @@ Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* ou
   }
   // Settings and debug levels of PostgreSQL are read when it boots.
   const auto linked = postgres::boot_snapshot();
-  if (linked.empty() || !options_.settings.empty() || options_.debug > 2) return {};
+  if (linked.empty() || !options_.settings.empty() || !options_.preload.empty() ||
+      options_.debug > 2) {
+    return {};
+  }
   return SnapshotFile::open_linked(linked, out);
 }
 
@@ -195,9 +200,21 @@ void PostgresInstance::warn_of_archive_mode() {
              " in the data directory's configuration is not followed: nothing here archives WAL");
 }
 
+Status PostgresInstance::check_preload() {
+  if (options_.preload.empty()) return {};
+  postgres::SqlResult found;
+  Status status = run_sql(
+      *backend_, "SELECT pg_catalog.current_setting('shared_preload_libraries')", &found);
+  if (!status.ok()) return status;
+  if (!found.rows.empty() && found.rows[0].at(0) == storage_.preload()) return {};
+  return Status::invalid_argument(
+      "the snapshot's session was started without loading \"" + storage_.preload() +
+      "\" first: give the same libraries when the snapshot is made");
+}
+
 BackendConfig PostgresInstance::backend_config(std::string_view database) {
   BackendConfig config;
-  config.filesystem = storage_.tree().root;
+  config.tree = storage_.tree();
   config.username = options_.username;
   config.database = database;
   config.fsync = storage_.fsync();
@@ -221,6 +238,8 @@ Status PostgresInstance::start_from(const SnapshotFile& snapshot) {
   }
   Status status = restore_backend(snapshot, backend_config(kInitialName), files, &backend_);
   if (!status.ok() || options_.snapshot == nullptr) return status;
+  status = check_preload();
+  if (!status.ok()) return status;
   // random() has a generator of its own, which the snapshot's session may have used already.
   postgres::ClusterIdentity random;
   status = postgres::make_identity(&random);

@@ -193,6 +193,7 @@ Status Storage::open() {
   auto tree = postgres::make_guest_tree(postgres::bundle_image(), std::move(server_log));
   if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
   tree_ = std::move(*tree);
+  if (Status status = add_extensions(); !status.ok()) return status;
   if (in_memory_) {
     is_new_ = options_.snapshot == nullptr;
     return {};
@@ -227,6 +228,20 @@ Status Storage::open() {
   return {};
 }
 
+Status Storage::add_extensions() {
+  tree_.modules = std::make_shared<wasm::ModuleStore>(
+      wasm::library_directory(cache_directory(options_.cache)),
+      *wasm::find_module_by_name("pglite"));
+  for (const std::string& file : options_.extensions) {
+    std::shared_ptr<const ExtensionImage> image;
+    Status status = ExtensionImage::open(file, options_.cache, &image);
+    if (status.ok()) status = image->add_to(*tree_.memory);
+    if (!status.ok()) return status;
+    extensions_.push_back(std::move(image));
+  }
+  return {};
+}
+
 Status Storage::load_files(const postgres::SnapshotFile* snapshot) {
   vfs::MemoryFileSystem& memory = *tree_.memory;
   if ((snapshot == nullptr || snapshot->is_overlay()) &&
@@ -247,6 +262,13 @@ void Storage::close() {
   synced_files_.reset();
   directory_.reset();
   tree_ = {};
+  extensions_.clear();
+}
+
+std::string Storage::preload() const {
+  std::string names;
+  for (const std::string& name : options_.preload) names += (names.empty() ? "" : ", ") + name;
+  return names;
 }
 
 std::vector<std::string> Storage::settings() const {
@@ -256,6 +278,7 @@ std::vector<std::string> Storage::settings() const {
     settings = {"archive_mode=off", "logging_collector=off", "summarize_wal=off",
                 "shared_memory_type=mmap", "dynamic_shared_memory_type=posix"};
   }
+  if (!options_.preload.empty()) settings.push_back("shared_preload_libraries=" + preload());
   settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
   return settings;
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pglite/extension_files.h"
 #include "pglite/options.h"
 #include "pglite/status.h"
 #include "postgres/cluster/data_directory.h"
@@ -45,6 +46,8 @@ class Storage {
   [[nodiscard]] postgres::DataDirectory* directory() { return directory_.get(); }
   // PostgreSQL's -d.
   [[nodiscard]] int debug_level() const { return options_.debug > 2 ? options_.debug - 2 : 0; }
+  // The setting shared_preload_libraries that options ask for; empty: they do not.
+  [[nodiscard]] std::string preload() const;
   // The settings that a server gets, "name=value".
   [[nodiscard]] std::vector<std::string> settings() const;
 
@@ -68,6 +71,8 @@ class Storage {
   // Keeps what is for messages; the level that the line has.
   int note_server_line(std::string_view line);
   [[nodiscard]] bool logs_json() const { return options_.log_format == LogFormat::kJson; }
+  // Lays the extensions over PGlite's files.
+  Status add_extensions();
   Status check_module() const;
   Status check_settings() const;
 
@@ -84,6 +89,7 @@ class Storage {
   std::unique_ptr<postgres::DataDirectory> directory_;
   // While PostgreSQL starts, where it recovers.
   std::shared_ptr<postgres::SyncedFileSystem> synced_files_;
+  std::vector<std::shared_ptr<const ExtensionImage>> extensions_;  // outlive the tree
   postgres::GuestTree tree_;
 };
 

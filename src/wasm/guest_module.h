@@ -22,7 +22,7 @@ struct w2c_env {
   wasm_rt_memory_t* memory;
   wasm_rt_funcref_table_t* table;
   uint32_t* stack_pointer; /* the main module's __stack_pointer */
-  uint32_t* got;           /* one cell for each of guest_got_symbols */
+  uint32_t* got;           /* one cell for each of the module's got_imports */
   uint32_t memory_base;
   uint32_t table_base;
   /* Where the execution keeps its innermost pglite::wasm::JumpTarget* (wasm/execution.h). */
@@ -52,6 +52,12 @@ typedef struct guest_export {
 #define GUEST_TABLE(base) \
   ((wasm_rt_funcref_t*)((uint8_t*)(base) - GUEST_INSTANCE_SIZE - GUEST_TABLE_SIZE))
 
+/* What a loader looks up for a module: a table index (GOT.func) or an address (GOT.mem). */
+typedef struct guest_got_symbol {
+  const char* name;
+  int is_function;
+} guest_got_symbol;
+
 typedef struct guest_module {
   const char* name;
   const char* sha256; /* of the wasm binary, 64 lower-case hex digits */
@@ -75,21 +81,29 @@ typedef struct guest_module {
   wasm_rt_funcref_table_t* (*table)(void* instance);
   const guest_export* exports; /* sorted by name */
   uint32_t export_count;
-  const uint16_t* got_imports; /* indices into guest_got_symbols */
+  const guest_got_symbol* got_imports;
   uint32_t got_import_count;
 } guest_module;
-
-typedef struct guest_got_symbol {
-  const char* name;
-  int is_function; /* 1: a table index (GOT.func), 0: an address (GOT.mem) */
-} guest_got_symbol;
-
-extern const guest_got_symbol guest_got_symbols[];
-extern const uint32_t guest_got_symbol_count;
 
 /* All modules that are linked in: main modules and side modules. */
 extern const guest_module* const guest_modules[];
 extern const uint32_t guest_module_count;
+
+/* A library with one side module, made by aot/compile.py: what its ELF entry is. */
+typedef struct guest_library {
+  const char* abi_identity; /* that of the program it was made for, see below */
+  const guest_module* module;
+} guest_library;
+
+/* What such libraries get from the program, sorted by name. */
+typedef struct guest_host_symbol {
+  const char* name;
+  const void* address;
+} guest_host_symbol;
+extern const guest_host_symbol guest_host_symbols[];
+extern const uint32_t guest_host_symbol_count;
+/* Over the sources that say what a module and the host mean to each other, and the architecture. */
+extern const char guest_abi_identity[];
 
 /* Continues PostgreSQL's CRC-32C in `*crc` over `size` bytes; 0: this processor has no instruction
  * for it, and nothing was done. */
@@ -133,6 +147,19 @@ uint32_t guest_park(struct w2c_env* env);
 /* Called in place of a function that no module defines (PGlite's main module does not carry what
  * some of its own conversion libraries import). Does not return. */
 WASM_RT_NO_RETURN void guest_missing_function(struct w2c_env* env, const char* name);
+
+/* A function that a side module imports and the main module has not: that of another side module,
+ * loaded by now. Where nobody has it, as guest_missing_function. */
+typedef struct guest_function {
+  wasm_rt_function_ptr_t function; /* its first parameter is `instance` */
+  void* instance;
+} guest_function;
+guest_function guest_find_function(struct w2c_env* env, const char* name, wasm_rt_func_type_t type);
+
+/* invoke_SIGNATURE (emscripten/invoke.h) for a signature that the program has not: `call` makes the
+ * call with what is in `frame`. A longjmp leaves `frame` as it is. */
+void guest_invoke(struct w2c_env* env, wasm_rt_func_type_t type, uint32_t index,
+                  void (*call)(void* frame, guest_function function), void* frame);
 
 #ifdef __cplusplus
 }

@@ -32,4 +32,11 @@ const guest_module* find_module_by_name(std::string_view name) {
   return find([&](const guest_module* module) { return module->name == name; });
 }
 
+const guest_export* find_export(const guest_module& module, std::string_view name) {
+  const std::span exports(module.exports, module.export_count);
+  const auto found = std::ranges::lower_bound(
+      exports, name, {}, [](const guest_export& entry) { return std::string_view(entry.name); });
+  return found != exports.end() && found->name == name ? &*found : nullptr;
+}
+
 }  // namespace pglite::wasm

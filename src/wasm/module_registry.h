@@ -18,6 +18,9 @@ std::string sha256(std::span<const std::byte> content);
 const guest_module* find_module_by_sha256(std::string_view sha256);
 const guest_module* find_module_by_name(std::string_view name);
 
+// Null when the module exports nothing of that name.
+const guest_export* find_export(const guest_module& module, std::string_view name);
+
 }  // namespace pglite::wasm
 
 #endif  // PGLITE_WASM_MODULE_REGISTRY_H_

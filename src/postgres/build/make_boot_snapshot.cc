@@ -85,7 +85,7 @@ Status make(const char* output) {
     return Status::incompatible("the images cannot be unpacked");
   }
   BackendConfig config;
-  config.filesystem = tree->root;
+  config.tree = *tree;
   config.log = log;
   std::unique_ptr<Backend> backend;
   Status status = Backend::start(config, &backend);

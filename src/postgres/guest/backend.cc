@@ -50,7 +50,7 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
   std::unique_ptr<Backend> backend;
   Status status = make(config, &backend);
   if (!status.ok()) return status;
-  status = make_postgres_process(config.filesystem,
+  status = make_postgres_process(config.tree,
                                  postgres_environment(config.username, config.database), config.log,
                                  &backend->process_, config.kernel);
   if (status.ok()) status = backend->boot(config);
@@ -64,7 +64,7 @@ Status Backend::restore(const BackendConfig& config, std::string_view state,
   if (Status status = make(config, &backend); !status.ok()) return status;
   emscripten::RestoreError error;
   emscripten::ProcessConfig process = postgres_process_config(
-      config.filesystem, postgres_environment(config.username, config.database), config.log);
+      config.tree, postgres_environment(config.username, config.database), config.log);
   process.kernel = config.kernel;
   backend->process_ = emscripten::Process::restore(
       std::move(process), state, pages,

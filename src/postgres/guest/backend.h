@@ -13,6 +13,7 @@
 #include "emscripten/process.h"
 #include "pglite/bytes.h"
 #include "pglite/status.h"
+#include "postgres/guest/guest_tree.h"
 
 namespace pglite::postgres {
 
@@ -20,7 +21,7 @@ namespace pglite::postgres {
 using Clock = std::chrono::steady_clock;
 
 struct BackendConfig {
-  std::shared_ptr<vfs::FileSystem> filesystem;
+  GuestTree tree;
   std::string username = "postgres";
   std::string database = "postgres";
   // False: PostgreSQL's -F, which leaves out every fsync.
@@ -42,7 +43,7 @@ std::string_view final_words(std::string_view line);
 
 class Backend {
  public:
-  // Boots PostgreSQL in the data directory of `config.filesystem`. On failure the message says what
+  // Boots PostgreSQL in the data directory of `config.tree`. On failure the message says what
   // PostgreSQL said last.
   static Status start(const BackendConfig& config, std::unique_ptr<Backend>* out);
 

@@ -18,12 +18,15 @@
 #include "vfs/devices.h"
 #include "vfs/memory_filesystem.h"
 #include "vfs/mount_table.h"
+#include "wasm/module_store.h"
 
 namespace pglite::postgres {
 
 struct GuestTree {
   std::shared_ptr<vfs::MemoryFileSystem> memory;
   std::shared_ptr<vfs::MountTable> root;
+  // Where libraries in the tree get their code from; null: what is linked in.
+  std::shared_ptr<wasm::ModuleStore> modules;
 };
 
 // `bundle` must outlive the tree. `stderr_line` receives what guests write to stderr, a line at

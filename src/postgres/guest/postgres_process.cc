@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "emscripten/import_result.h"
-#include "postgres/guest/guest_tree.h"
 #include "postgres/guest/layout.h"
 #include "wasm/module_registry.h"
 
@@ -126,14 +125,15 @@ std::vector<std::string> postgres_environment(std::string_view username,
   };
 }
 
-emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSystem> filesystem,
+emscripten::ProcessConfig postgres_process_config(const GuestTree& tree,
                                                   std::vector<std::string> environment,
                                                   std::function<void(std::string_view)> log) {
   emscripten::ProcessConfig config;
   config.main = wasm::find_module_by_name("pglite");
   config.program = "/pglite/bin/postgres";
   config.environment = std::move(environment);
-  config.filesystem = std::move(filesystem);
+  config.filesystem = tree.root;
+  config.modules = tree.modules;
   config.is_never_replaced = is_wal_segment;
   config.on_missing_function = raise_missing_function;
   config.log = std::move(log);
@@ -150,13 +150,12 @@ emscripten::Callback postgres_callback(std::string_view setter, std::unique_ptr<
   return {};
 }
 
-Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
-                             std::vector<std::string> environment,
+Status make_postgres_process(const GuestTree& tree, std::vector<std::string> environment,
                              std::function<void(std::string_view)> log,
                              std::unique_ptr<Process>* out, emscripten::Kernel* kernel) {
   std::string error;
   emscripten::ProcessConfig config =
-      postgres_process_config(std::move(filesystem), std::move(environment), std::move(log));
+      postgres_process_config(tree, std::move(environment), std::move(log));
   config.kernel = kernel;
   Status status = descriptor_limit(&config.descriptor_limit);
   if (!status.ok()) return status;

@@ -10,17 +10,17 @@
 
 #include "emscripten/process.h"
 #include "pglite/status.h"
+#include "postgres/guest/guest_tree.h"
 
 namespace pglite::postgres {
 
 // The environment that PGlite gives PostgreSQL.
 std::vector<std::string> postgres_environment(std::string_view username, std::string_view database);
 
-// Makes a process of the main module over `filesystem`, ready for main. A call of a function that
+// Makes a process of the main module over `tree`, ready for main. A call of a function that
 // PGlite's modules lack becomes a PostgreSQL ERROR (feature_not_supported) in it. `*out` must stay
 // where it is while the process lives: callbacks find the process through it.
-Status make_postgres_process(std::shared_ptr<vfs::FileSystem> filesystem,
-                             std::vector<std::string> environment,
+Status make_postgres_process(const GuestTree& tree, std::vector<std::string> environment,
                              std::function<void(std::string_view)> log,
                              std::unique_ptr<emscripten::Process>* out,
                              emscripten::Kernel* kernel = nullptr);
@@ -39,7 +39,7 @@ emscripten::Callback postgres_callback(std::string_view setter,
                                        std::unique_ptr<emscripten::Process>* process);
 
 // What make_postgres_process() configures.
-emscripten::ProcessConfig postgres_process_config(std::shared_ptr<vfs::FileSystem> filesystem,
+emscripten::ProcessConfig postgres_process_config(const GuestTree& tree,
                                                   std::vector<std::string> environment,
                                                   std::function<void(std::string_view)> log);
 

@@ -95,7 +95,7 @@ Status Initdb::try_postgres(const std::string& command, int* exit_status) {
   words.erase(words.begin());
   std::unique_ptr<Process> postgres;
   Status status = make_postgres_process(
-      tree_.root, postgres_environment("postgres", "postgres"),
+      tree_, postgres_environment("postgres", "postgres"),
       [this](std::string_view line) { keep(line); }, &postgres);
   if (!status.ok()) return status;
   wasm::Outcome outcome;

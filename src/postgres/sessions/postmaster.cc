@@ -91,7 +91,7 @@ Status Postmaster::start(PostmasterConfig config, std::unique_ptr<Postmaster>* o
 Postmaster::~Postmaster() = default;
 
 emscripten::ProcessConfig Postmaster::process_config() const {
-  return postgres_process_config(config_.tree.root,
+  return postgres_process_config(config_.tree,
                                  postgres_environment(kInitialName, kInitialName), config_.log);
 }
 
@@ -120,7 +120,7 @@ Status Postmaster::park() {
   }
   std::unique_ptr<Process> parked;
   status = make_postgres_process(
-      config_.tree.root, postgres_environment(kInitialName, kInitialName), config_.log, &parked);
+      config_.tree, postgres_environment(kInitialName, kInitialName), config_.log, &parked);
   if (!status.ok()) return status;
   Process& process = *parked;
 

@@ -15,7 +15,7 @@ namespace pglite::postgres {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'P', 'G', 'L', 'P', 'S', 'N', 'A', 'P'};
-constexpr uint32_t kFormat = 3;
+constexpr uint32_t kFormat = 4;
 // How much stands before the pages at most; a header that says more is damaged.
 constexpr uint64_t kLargestTables = uint64_t{256} << 20;
 constexpr size_t kRunSize = 24, kPatchSize = 8, kPathSize = 4;
@@ -92,8 +92,10 @@ const char* check_overlay(const SnapshotHeader& header, SnapshotOrigin origin,
 
 const char* check_state(std::string_view state, const guest_module& main) {
   emscripten::ProcessState parsed;
-  return emscripten::decode_process_state(state, main, vfs::DescriptorTable::kDefaultLimit,
-                                          &parsed);
+  const char* wrong = emscripten::decode_process_state(
+      state, main, nullptr, vfs::DescriptorTable::kDefaultLimit, &parsed);
+  // Who opens it may have the library.
+  return wrong == emscripten::kUnknownLibrary ? nullptr : wrong;
 }
 
 bool decode_tables(std::string_view bytes, SnapshotTables* tables) {

@@ -33,7 +33,7 @@ struct Session {
     tree = std::move(*made);
     EXPECT_TRUE(vfs::load_image(data_directory_image(), *tree.memory, kDataDirectory));
     BackendConfig config;
-    config.filesystem = tree.root;
+    config.tree = tree;
     config.kernel = &kernel;
     const Status status = Backend::start(config, &backend);
     EXPECT_TRUE(status.ok()) << status.message();

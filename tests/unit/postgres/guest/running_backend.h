@@ -23,7 +23,7 @@ inline std::unique_ptr<Backend> running_backend() {
     return nullptr;
   }
   BackendConfig config;
-  config.filesystem = tree->root;
+  config.tree = *tree;
   std::unique_ptr<Backend> backend;
   const Status status = Backend::start(config, &backend);
   EXPECT_TRUE(status.ok()) << status.message();

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Makes native libraries of side modules that a program was not built with.
+
+usage: compile.py --toolkit DIR --work DIR --libraries DIR --abi-identity ID --linked FILE INPUT
+
+INPUT is a side module (.so or .wasm), or an extension as PGlite takes it: a tar file of an
+installation's lib/ and share/. --toolkit has wasm2c, this directory's scripts and the headers that
+translated code is compiled with; --linked is a file of the SHA-256 of modules that need no library.
+Each module becomes LIBRARIES/SHA256.so, complete or not at all. The files of an extension are left in
+WORK/tree, which is made.
+
+Progress goes to stderr. What is wrong goes to stdout, in one line; the exit code is then 65 (it is the
+input's fault), 69 (a program that is needed is missing), 70 (the compiler failed) or 74 (a file).
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+import wasm
+
+BAD_INPUT, MISSING, FAILED, IO = 65, 69, 70, 74
+MODULE_LIMIT = 64 << 20  # bytes; more than that dlopen refuses (emscripten/dynamic_linking.cc)
+ARCHIVE_LIMIT = 1 << 30
+# A compiler needs some 100 times as much memory as its part of a module.
+PART = 1 << 20
+
+FLAGS = ["-O2", "-fPIC", "-fvisibility=hidden", "-w", "-g0", "-DNDEBUG", "-fno-math-errno",
+         "-ffp-contract=off", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
+         "-DWASM_RT_NONCONFORMING_ALLOW_OOB_READ_ELIMINATION=1"]
+LINK = ["-shared", "-nostdlib", "-Wl,-z,now", "-Wl,-z,relro", "-Wl,--hash-style=gnu",
+        "-Wl,-e,guest_library_head", "-Wl,-s"]
+
+
+class Failure(Exception):
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+class Progress:
+    """A line that is written over on a terminal; elsewhere a line for each stage."""
+
+    def __init__(self):
+        self.is_terminal = sys.stderr.isatty()
+        self.stage = None
+
+    def show(self, stage: str, detail: str = "") -> None:
+        if self.is_terminal:
+            sys.stderr.write(f"\r\x1b[K{stage}{detail}")
+        elif stage != self.stage:
+            sys.stderr.write(f"{stage}\n")
+        self.stage = stage
+        sys.stderr.flush()
+
+    def end(self, line: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{line}\n" if self.is_terminal else f"{line}\n")
+        sys.stderr.flush()
+
+
+def compiler() -> str:
+    for name in ([os.environ["CC"]] if os.environ.get("CC") else ["clang", "clang-22", "gcc", "cc"]):
+        if shutil.which(name):
+            return name
+    raise Failure(MISSING, "a C compiler is needed and none was found (CC, clang, gcc, cc): install one, for "
+                           "example with \"apt-get install clang\" or \"apt-get install gcc libc6-dev\"")
+
+
+def run(command: list[str], what: str, code: int, cwd: pathlib.Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        shown = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+        raise Failure(code, f"{what}: {shown.strip()}")
+
+
+class Compilation:
+    def __init__(self, options: argparse.Namespace):
+        self.toolkit, self.libraries = options.toolkit, options.libraries
+        self.abi_identity = options.abi_identity
+        self.linked = set(options.linked.read_text().split())
+        self.progress = Progress()
+
+    def module(self, name: str, content: bytes, work: pathlib.Path) -> None:
+        """Makes the library of one module, unless there is one or none is needed."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        target = self.libraries / f"{sha256}.so"
+        if sha256 in self.linked:
+            self.progress.end(f"{name}: built in")
+            return
+        if target.exists():
+            self.progress.end(f"{name}: compiled already")
+            return
+        if len(content) > MODULE_LIMIT:
+            raise Failure(BAD_INPUT, f"{name} has {len(content)} bytes, more than {MODULE_LIMIT}")
+        began = time.monotonic()
+        work.mkdir()
+        file = work / "module.wasm"
+        file.write_bytes(content)
+        self.check(name, file)
+        self.progress.show(f"{name}: translating")
+        parts = max(1, len(content) // PART)
+        # The name is an identifier in the library, and no more.
+        translated = [sys.executable, str(self.toolkit / "translate.py"), "--wasm2c", str(self.toolkit / "wasm2c"),
+                      "--name", "module", "--outputs", str(parts), "--directory", str(work / "module"), str(file)]
+        run(translated, f"{name} cannot be translated", BAD_INPUT)
+        run([sys.executable, str(self.toolkit / "glue.py"), "--directory", str(work), "--library",
+             str(work / "module/module.json"), "--abi-identity", self.abi_identity],
+            f"{name} cannot be linked", BAD_INPUT)
+        self.build(name, work, target)
+        self.progress.end(f"{name}: compiled in {time.monotonic() - began:.1f} s")
+
+    def check(self, name: str, file: pathlib.Path) -> None:
+        try:
+            module = wasm.Module(file)
+        except (wasm.WasmError, IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
+            shown = error.args[0] if isinstance(error, wasm.WasmError) else "it is truncated or damaged"
+            shown = str(shown).removeprefix(f"{file}: ")
+            raise Failure(BAD_INPUT, f"{name} is no module that can be compiled: {shown}") from None
+        if not module.is_side_module:
+            raise Failure(BAD_INPUT, f"{name} is no side module: it has no dylink.0 section")
+
+    def build(self, name: str, work: pathlib.Path, target: pathlib.Path) -> None:
+        cc = compiler()
+        flags = [*FLAGS, "-include", str(work / "library.h"), "-I", str(work), "-I", str(self.toolkit / "include")]
+        sources = [work / "library.c", *sorted((work / "module").glob("*.c"))]
+        objects = [source.with_suffix(".o") for source in sources]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            jobs = [pool.submit(run, [cc, *flags, "-c", str(source), "-o", str(object_)],
+                                f"{name}: {cc} failed", FAILED)
+                    for source, object_ in zip(sources, objects)]
+            for done, job in enumerate(concurrent.futures.as_completed(jobs)):
+                self.progress.show(f"{name}: compiling", f", {done + 1} of {len(jobs)}")
+                try:
+                    job.result()
+                except Failure:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        self.progress.show(f"{name}: linking")
+        with tempfile.NamedTemporaryFile(dir=self.libraries, prefix=".new-", delete=False) as new:
+            try:
+                run([cc, *LINK, "-o", new.name, *map(str, objects), "-lgcc"], f"{name}: {cc} failed", FAILED)
+                os.chmod(new.name, 0o600)
+                with open(new.name, "rb") as written:
+                    os.fsync(written.fileno())
+                os.rename(new.name, target)
+            except BaseException:
+                pathlib.Path(new.name).unlink(missing_ok=True)
+                raise
+
+    def archive(self, name: str, file: pathlib.Path, work: pathlib.Path) -> None:
+        tree = work / "tree"
+        size = 0
+        try:
+            with tarfile.open(file) as tar:
+                for member in tar:
+                    path = re.sub(r"^(\./|/)+", "", member.name)
+                    if member.isdir() or not path.startswith(("lib/", "share/")):
+                        continue  # headers, programs
+                    if not member.isfile() or ".." in path.split("/"):
+                        raise Failure(BAD_INPUT, f"{name}: {member.name} is not a plain file")
+                    size += member.size
+                    if size > ARCHIVE_LIMIT:
+                        raise Failure(BAD_INPUT, f"{name} has more than {ARCHIVE_LIMIT} bytes")
+                    target = tree / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(tar.extractfile(member).read())
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise Failure(BAD_INPUT, f"{name} is no extension, a tar file with lib/ and share/: {error}") from None
+        if not tree.exists():
+            raise Failure(BAD_INPUT, f"{name} is no extension: it has neither lib/ nor share/")
+        for number, module in enumerate(sorted(tree.rglob("*.so"))):
+            self.module(module.name, module.read_bytes(), work / f"module-{number}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("toolkit", "work", "libraries", "linked"):
+        parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
+    parser.add_argument("--abi-identity", required=True)
+    parser.add_argument("input", type=pathlib.Path)
+    options = parser.parse_args()
+    compilation = Compilation(options)
+    try:
+        with open(options.input, "rb") as file:
+            begins = file.read(4)
+        if options.input.suffix in (".so", ".wasm") or begins == b"\0asm":
+            compilation.module(options.input.name, options.input.read_bytes(), options.work / "module")
+        else:
+            compilation.archive(options.input.name, options.input, options.work)
+    except Failure as failure:
+        print(str(failure).replace("\n", " "))
+        sys.exit(failure.code)
+    except OSError as error:
+        print(f"{error.filename or options.input}: {error.strerror}")
+        sys.exit(IO)
+
+
+if __name__ == "__main__":
+    main()

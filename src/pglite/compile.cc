@@ -1,0 +1,223 @@
+// compile_extension(): unpacks the toolkit that is linked in (aot/CMakeLists.txt), has its compile.py
+// do the work, and packs the files that it leaves.
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "os/file.h"
+#include "os/new_file.h"
+#include "pglite/extension_files.h"
+#include "pglite/extensions.h"
+#include "pglite/without_exceptions.h"
+#include "tarball/gzip.h"
+#include "tarball/tar.h"
+#include "vfs/image.h"
+#include "vfs/memory_filesystem.h"
+#include "wasm/module_registry.h"
+#include "wasm/module_store.h"
+
+extern "C" {
+extern const char pglite_toolkit_begin[];
+extern const char pglite_toolkit_end[];
+extern char** environ;
+}
+
+namespace pglite {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+Status io_error(const std::string& what, std::errc error) {
+  return Status::io_error(what + ": " + std::make_error_code(error).message());
+}
+
+// A directory in `parent` that goes with this.
+class WorkDirectory {
+ public:
+  explicit WorkDirectory(const std::string& parent) : path_(parent + "/.work-XXXXXX") {
+    if (mkdtemp(path_.data()) == nullptr) path_.clear();
+  }
+  ~WorkDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  WorkDirectory(const WorkDirectory&) = delete;
+  WorkDirectory& operator=(const WorkDirectory&) = delete;
+
+  // Empty: it could not be made.
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Status write_file(const std::string& path, std::string_view bytes, mode_t mode) {
+  const os::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (fd.get() < 0) return io_error("cannot write \"" + path + "\"", static_cast<std::errc>(errno));
+  const auto written = os::write_all(fd.get(), std::as_bytes(std::span(bytes)));
+  return written ? Status() : io_error("cannot write \"" + path + "\"", written.error());
+}
+
+Status unpack_toolkit(const std::string& directory) {
+  std::string_view packed(pglite_toolkit_begin, pglite_toolkit_end - pglite_toolkit_begin);
+  tarball::GunzipReader unpacked([&](char* buffer, size_t size, size_t* count) {
+    *count = packed.copy(buffer, size);
+    packed.remove_prefix(*count);
+    return Status();
+  });
+  tarball::TarReader archive([&](char* buffer, size_t size, size_t* count) {
+    return unpacked.read(buffer, size, count);
+  });
+  while (true) {
+    tarball::TarEntry entry;
+    bool end = false;
+    Status status = archive.next(&entry, &end);
+    if (!status.ok() || end) return status;
+    std::string content(entry.size, '\0');
+    for (size_t at = 0, count = 1; status.ok() && count != 0; at += count) {
+      status = archive.read(content.data() + at, content.size() - at, &count);
+    }
+    if (!status.ok()) return status;
+    const fs::path file = fs::path(directory) / entry.name;
+    fs::create_directories(file.parent_path());
+    status = write_file(file.string(), content, S_IRWXU);
+    if (!status.ok()) return status;
+  }
+}
+
+// The directories that the compiled code is in, for their user only.
+Status make_directories(const std::string& directory) {
+  std::error_code error;
+  fs::create_directories(fs::path(directory).parent_path(), error);
+  if (!error && mkdir(directory.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
+    error = std::make_error_code(static_cast<std::errc>(errno));
+  }
+  if (error) return Status::io_error("cannot make \"" + directory + "\": " + error.message());
+  const auto opened = wasm::open_library_file(directory, "");
+  if (opened) return {};
+  if (opened.error() == std::errc::operation_not_permitted) {
+    return Status::io_error("others than you can write to \"" + directory +
+                            "\", and machine code is loaded from there");
+  }
+  return io_error("cannot use \"" + directory + "\"", opened.error());
+}
+
+// Runs the program, with our stderr; what it writes to stdout, and its exit code. -1: it was ended by
+// a signal.
+Status run_program(const std::vector<std::string>& arguments, std::string* output, int* code) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return io_error("no pipe", static_cast<std::errc>(errno));
+  os::UniqueFd reader(ends[0]);
+  os::UniqueFd writer(ends[1]);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, writer.get(), STDOUT_FILENO);
+  std::vector<char*> words;
+  for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  words.push_back(nullptr);
+  pid_t child = 0;
+  const int failed = posix_spawnp(&child, words[0], &actions, nullptr, words.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) {
+    return Status::unavailable(
+        arguments[0] + " is needed and cannot be started (" +
+        std::make_error_code(static_cast<std::errc>(failed)).message() +
+        "): install it, for example with \"apt-get install " + arguments[0] + "\"");
+  }
+  writer = os::UniqueFd();
+  auto text = os::read_all(reader.get());
+  int status = 0;
+  (void)os::retry([&] { return waitpid(child, &status, 0); });
+  *output = text ? *text : "";
+  *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return {};
+}
+
+Status failure(int code, std::string message) {
+  while (message.ends_with('\n')) message.pop_back();
+  switch (code) {
+    case 65:
+      return Status::incompatible(message);
+    case 69:
+      return Status::unavailable(message);
+    case 74:
+      return Status::io_error(message);
+    default:
+      break;
+  }
+  if (message.empty()) message = "the compilation ended without a message";
+  return {StatusCode::kToolFailed, message};
+}
+
+Status pack(const std::string& tree, const std::string& file) {
+  vfs::MemoryFileSystem files;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(tree)) {
+    const std::string name = "/" + fs::relative(entry.path(), tree).string();
+    if (!entry.is_regular_file()) continue;
+    std::string content;
+    if (Status status = read_extension(entry.path().string(), &content); !status.ok()) return status;
+    auto made = files.make_directories(fs::path(name).parent_path().string(), 0755);
+    auto target = files.open(name, {.write = true, .create = true}, 0644);
+    if (!made || !target || !(*target)->write(std::as_bytes(std::span(content)), 0)) {
+      return Status::io_error("no memory for the extension's files");
+    }
+  }
+  const auto image = vfs::write_image(files, "/");
+  if (!image) return Status::incompatible("the extension has files that cannot be packed");
+  auto packed = os::NewFile::create(file);
+  if (!packed) return io_error("cannot write \"" + file + "\"", packed.error());
+  auto written = os::write_all(packed->fd(), std::as_bytes(std::span(*image)));
+  if (written) written = packed->commit();
+  return written ? Status() : io_error("cannot write \"" + file + "\"", written.error());
+}
+
+Status compile(const std::string& file, const std::string& cache,
+               const std::function<void(std::string_view)>& progress) {
+  std::string content;
+  if (Status status = read_extension(file, &content); !status.ok()) return status;
+  const std::string known = cache_directory(cache);
+  if (known.empty()) {
+    return Status::io_error("there is no place for what is compiled: HOME and XDG_CACHE_HOME are not set");
+  }
+  const std::string directory = wasm::library_directory(known);
+  if (Status status = make_directories(directory); !status.ok()) return status;
+  const std::string image = directory + "/" + image_name(wasm::sha256(std::as_bytes(std::span(content))));
+  if (access(image.c_str(), R_OK) == 0) {
+    progress(file + ": compiled already");
+    return {};
+  }
+  const WorkDirectory work(directory);
+  if (work.path().empty()) return io_error("cannot write to \"" + directory + "\"", static_cast<std::errc>(errno));
+  const std::string toolkit = work.path() + "/toolkit";
+  if (Status status = unpack_toolkit(toolkit); !status.ok()) return status;
+  std::string linked;
+  for (uint32_t i = 0; i < guest_module_count; ++i) {
+    linked.append(guest_modules[i]->sha256).append("\n");
+  }
+  if (Status status = write_file(work.path() + "/linked", linked, S_IRUSR); !status.ok()) return status;
+  std::string output;
+  int code = 0;
+  Status status = run_program({"python3", toolkit + "/compile.py", "--toolkit", toolkit, "--work",
+                               work.path(), "--libraries", directory, "--abi-identity",
+                               guest_abi_identity, "--linked", work.path() + "/linked", file},
+                              &output, &code);
+  if (status.ok() && code != 0) status = failure(code, output);
+  const std::string tree = work.path() + "/tree";
+  if (!status.ok() || !fs::exists(tree)) return status;
+  return pack(tree, image);
+}
+
+}  // namespace
+
+Status compile_extension(const std::string& file, const std::string& cache,
+                         const std::function<void(std::string_view line)>& progress) {
+  return without_exceptions([&] { return compile(file, cache, progress); });
+}
+
+}  // namespace pglite

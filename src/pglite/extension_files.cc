@@ -1,0 +1,98 @@
+#include "pglite/extension_files.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "os/file.h"
+#include "os/virtual_memory.h"
+#include "pglite/extensions.h"
+#include "vfs/image.h"
+#include "wasm/module_registry.h"
+#include "wasm/module_store.h"
+
+namespace pglite {
+
+namespace {
+
+constexpr std::string_view kPrefix = "/pglite";  // of the guest's installation
+
+}  // namespace
+
+std::string user_cache() {
+  for (const auto& [variable, below] : {std::pair{"XDG_CACHE_HOME", ""}, std::pair{"HOME", "/.cache"}}) {
+    const char* directory = std::getenv(variable);
+    if (directory != nullptr && *directory == '/') {
+      return std::string(directory) + below + "/pglite-port";
+    }
+  }
+  return {};
+}
+
+std::string cache_directory(const std::string& cache) {
+  return cache.empty() ? user_cache() : cache;
+}
+
+std::string image_name(std::string_view sha256) {
+  return std::string(sha256) + ".image";
+}
+
+Status read_extension(const std::string& file, std::string* bytes) {
+  const auto cannot_read = [&](const std::string& why) {
+    return Status::io_error("cannot read the extension \"" + file + "\": " + why);
+  };
+  const auto opened = os::open_regular_file(file);
+  if (!opened) return cannot_read(opened.error().reason);
+  auto content = os::read_all(opened->get());
+  if (!content) return cannot_read(std::make_error_code(content.error()).message());
+  *bytes = std::move(*content);
+  return {};
+}
+
+Status ExtensionImage::open(const std::string& file, const std::string& cache,
+                            std::shared_ptr<const ExtensionImage>* out) {
+  std::string bytes;
+  if (Status status = read_extension(file, &bytes); !status.ok()) return status;
+  const std::string directory = wasm::library_directory(cache_directory(cache));
+  const std::string name = image_name(wasm::sha256(std::as_bytes(std::span(bytes))));
+  const auto fd = wasm::open_library_file(directory, name);
+  if (!fd && fd.error() == std::errc::no_such_file_or_directory) {
+    return Status::incompatible("the extension \"" + file +
+                                "\" is not compiled yet for this program: run \"pglite-port compile " +
+                                file + "\"");
+  }
+  if (!fd && fd.error() == std::errc::operation_not_permitted) {
+    return Status::incompatible("others than you can write to \"" + directory + "/" + name +
+                                "\" or its directory, so it is not used");
+  }
+  struct stat status {};
+  if (!fd || fstat(fd->get(), &status) != 0 || status.st_size == 0) {
+    return Status::io_error("cannot read the compiled extension \"" + directory + "/" + name + "\"");
+  }
+  std::shared_ptr<ExtensionImage> image(new ExtensionImage(file));
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  image->size_ = static_cast<size_t>(status.st_size);
+  image->mapped_ = (image->size_ + page - 1) / page * page;
+  const auto place = os::reserve_address_space(image->mapped_);
+  if (!place) return Status::io_error("no address space for the extension \"" + file + "\"");
+  image->mapping_ = *place;
+  if (!os::map_file_copy(*place, image->mapped_, fd->get(), 0)) {
+    return Status::io_error("cannot map the compiled extension \"" + directory + "/" + name + "\"");
+  }
+  *out = std::move(image);
+  return {};
+}
+
+ExtensionImage::~ExtensionImage() {
+  if (mapping_ != nullptr) os::unmap(mapping_, mapped_);
+}
+
+Status ExtensionImage::add_to(vfs::MemoryFileSystem& tree) const {
+  const auto loaded = vfs::load_image(std::span(mapping_, size_), tree, kPrefix);
+  if (loaded) return {};
+  return Status::incompatible("the compiled extension \"" + file_ +
+                              "\" is damaged: remove it from the cache and compile it again");
+}
+
+}  // namespace pglite
