@@ -196,6 +196,21 @@ def test_binary_values_are_what_they_were(type_name, extension, text, db):
     assert db.value("select 1") == "1"
 
 
+def test_no_two_copies_of_a_snapshot_draw_the_same(tmp_path):
+    """The libraries have drawn random numbers before: pgcrypto's OpenSSL and OSSP uuid keep states of their own."""
+    path = str(tmp_path / "drawn.snapshot")
+    draw = "select uuid_generate_v4(), uuid_generate_v1(), uuid_generate_v7(), gen_random_bytes(8), gen_salt('bf', 4), normal_rand(1, 0, 1)"
+    done = w.run_port("sql", "--save-snapshot", path, "-c",
+                      f'create extension "uuid-ossp"; create extension pg_uuidv7; create extension pgcrypto; create extension tablefunc; {draw}')
+    assert done.returncode == 0, done.stderr
+    drawn = []
+    for _ in range(5):
+        with w.PortProcess("--snapshot", path) as copy:
+            drawn += copy.query(draw).ok().rows + copy.query(draw).ok().rows
+    for values in zip(*drawn, strict=True):
+        assert len(set(values)) == len(values), values
+
+
 # Many processes of one cluster --------------------------------------------------------------------
 
 VECTORS = (
