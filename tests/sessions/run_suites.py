@@ -288,7 +288,9 @@ class Contrib(Regression):
         """Where its clients run: with the module's data, and a place for what they write."""
         directory = self.output / "run" / module
         (directory / "results").mkdir(parents=True)
-        (directory / "data").symlink_to(self.sources(module) / "data")
+        sources = self.sources(module)
+        (directory / "data").symlink_to(sources / "data")
+        (directory / sources.name).symlink_to(sources)
         return directory
 
     def run(self, only: set[str]) -> None:
