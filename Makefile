@@ -128,6 +128,7 @@ regression-test: setup-suites build-tests
 contrib-test: setup-suites build-tests
 	$(SUITES) contrib --server native --output $(BUILD)/sessions/native-contrib
 	$(SUITES) contrib --build-dir $(BUILD) --reference $(BUILD)/sessions/native-contrib --table $(RESULTS)/contrib.md
+	nice $(PYTEST) tests/sessions/test_extension_scripts.py
 
 setup-suites:
 	scripts/setup build test suites

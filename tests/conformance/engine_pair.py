@@ -82,7 +82,7 @@ class Pair:
     def open(self) -> None:
         if self.ours is not None:
             return
-        options = ["-o", f"-c shared_preload_libraries={self.preload}"] if self.preload else []
+        options = ["--preload", self.preload] if self.preload else []
         self.theirs = reference({"EXTENSIONS": ":".join(map(str, self.archives)), "PRELOAD": self.preload})
         # PGlite on Node has no autovacuum, which changes plans and uses up transaction ids.
         self.ours = pgwire.PortProcess("--autovacuum", "off", *options)
