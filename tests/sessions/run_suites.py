@@ -11,8 +11,7 @@ differences, the server log and the directory are left in the output directory.
 
 The contrib suite is that of each module that PGlite has, in a database of its own; a test's name is MODULE/TEST, and
 --only takes modules, too. --module runs, in their place, the tests of an extension whose sources are elsewhere: DIR has
-sql and expected, and it or its parent a makefile with their order. An extension that the first
-of them does not make is there when they begin.
+sql and expected, and it or its parent a makefile with their order.
 
 A test whose answer is none of the expected ones must be in known_differences.toml with its reason, or the run fails.
 For the regression suite the answers of native PostgreSQL (--server native) are the reference: without the suite's C
@@ -252,24 +251,23 @@ class Contrib(Regression):
     def plan(self, module: str) -> tuple[list[str], list[str], list[str]]:
         """The regression tests of a module, its isolation tests, and the settings that they need."""
         sources = self.sources(module)
+        listed: dict[str, list[str]] = {"REGRESS": [], "ISOLATION": []}
+        for line in self.makefile(module).replace("\\\n", " ").split("\n"):
+            name, assigned, tests = line.partition("=")
+            if assigned and name.strip() in listed:
+                listed[name.strip()] = [self.VARIABLES.get(test, test) for test in tests.split()]
         if module in self.modules:
-            listed = self.listed(sources) or self.listed(sources.parent)
             there = sorted(file.stem for file in (sources / "sql").glob("*.sql"))
-            return [test for test in listed.get("REGRESS", there) if test in there] or there, [], []
-        listed = self.listed(sources)
+            return [test for test in listed["REGRESS"] if test in there] or there, [], []
         lines = [line.partition("=") for file in sources.glob("*.conf") for line in file.read_text().split("\n")]
         settings = [f"{name.strip()}={value.strip(QUOTED)}" for name, assigned, value in lines if assigned]
-        return listed.get("REGRESS", []), listed.get("ISOLATION", []), settings
+        return listed["REGRESS"], listed["ISOLATION"], settings
 
-    def listed(self, directory: pathlib.Path) -> dict[str, list[str]]:
-        """The lists of tests in a makefile, by name."""
-        makefile = directory / "Makefile"
-        lists: dict[str, list[str]] = {}
-        for line in makefile.read_text().replace("\\\n", " ").split("\n") if makefile.exists() else ():
-            name, assigned, tests = line.partition("=")
-            if assigned and name.strip() in ("REGRESS", "ISOLATION"):
-                lists[name.strip()] = [self.VARIABLES.get(test, test) for test in tests.split()]
-        return lists
+    def makefile(self, module: str) -> str:
+        """Of what is elsewhere, tests may be in a directory of their own."""
+        sources = self.sources(module)
+        files = [sources / "Makefile", *([sources.parent / "Makefile"] if module in self.modules else [])]
+        return next((file.read_text() for file in files if file.exists()), "")
 
     def files(self) -> tuple[pathlib.Path, pathlib.Path]:
         if not isinstance(self.server, Sessions):
@@ -315,8 +313,10 @@ class Contrib(Regression):
         if done.returncode != 0:
             raise RuntimeError(f"the database stays: {done.stderr}")
         self.create_database(self.database)
-        if not tests or "create extension" not in (self.sources(module) / f"sql/{tests[0]}.sql").read_text().lower():
-            self.server.psql(self.database, f'create extension if not exists "{module}"')
+        if "--load-extension" in self.makefile(module):
+            done = self.server.psql(self.database, f'create extension "{module}"')
+            if done.returncode != 0:
+                raise RuntimeError(f"{module}: {done.stderr}")
         place, directory = self.place_data(module), self.run_directory(module)
         for test in tests:
             self.run_together({f"{module}/{test}": (
