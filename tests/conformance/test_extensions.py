@@ -16,8 +16,8 @@ from test_conformance import DIFFERENCES, MISMATCHES_SHOWN, reference_broke
 SCRIPTS = extension_scripts.scripts()
 
 
-# Found here: with pg_trgm loaded pgcrypto's ciphers "cannot be initialized", with others loaded pg_trgm's % calls a null
-# function, and PGlite does not start with two libraries that are preloaded.
+# Found here: with others loaded pgcrypto's ciphers "cannot be initialized" or pg_trgm's % calls a null function, and PGlite
+# does not start with two libraries that are preloaded.
 APART = {"pg_trgm", "pgcrypto"} | {script.name for script in SCRIPTS if script.preload}
 
 
@@ -87,16 +87,17 @@ def test_same_answers(script, pairs, summary):
 
 
 def test_ours_answers_beside_others():
-    """Why pgcrypto is apart: PGlite on Node links what libraries have in common to the first that was loaded."""
-    archives = [archive for archive in engine_pair.extension_archives() if name_of(archive) in ("pg_trgm", "pgcrypto")]
+    """Why some are apart: on Node the order in which libraries come decides which of them work."""
+    archives = [archive for archive in engine_pair.extension_archives() if name_of(archive) in ("pgcrypto", "pg_trgm")]
+    archives.reverse()  # the other way round it works
     pair = engine_pair.Pair(archives)
     pair.open()
     try:
-        for statement in ("create extension pg_trgm;", "create extension pgcrypto;", "select 'abc' % 'abd';"):
+        for statement in ("create extension pg_trgm;", "create extension pgcrypto;"):
             ours, theirs = pair.exchange(pgwire.query(statement))
             assert ours == theirs
-        ours, theirs = pair.exchange(pgwire.query("select encode(digest('abc', 'sha256'), 'hex');"))
-        assert pgwire.Result(theirs).sqlstate == "22023", "it works: it need not be apart any more"
-        assert pgwire.Result(ours).value == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        ours, theirs = pair.exchange(pgwire.query("select 'abc' % 'abd', encode(digest('abc', 'md5'), 'hex');"))
+        assert theirs.startswith(b"ERROR: null function"), "it works: they need not be apart any more"
+        assert pgwire.Result(ours).rows == [("t", "900150983cd24fb0d6963f7d28e17f72")]
     finally:
         pair.close()
