@@ -7,8 +7,8 @@ PORT   := $(BUILD)/pglite-port
         asan tsan fuzz setup setup-test setup-bench clean
 
 # The Elixir package with the program that was built; no Hex, no network.
-ELIXIR_TEST = cd elixir && mix format --check-formatted && \
-  LANG=C.UTF-8 MIX_ENV=test PGLITE_PORT=$(abspath $(PORT)) mix do compile --warnings-as-errors + test
+ELIXIR_MIX = cd elixir && LANG=C.UTF-8 MIX_ENV=test PGLITE_PORT=$(abspath $(PORT))
+ELIXIR_TEST = $(ELIXIR_MIX) mix do format --check-formatted + compile --warnings-as-errors + test
 
 # pytest, without a cache in the tree. ctest, with its results in a file; where skips are counted (.ci/run), one that
 # nobody expected fails.
@@ -49,6 +49,22 @@ integration-test: build-tests
 elixir-test: setup-test build
 	$(ELIXIR_TEST)
 
+## elixir-heavy-test: what takes longer: a minute of callers that are killed, answers of more than 2 GB
+.PHONY: elixir-heavy-test
+elixir-heavy-test: setup-test build
+	$(ELIXIR_MIX) mix test --only heavy
+
+## elixir-dialyzer: Dialyzer over the Elixir package, without Hex; the first time takes a minute (by hand)
+.PHONY: elixir-dialyzer
+ELIXIR_PLT = $(abspath build)/elixir.plt
+DIALYZER = ERL_LIBS="$$(elixir -e 'IO.puts(Path.dirname(:code.lib_dir(:elixir)))')" dialyzer
+elixir-dialyzer: setup-test build
+	scripts/setup dialyzer
+	test -e $(ELIXIR_PLT) || $(DIALYZER) --build_plt --output_plt $(ELIXIR_PLT) \
+	  --apps erts kernel stdlib crypto ssl public_key inets elixir logger mix
+	cd elixir && LANG=C.UTF-8 MIX_ENV=prod PGLITE_PORT=$(abspath $(PORT)) mix compile
+	$(DIALYZER) --plt $(ELIXIR_PLT) -Wunmatched_returns -Werror_handling -Wunknown -r elixir/_build/prod/lib/pglite_ex/ebin
+
 ## kill-test: SIGKILL at random moments, ROUNDS times, and a fifth of it with 16 clients
 ROUNDS ?= 1000
 kill-test: build-tests
@@ -59,6 +75,12 @@ kill-test: build-tests
 client-test: build
 	scripts/setup clients
 	nice python3 tests/clients/run.py --port $(abspath $(PORT)) --native "$$(tests/sessions/build_postgres.sh)"
+
+## release: an archive of the program, with checksums, in build/dist; of a commit (docs/releasing.md)
+.PHONY: release
+release:
+	scripts/setup build release
+	scripts/build_release.sh $(TARGETS)
 
 conformance-test: build-tests
 	$(TESTED) $(PYTEST) tests/conformance

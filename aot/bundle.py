@@ -4,8 +4,8 @@
 
 usage: bundle.py PACKAGE_DIRECTORY TARGET_DIRECTORY ARCHIVE...
 
-dist/pglite.data is a plain concatenation of files; their names and places are in a table inside
-dist/pglite.js (Emscripten's file packager writes it). Each ARCHIVE is one extension, a .tar.gz as
+pglite.data is a plain concatenation of files; their names and places are in a table inside
+pglite.js (Emscripten's file packager writes it). Each ARCHIVE is one extension, a .tar.gz as
 PGlite takes it: lib/ and share/ of an installation.
 """
 
@@ -22,10 +22,11 @@ PREFIX = "/pglite/"  # where PGlite lays extensions
 INSTALLED = ("lib/postgresql/", "share/postgresql/")
 
 
-def core_files(package: pathlib.Path) -> dict[str, bytes]:
-    data = (package / "dist/pglite.data").read_bytes()
+def core_files(directory: pathlib.Path) -> dict[str, bytes]:
+    """Of the directory with pglite.data."""
+    data = (directory / "pglite.data").read_bytes()
     files = {}
-    for name, start, end in ENTRY.findall((package / "dist/pglite.js").read_text()):
+    for name, start, end in ENTRY.findall((directory / "pglite.js").read_text()):
         first, last = int(float(start)), int(float(end))
         if ".." in name or last > len(data) or first > last:
             sys.exit(f"bundle.py: {name}: {first} to {last} of {len(data)} bytes is not valid")
@@ -64,7 +65,7 @@ def write(target: pathlib.Path, files: dict[str, bytes]) -> None:
 
 def main() -> None:
     package, target, *archives = map(pathlib.Path, sys.argv[1:])
-    core = core_files(package)
+    core = core_files(package / "dist")
     extensions: dict[str, bytes] = {}
     for archive in archives:
         for name, content in extension_files(archive).items():

@@ -3,11 +3,11 @@
 
 usage: compile.py --toolkit DIR --work DIR --libraries DIR --abi-identity ID --linked FILE INPUT
 
-INPUT is a side module (.so or .wasm), or an extension as PGlite takes it: a tar file of an
-installation's lib/ and share/. --toolkit has wasm2c, this directory's scripts and the headers that
+INPUT is a side module (.so or .wasm), an extension as PGlite takes it, a tar file of an installation's
+lib/ and share/, or PGlite's main module, with pglite.js and pglite.data beside it. --toolkit has wasm2c, this directory's scripts and the headers that
 translated code is compiled with; --linked is a file of the SHA-256 of modules that need no library.
-Each module becomes LIBRARIES/SHA256.so, complete or not at all. The files of an extension are left in
-WORK/tree, which is made.
+Each module becomes LIBRARIES/SHA256.so, complete or not at all. The files of an extension, or those that
+come with a main module, are left in WORK/tree, which is made.
 
 Progress goes to stderr. What is wrong goes to stdout, in one line; the exit code is then 65 (it is the
 input's fault), 69 (a program that is needed is missing), 70 (the compiler failed) or 74 (a file).
@@ -28,6 +28,7 @@ import tarfile
 import tempfile
 import time
 
+import bundle
 import wasm
 
 BAD_INPUT, MISSING, FAILED, IO = 65, 69, 70, 74
@@ -92,7 +93,7 @@ class Compilation:
         self.linked = set(options.linked.read_text().split())
         self.progress = Progress()
 
-    def module(self, name: str, content: bytes, work: pathlib.Path) -> None:
+    def module(self, name: str, content: bytes, work: pathlib.Path, is_main: bool = False) -> None:
         """Makes the library of one module, unless there is one or none is needed."""
         sha256 = hashlib.sha256(content).hexdigest()
         target = self.libraries / f"{sha256}.so"
@@ -108,32 +109,38 @@ class Compilation:
         work.mkdir()
         file = work / "module.wasm"
         file.write_bytes(content)
-        self.check(name, file)
+        self.check(name, file, is_main)
         self.progress.show(f"{name}: translating")
         parts = max(1, len(content) // PART)
         # The name is an identifier in the library, and no more.
         translated = [sys.executable, str(self.toolkit / "translate.py"), "--wasm2c", str(self.toolkit / "wasm2c"),
-                      "--name", "module", "--outputs", str(parts), "--directory", str(work / "module"), str(file)]
+                      "--name", "module", "--outputs", str(parts), "--directory", str(work / "module"), str(file),
+                      *(["--main"] if is_main else [])]
         run(translated, f"{name} cannot be translated", BAD_INPUT)
+        supplement = sorted((self.toolkit / "supplement").glob("*.c")) if is_main else []
         run([sys.executable, str(self.toolkit / "glue.py"), "--directory", str(work), "--library",
-             str(work / "module/module.json"), "--abi-identity", self.abi_identity],
+             str(work / "module/module.json"), "--abi-identity", self.abi_identity,
+             "--supplement", *map(str, supplement), *map(str, self.toolkit.glob("supplement/*.h"))],
             f"{name} cannot be linked", BAD_INPUT)
+        for source in supplement:
+            shutil.copy(source, work / "module")
         self.build(name, work, target)
         self.progress.end(f"{name}: compiled in {time.monotonic() - began:.1f} s")
 
-    def check(self, name: str, file: pathlib.Path) -> None:
+    def check(self, name: str, file: pathlib.Path, is_main: bool) -> None:
         try:
             module = wasm.Module(file)
         except (wasm.WasmError, IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
             shown = error.args[0] if isinstance(error, wasm.WasmError) else "it is truncated or damaged"
             shown = str(shown).removeprefix(f"{file}: ")
             raise Failure(BAD_INPUT, f"{name} is no module that can be compiled: {shown}") from None
-        if not module.is_side_module:
+        if not module.is_side_module and not is_main:
             raise Failure(BAD_INPUT, f"{name} is no side module: it has no dylink.0 section")
 
     def build(self, name: str, work: pathlib.Path, target: pathlib.Path) -> None:
         cc = compiler()
-        flags = [*FLAGS, "-include", str(work / "library.h"), "-I", str(work), "-I", str(self.toolkit / "include")]
+        flags = [*FLAGS, "-include", str(work / "library.h"), "-I", str(work), "-I", str(self.toolkit / "include"),
+                 "-I", str(self.toolkit / "supplement")]
         sources = [work / "library.c", *sorted((work / "module").glob("*.c"))]
         objects = [source.with_suffix(".o") for source in sources]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -180,8 +187,22 @@ class Compilation:
             raise Failure(BAD_INPUT, f"{name} is no extension, a tar file with lib/ and share/: {error}") from None
         if not tree.exists():
             raise Failure(BAD_INPUT, f"{name} is no extension: it has neither lib/ nor share/")
+        self.modules_of(tree, work)
+
+    def modules_of(self, tree: pathlib.Path, work: pathlib.Path) -> None:
         for number, module in enumerate(sorted(tree.rglob("*.so"))):
             self.module(module.name, module.read_bytes(), work / f"module-{number}")
+
+    def main_module(self, file: pathlib.Path, work: pathlib.Path) -> None:
+        for name in ("pglite.js", "pglite.data"):
+            if not file.with_name(name).exists():
+                raise Failure(BAD_INPUT, f"{file.name} is PGlite's main module, and {name} of its package is not "
+                                         "beside it")
+        bundle.write(work / "tree", bundle.core_files(file.parent))
+        # Its side modules were linked for it, and those that are linked in were for another.
+        self.linked = set()
+        self.module(file.name, file.read_bytes(), work / "main", is_main=True)
+        self.modules_of(work / "tree", work)
 
 
 def main() -> None:
@@ -195,7 +216,9 @@ def main() -> None:
     try:
         with open(options.input, "rb") as file:
             begins = file.read(4)
-        if options.input.suffix in (".so", ".wasm") or begins == b"\0asm":
+        if begins == b"\0asm" and options.input.name == "pglite.wasm":
+            compilation.main_module(options.input, options.work)
+        elif options.input.suffix in (".so", ".wasm") or begins == b"\0asm":
             compilation.module(options.input.name, options.input.read_bytes(), options.work / "module")
         else:
             compilation.archive(options.input.name, options.input, options.work)

@@ -3,7 +3,7 @@
 
 usage: glue.py --directory DIR --main MANIFEST --program MANIFEST... --side MANIFEST...
                --supplement C-FILE... --abi FILE...
-       glue.py --directory DIR --library MANIFEST --abi-identity IDENTITY
+       glue.py --directory DIR --library MANIFEST --abi-identity IDENTITY [--supplement C-FILE...]
 
 The first is for the modules that are linked into a program. --main is the module whose exports side
 modules import; --program are further main modules that stand alone (initdb, pg_dump); --supplement
@@ -22,9 +22,9 @@ what a module and the host mean to each other. Writes into DIR:
   host_symbols.c  what a library of the second kind gets from the program, by name, and the identity
                 of all of --abi, which such a library must have been made for
 
-The second is for a side module that becomes a library of its own (compile.py). Writes library.c and
-library.h, which all of the library's C files begin with. What the library needs of the main module
-are symbols named "main.SIGNATURE.FUNCTION", weak; the program looks them up when it loads the library
+The second is for a module that becomes a library of its own (compile.py), a side module or another
+main module. Writes library.c and library.h, which all of the library's C files begin with. What a side
+module needs of the main module are symbols named "main.SIGNATURE.FUNCTION", weak; the program looks them up when it loads the library
 (wasm/module_store.h). So it does with what is the host's. What the library defines itself, a program
 may have, too: it then puts its own in the place.
 """
@@ -142,17 +142,24 @@ USED_DATA = re.compile(r"\baddress_of_(\w+)\(")
 
 def supplement(main: dict, sides: list[dict], source: str) -> tuple[str, set[str]]:
     """supplement.h, and the imports that the source defines."""
-    imports, functions = env_functions(sides), functions_of(main)
+    imports = env_functions(sides)
     defined = set(DEFINED.findall(source))
-    out = [BANNER, '#pragma once\n\n#include "wasm/guest_module.h"\n\n']
+    out = []
     for name in sorted(defined):
         if name not in imports:
             sys.exit(f"glue.py: no side module imports {name}, which the supplement defines")
         entry = imports[name]
-        if functions.get(name, {}).get("signature") == signature(entry["type"]):
+        if functions_of(main).get(name, {}).get("signature") == signature(entry["type"]):
             sys.exit(f"glue.py: {main['name']} has {name}, which the supplement defines")
         out.append(f"{c_result(entry['type']['results'])} {entry['c_name']}(struct w2c_env*"
                    f"{parameters(entry['type']['params'])});\n")
+    return supplement_uses(main, source) + "".join(out), defined
+
+
+def supplement_uses(main: dict, source: str) -> str:
+    """What of supplement.h is about the main module."""
+    functions = functions_of(main)
+    out = [BANNER, '#pragma once\n\n#include "wasm/guest_module.h"\n\n']
     for name in sorted(set(USED_FUNCTION.findall(source))):
         if name not in functions:
             sys.exit(f"glue.py: {main['name']} has no {name}, which the supplement calls")
@@ -173,7 +180,7 @@ def supplement(main: dict, sides: list[dict], source: str) -> tuple[str, set[str
             out.append(f"{head} {{\n  (void)env;\n  return {found[name]}u;\n}}\n")
         else:
             sys.exit(f"glue.py: {main['name']} has no {name}, which the supplement uses")
-    return "".join(out), defined
+    return "".join(out)
 
 
 def forward(main: dict, sides: list[dict], programs: list[dict], defined: set[str]) -> str:
@@ -212,14 +219,15 @@ def call_of_other_module(name: str, type_: dict) -> str:
 
 
 # What compilers call by themselves, and C's functions that they make of WebAssembly's instructions.
-C_LIBRARY = {
-    "memcpy": "iii_i", "memmove": "iii_i", "memset": "iii_i", "memcmp": "iii_i",
-    **{name: "d_d" for name in ("ceil", "floor", "trunc", "nearbyint", "rint", "sqrt", "fabs")},
-    **{name: "f_f" for name in ("ceilf", "floorf", "truncf", "nearbyintf", "rintf", "sqrtf", "fabsf")},
-    "copysign": "dd_d", "copysignf": "ff_f",
-}
-RUNTIME = ("wasm_rt_trap", "guest_large_fill", "guest_missing_function", "guest_find_function",
-           "guest_invoke")
+C_LIBRARY = (
+    "memcpy", "memmove", "memset", "memcmp", "bcmp",
+    *(name + suffix for suffix in ("", "f")
+      for name in ("ceil", "floor", "trunc", "nearbyint", "rint", "sqrt", "fabs", "copysign")))
+RUNTIME = (
+    "wasm_rt_trap", "guest_before_interrupts", "guest_crc32c", "guest_find_function", "guest_getpid",
+    "guest_invoke", "guest_kill", "guest_large_fill", "guest_missing_function", "guest_nanosleep",
+    "guest_park", "guest_place_table", "guest_request_checkpoint", "guest_stack_depth",
+    "guest_wait_byte", "guest_wait_event_set", "guest_wait_latch", "guest_wall_clock")
 
 
 def host_symbols(modules: list[dict], sides: list[dict], supplied: set[str], identity: str) -> str:
@@ -229,17 +237,17 @@ def host_symbols(modules: list[dict], sides: list[dict], supplied: set[str], ide
                  if entry["kind"] == "func" and entry["name"] not in MISSING}
     functions |= {entry["c_name"] for name, entry in env_functions(modules).items()
                   if name.startswith("invoke_")}
-    functions |= supplied
     functions |= {i["c_name"] for m in sides for i in m["imports"]
                   if i["kind"] != "func" and i["module"] == "env"}
     types = [f"wasm_func_type_{sig}" for sig in type_identifiers(modules)]
     out = [BANNER, '#include <math.h>\n#include <string.h>\n\n#include "wasm/guest_module.h"\n\n']
     # Of a function that is only pointed at, C need not know the type.
-    out += [f"void {name}(void);\n" for name in sorted(functions)]
+    out += [f"void {name}(void);\n" for name in sorted(functions | supplied)]
     out += [f"extern const char {name}[];\n" for name in types]
-    names = sorted([*functions, *types, *C_LIBRARY, *RUNTIME], key=str.encode)
+    names = sorted([*functions, *supplied, *types, *C_LIBRARY, *RUNTIME], key=str.encode)
     out.append("\nconst guest_host_symbol guest_host_symbols[] = {\n")
-    out += [f'  {{"{name}", (const void*){"" if name in types else "&"}{name}}},\n' for name in names]
+    out += [f'  {{"{name}", (const void*){"" if name in types else "&"}{name}, '
+            f"{int(name in supplied)}}},\n" for name in names]
     out.append(f"}};\nconst uint32_t guest_host_symbol_count = {len(names)};\n"
                f'const char guest_abi_identity[] = "{identity}";\n')
     return "".join(out)
@@ -277,7 +285,8 @@ def library_header(module: dict) -> str:
                     for sig in type_identifiers([module])))
 
 
-def library(module: dict, identity: str) -> str:
+def library(module: dict, identity: str, source: str) -> str:
+    """`source`: the supplement's, for a main module."""
     out = [BANNER, '#include "wasm/guest_module.h"\n\n']
     out += [f'EXPORTED const char wasm_func_type_{sig}[] = "{identifier}";\n'
             for sig, identifier in type_identifiers([module]).items()]
@@ -285,6 +294,8 @@ def library(module: dict, identity: str) -> str:
         if name.startswith("invoke_"):
             out.append(invoke_of_library(entry))
             continue
+        if module["fused"]:
+            continue  # a main module imports from the host only
         params, results = entry["type"]["params"], entry["type"]["results"]
         types = "".join(f", {C_TYPES[t]}" for t in params)
         target = ALIASES.get(name, name)
@@ -300,8 +311,12 @@ def library(module: dict, identity: str) -> str:
     # The descriptor alone, without the table of a program's.
     text = registry([module])
     out.append(text[text.index(f'#include "{module["name"]}/'):text.index("\nconst guest_module* const")])
-    out.append(f"EXPORTED const guest_library guest_library_head = {{\n"
-               f'  "{identity}", &module_{module["c_name"]}}};\n')
+    supplied = sorted(f"w2c_env_{name}" for name in DEFINED.findall(source))
+    out += [f"void {name}(void);\n" for name in supplied]
+    out.append("static const guest_host_symbol supplied[] = {\n")
+    out += [f'  {{"{name}", (const void*)&{name}, 1}},\n' for name in supplied]
+    out.append(f"  {{0, 0, 0}}}};\nEXPORTED const guest_library guest_library_head = {{\n"
+               f'  "{identity}", &module_{module["c_name"]}, supplied, {len(supplied)}}};\n')
     return "".join(out)
 
 
@@ -416,7 +431,9 @@ def main() -> None:
 
     if options.library:
         module = load(options.library)
-        write({"library.c": library(module, options.abi_identity), "library.h": library_header(module)})
+        source = "".join(s.read_text() for s in options.supplement)
+        write({"library.c": library(module, options.abi_identity, source),
+               "library.h": library_header(module), "supplement.h": supplement_uses(module, source)})
         return
     main_module = load(options.main)
     programs = [load(p) for p in options.program]

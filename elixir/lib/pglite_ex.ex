@@ -82,8 +82,62 @@ defmodule PgliteEx do
   @typedoc "The name of an instance, or its process."
   @type instance :: pid() | term()
 
-  @type option :: {atom(), term()}
+  @typedoc "An option of an instance; what they mean is said above."
+  @type option ::
+          {:name, term()}
+          | {:data_dir, String.t()}
+          | {:server, [server_option()] | boolean() | nil}
+          | {:username, String.t()}
+          | {:database, String.t() | nil}
+          | {:settings,
+             [{atom() | String.t(), setting()}] | %{(atom() | String.t()) => setting()}}
+          | {:durability, :full | :relaxed | :off | nil}
+          | {:autovacuum, boolean()}
+          | {:snapshot, Path.t() | nil}
+          | {:save_snapshot, Path.t() | nil}
+          | {:timeout, timeout()}
+          | {:max_queue, pos_integer() | :infinity}
+          | {:start_timeout, non_neg_integer()}
+          | {:shutdown_timeout, non_neg_integer()}
+          | {:lock_timeout, non_neg_integer()}
+          | {:program, Path.t() | nil}
+          | {:debug, 0..5}
+          | {:log_level, :debug | :info | :notice | :warning | :error}
+
+  @typedoc "An option of `:server`."
+  @type server_option ::
+          {:port, :inet.port_number() | nil}
+          | {:host, String.t()}
+          | {:socket_dir, Path.t() | nil}
+          | {:socket_port, :inet.port_number()}
+          | {:password, String.t() | nil}
+          | {:auth, :remote | :scram | :trust | :hba | nil}
+          | {:tls_cert, Path.t() | nil}
+          | {:tls_key, Path.t() | nil}
+          | {:metrics, String.t() | nil}
+
+  @typedoc "The value of a setting of PostgreSQL's, as it is written there or as a term that prints so."
+  @type setting :: String.t() | number() | atom()
+
+  @typedoc "An option of a request. `:timeout`, in milliseconds, counts from the call; by default it is the instance's."
   @type query_option :: {:timeout, timeout()}
+
+  @typedoc "What `instance_info/1` returns. Some of it is there for one of the modes only."
+  @type info :: %{
+          required(:name) => term(),
+          required(:pid) => pid(),
+          required(:mode) => :port | :server,
+          required(:data_dir) => String.t(),
+          required(:database) => String.t() | nil,
+          required(:username) => String.t(),
+          required(:program) => Path.t(),
+          required(:os_pid) => non_neg_integer() | nil,
+          optional(:status) => :idle | :busy,
+          optional(:waiting) => non_neg_integer(),
+          optional(:host) => String.t() | nil,
+          optional(:port) => :inet.port_number() | nil,
+          optional(:socket_dir) => Path.t() | nil
+        }
 
   @rows_at_once 500
 
@@ -173,7 +227,7 @@ defmodule PgliteEx do
   What an instance is and does: `:mode` (`:port` or `:server`), `:data_dir`, `:os_pid`, `:program` and so on; of a port
   also whether it is `:idle`, and how many are `:waiting`; of a server `:host`, `:port` and `:socket_dir`.
   """
-  @spec instance_info(instance()) :: {:ok, map()} | {:error, Error.t()}
+  @spec instance_info(instance()) :: {:ok, info()} | {:error, Error.t()}
   def instance_info(instance) do
     with {:ok, pid, entry} <- Instance.fetch(instance),
          %{mode: _} = info <- entry.module.info(pid),
@@ -185,7 +239,9 @@ defmodule PgliteEx do
   @doc """
   What `Postgrex.start_link/1` and the configuration of an Ecto repository take.
 
-      config = PgliteEx.postgrex_options(MyApp.Pg) ++ [pool_size: 10]
+      iex> {:ok, pg} = PgliteEx.start_link(server: [port: 0], database: "shop")
+      iex> PgliteEx.postgrex_options(pg) |> Keyword.delete(:port)
+      [hostname: "127.0.0.1", username: "postgres", database: "shop"]
 
   A Unix socket comes first where there is one.
   """
@@ -242,7 +298,13 @@ defmodule PgliteEx do
   @doc """
   Runs one statement, with parameters `$1`, `$2` and so on. `PgliteEx.Types` says what becomes of values.
 
-      {:ok, %PgliteEx.Result{rows: [[1, "a"]]}} = PgliteEx.query(db, "select $1::int, 'a'", [1])
+      iex> {:ok, db} = PgliteEx.start_link()
+      iex> {:ok, result} = PgliteEx.query(db, "select $1::int as n, 'a' as letter", [1])
+      iex> {result.columns, result.rows, result.num_rows}
+      {["n", "letter"], [[1, "a"]], 1}
+      iex> {:error, error} = PgliteEx.query(db, "select * from absent")
+      iex> {error.reason, error.code, error.fields.message}
+      {:postgres, "42P01", ~s(relation "absent" does not exist)}
 
   Statements are prepared once and kept.
   """
@@ -254,15 +316,16 @@ defmodule PgliteEx do
     measure(instance, sql, fn ->
       with {:ok, pid, entry} <- port(instance) do
         deadline = deadline(options, entry)
+        run = fn -> run_prepared(pid, entry, sql, parameters, deadline) end
 
-        case run_prepared(pid, entry, sql, parameters, deadline) do
+        case run.() do
           {:stale, error} ->
-            :ok = PortBridge.forget(pid, sql)
+            _ = PortBridge.forget(pid, sql)
 
             # In a transaction it has already failed.
             if PortBridge.in_transaction?(pid),
               do: {:error, error},
-              else: pid |> run_prepared(entry, sql, parameters, deadline) |> no_longer_stale()
+              else: no_longer_stale(run.())
 
           answer ->
             answer
@@ -279,15 +342,20 @@ defmodule PgliteEx do
   defp run_prepared(pid, entry, sql, parameters, deadline) do
     with {:ok, statement} <- PortBridge.prepare(pid, entry.statements, sql, left(deadline)),
          frame = [bind("", statement, parameters), Protocol.execute("", 0), Protocol.sync()],
-         {:ok, answer} <- PortBridge.request(pid, frame, left(deadline)),
-         {:ok, [result], :done} <- Protocol.decode_results(answer, statement.columns) do
+         {:ok, answer} <- PortBridge.request_bound(pid, statement, frame, left(deadline)),
+         {:ok, [result], _more} <- Protocol.decode_results(answer, statement.columns) do
       {:ok, result}
     else
-      {:error, %Error{code: "26000"} = error} -> {:stale, error}
-      {:error, %Error{fields: %{routine: "RevalidateCachedQuery"}} = error} -> {:stale, error}
-      {:error, error} -> {:error, error}
+      # A dump came between the two.
+      :new_session -> run_prepared(pid, entry, sql, parameters, deadline)
+      {:error, error} -> if stale?(error), do: {:stale, error}, else: {:error, error}
     end
   end
+
+  # The statement was deallocated, or a table of it was altered.
+  defp stale?(%Error{code: "26000"}), do: true
+  defp stale?(%Error{fields: %{routine: "RevalidateCachedQuery"}}), do: true
+  defp stale?(_error), do: false
 
   defp no_longer_stale({:stale, error}), do: {:error, error}
   defp no_longer_stale(answer), do: answer
@@ -310,6 +378,11 @@ defmodule PgliteEx do
 
   The first error ends it, and undoes all of it that is not in a transaction of its own. Values are strings, as
   PostgreSQL prints them.
+
+      iex> {:ok, db} = PgliteEx.start_link()
+      iex> {:ok, results} = PgliteEx.exec(db, "create table t (n int); insert into t values (1), (2); table t")
+      iex> Enum.map(results, &{&1.command, &1.num_rows, &1.rows})
+      [{"CREATE TABLE", 0, nil}, {"INSERT", 2, nil}, {"SELECT", 2, [["1"], ["2"]]}]
   """
   @spec exec(instance(), String.t(), [query_option()]) ::
           {:ok, [Result.t()]} | {:error, Error.t()}
@@ -319,7 +392,7 @@ defmodule PgliteEx do
     measure(instance, sql, fn ->
       with {:ok, pid, entry} <- port(instance),
            {:ok, answer} <- PortBridge.request(pid, Protocol.query(sql), timeout(options, entry)),
-           {:ok, results, :done} <- Protocol.decode_results(answer, nil, false),
+           {:ok, results, _more} <- Protocol.decode_results(answer, nil, false),
            do: {:ok, results}
     end)
   end
@@ -346,6 +419,18 @@ defmodule PgliteEx do
   The session is the caller's until the end; queries of other processes wait, those that it starts itself too. An
   exception rolls back and goes on; `rollback/2` rolls back and makes this return `{:error, reason}`. A transaction in
   a transaction is a savepoint.
+
+      iex> {:ok, db} = PgliteEx.start_link()
+      iex> PgliteEx.query!(db, "create table t (n int)")
+      iex> PgliteEx.transaction(db, fn db -> PgliteEx.query!(db, "insert into t values (1)").num_rows end)
+      {:ok, 1}
+      iex> PgliteEx.transaction(db, fn db ->
+      ...>   PgliteEx.query!(db, "insert into t values (2)")
+      ...>   PgliteEx.rollback(db, :changed_my_mind)
+      ...> end)
+      {:error, :changed_my_mind}
+      iex> PgliteEx.query!(db, "select n from t").rows
+      [[1]]
   """
   @spec transaction(instance(), (instance() -> result), [query_option()]) ::
           {:ok, result} | {:error, Error.t() | term()}
@@ -407,6 +492,13 @@ defmodule PgliteEx do
 
   While it runs the caller is in a transaction (its own, where there is none yet), and has the session. Errors are
   raised.
+
+      iex> {:ok, db} = PgliteEx.start_link()
+      iex> db
+      ...> |> PgliteEx.stream("select n from generate_series(1, $1::int) n", [10_000], max_rows: 1000)
+      ...> |> Stream.map(fn [n] -> n end)
+      ...> |> Enum.sum()
+      50_005_000
   """
   @spec stream(instance(), String.t(), [term()], [query_option() | {:max_rows, pos_integer()}]) ::
           Enumerable.t()
@@ -415,16 +507,30 @@ defmodule PgliteEx do
     {max_rows, options} = Keyword.pop(options, :max_rows, @rows_at_once)
 
     Stream.resource(
-      fn -> open_portal(instance, sql, parameters, options, max_rows) end,
+      fn -> open_fresh_portal(instance, sql, parameters, options, max_rows) end,
       &next_rows/1,
       &close_portal/1
     )
   end
 
-  defp open_portal(instance, sql, parameters, options, max_rows) do
+  defp open_fresh_portal(instance, sql, parameters, options, max_rows) do
     {pid, entry} = port!(instance)
     own = not bang_boolean(PortBridge.in_transaction?(pid))
-    if own, do: exec!(pid, "BEGIN", options)
+
+    try do
+      open_portal({pid, entry, own}, sql, parameters, options, max_rows)
+    rescue
+      error ->
+        if not stale?(error), do: reraise(error, __STACKTRACE__)
+        _ = PortBridge.forget(pid, sql)
+        # The caller's own transaction has already failed.
+        if not own, do: reraise(error, __STACKTRACE__)
+        open_portal({pid, entry, own}, sql, parameters, options, max_rows)
+    end
+  end
+
+  defp open_portal({pid, entry, own}, sql, parameters, options, max_rows) do
+    _ = if own, do: exec!(pid, "BEGIN", options)
     portal = "pglite_ex_#{System.unique_integer([:positive])}"
     timeout = timeout(options, entry)
 
@@ -465,7 +571,7 @@ defmodule PgliteEx do
         reader.timeout
       )
 
-    if reader.own, do: exec(pid, "COMMIT", reader.options)
+    _ = if reader.own, do: exec(pid, "COMMIT", reader.options)
     :ok
   end
 
@@ -483,9 +589,11 @@ defmodule PgliteEx do
   @doc """
   `COPY ... FROM STDIN` as something to write to. `Enum.into/2` returns the `PgliteEx.Result`; errors are raised.
 
-      1..1000
-      |> Stream.map(&"\#{&1}\\tname\\n")
-      |> Enum.into(PgliteEx.copy_in(db, "copy people from stdin"))
+      iex> {:ok, db} = PgliteEx.start_link()
+      iex> PgliteEx.query!(db, "create table people (id int, name text)")
+      iex> lines = Stream.map(1..1000, &"\#{&1}\\tname\\n")
+      iex> Enum.into(lines, PgliteEx.copy_in(db, "copy people from stdin")).num_rows
+      1000
   """
   @spec copy_in(instance(), String.t(), [query_option()]) :: Copy.t()
   def copy_in(instance, sql, options \\ []) do
@@ -498,6 +606,10 @@ defmodule PgliteEx do
   `COPY ... TO STDOUT` as a stream of its lines. Errors are raised.
 
   The program sends all of it at once, so it is in memory as a whole, 2 GB at most. `stream/4` reads a piece at a time.
+
+      iex> {:ok, db} = PgliteEx.start_link()
+      iex> db |> PgliteEx.copy_out("copy (values (1, 'a'), (2, 'b')) to stdout (format csv)") |> Enum.to_list()
+      ["1,a\\n", "2,b\\n"]
   """
   @spec copy_out(instance(), String.t(), [query_option()]) :: Enumerable.t()
   def copy_out(instance, sql, options \\ []) do
@@ -524,6 +636,12 @@ defmodule PgliteEx do
 
   A port has one session: what it hears is what is notified through it, when that commits. For notifications between
   connections use a server, and `Postgrex.Notifications`.
+
+      iex> {:ok, db} = PgliteEx.start_link()
+      iex> {:ok, ref} = PgliteEx.listen(db, "news")
+      iex> PgliteEx.query!(db, "select pg_notify('news', 'hello')")
+      iex> receive do: ({:notification, ^db, ^ref, channel, payload} -> {channel, payload})
+      {"news", "hello"}
   """
   @spec listen(instance(), String.t(), [query_option()]) ::
           {:ok, reference()} | {:error, Error.t()}
@@ -543,8 +661,12 @@ defmodule PgliteEx do
   @doc """
   Writes a snapshot of a port in memory. `:snapshot` starts another one from it, in milliseconds.
 
-  The program writes it when it ends: it is ended, and started again from the snapshot, with all that the session had.
-  Callers wait meanwhile. A snapshot fits the very build of the program that made it.
+  The program writes it when it ends. It is ended between two requests, outside of transactions, and started again from the
+  snapshot, with all that the session had: prepared statements, temporary tables, settings, listeners. What others ask for
+  meanwhile is queued and answered afterwards; it waits longer, which counts for its `:timeout`. Should the program not come
+  back, what was in memory is lost, and the callers get errors.
+
+  In a transaction of the caller's own it is an error. A snapshot fits the very build of the program that made it.
   """
   @spec snapshot(instance(), Path.t()) :: :ok | {:error, Error.t()}
   def snapshot(instance, path) do
@@ -563,8 +685,11 @@ defmodule PgliteEx do
   Writes a dump of a port.
 
   `:format` is `:archive` (the default for a directory), which `restore/2` reads, or `:sql` (the default in memory).
-  `:gzip` compresses an archive. A directory is closed for it, and opened again in a new session: temporary tables
-  and settings of the session are gone. Callers wait meanwhile.
+  `:gzip` compresses an archive.
+
+  As for `snapshot/2` the program is ended between two requests, and what others ask for meanwhile is queued and answered
+  afterwards. A directory stays closed for as long as the dump takes, and is opened again in a new session: temporary tables
+  and settings of the session are gone; listeners stay.
   """
   @spec dump(instance(), Path.t(), [{:format, :archive | :sql} | {:gzip, boolean()}]) ::
           :ok | {:error, Error.t()}

@@ -73,7 +73,7 @@ defmodule PgliteEx.MixTest do
       assert {:error, message} = Build.install({:archive, c.archive}, c.root, c.to, & &1)
 
       assert message =~
-               ~r/is not in .*checksums.txt; if you trust it, add the line\n[0-9a-f]{64}  pglite-port-1.0/
+               ~r/is not in .*checksums.txt .*; if you trust it, add the line\n[0-9a-f]{64}  pglite-port-1.0/
 
       [_, line] = String.split(message, "add the line\n")
       File.write!(Path.join(c.root, "checksums.txt"), line)
@@ -96,7 +96,49 @@ defmodule PgliteEx.MixTest do
       assert message =~ "there is no pglite-port"
       refute File.exists?(c.to)
     end
+
+    test "for the system that is compiled for, from an archive with several", c do
+      arm64 = elf(0xB7)
+      amd64 = elf(0x3E)
+
+      :ok =
+        :erl_tar.create(
+          String.to_charlist(c.archive),
+          [{'p/bin/linux-amd64/pglite-port', amd64}, {'p/bin/linux-arm64/pglite-port', arm64}],
+          [:compressed]
+        )
+
+      trust(c.root, [c.archive])
+
+      for {target, program} <- [{"linux-arm64", arm64}, {"linux-amd64", amd64}] do
+        assert :ok = Build.install({:archive, c.archive}, c.root, c.to, & &1, target)
+        assert File.read!(c.to) == program
+      end
+
+      assert {:error, message} =
+               Build.install({:archive, c.archive}, c.root, c.to, & &1, "linux-arm")
+
+      assert message =~ "has no pglite-port for linux-arm; it has linux-amd64, linux-arm64"
+    end
+
+    test "not what is for another system", c do
+      assert Enum.map([elf(0x3E), elf(0xB7), elf(0x08), "#!/bin/sh"], &Build.system/1) ==
+               ["linux-amd64", "linux-arm64", nil, nil]
+
+      path = Path.join(c.root, "arm64")
+      File.write!(path, elf(0xB7))
+
+      assert {:error, message} =
+               Build.install({:program, path}, c.root, c.to, & &1, "linux-amd64")
+
+      assert message =~ "arm64 is for linux-arm64, and it is compiled for linux-amd64"
+      refute File.exists?(c.to)
+    end
   end
+
+  # The header of a 64-bit ELF file for a machine.
+  defp elf(machine),
+    do: <<0x7F, "ELF", 2, 1, 1, 0, 0::64, 2::little-16, machine::little-16, 1::little-32>>
 
   defp trust(root, files) do
     lines =
@@ -215,7 +257,8 @@ defmodule PgliteEx.MixTest do
     assert File.stat!(program).size == File.stat!(PgliteEx.Program.path!()).size
     refute mix!(app, ["compile"]) =~ "pglite_ex: "
 
-    mix!(app, ["release"], [{"MIX_ENV", "prod"}])
+    from_archive(root, app)
+    mix!(app, ["release"], [{"MIX_ENV", "prod"} | archive(root)])
     release = Path.join(app, "_build/prod/rel/shop")
     # Of the release, wherever it is, and nothing else.
     moved = Path.join(root, "moved")
@@ -244,6 +287,59 @@ defmodule PgliteEx.MixTest do
     end
   end
 
+  # What a release offers, with the program that is tested in it.
+  defp from_archive(root, app) do
+    {_, 0} =
+      System.cmd(
+        Path.expand("../scripts/build_release.sh", @package),
+        ["--out", root, "--program", PgliteEx.Program.path!(), "linux-amd64"],
+        env: [{"SOURCE_DATE_EPOCH", "0"}]
+      )
+
+    # The message says what to do.
+    {output, 1} = mix(app, ["compile"], archive(root))
+    assert output =~ "is not in #{@package}/checksums.txt"
+    checksums = Path.join(app, "checksums.txt")
+    File.mkdir_p!(Path.join(app, "config"))
+
+    File.write!(
+      Path.join(app, "config/config.exs"),
+      "import Config\nconfig :pglite_ex, checksums: #{inspect(checksums)}\n"
+    )
+
+    right = File.read!(Path.join(root, "SHA256SUMS"))
+    File.write!(checksums, String.replace(right, ~r/^.{8}/m, "00000000"))
+    {output, 1} = mix(app, ["compile"], archive(root))
+    assert output =~ "has the checksum"
+
+    # Mix ends where a dependency cannot be compiled; this way the doctor gets to it.
+    uncompiled = ~w(do deps.loadpaths --no-compile --no-deps-check + pglite_ex.doctor)
+    {output, 1} = mix(app, uncompiled, archive(root))
+    assert output =~ ~r/wrong  source: .* has the checksum/
+
+    File.write!(checksums, right)
+    assert mix!(app, ["compile"], archive(root)) =~ "is there, from #{root}/pglite-port-"
+    refute mix!(app, ["compile"], archive(root)) =~ "pglite_ex: "
+    forced = mix!(app, ["compile.pglite_ex", "--force"], archive(root))
+    assert forced =~ "pglite_ex: _build/dev/lib/pglite_ex/priv/pglite-port is there"
+    refute File.exists?(Path.join(app, "_build/dev/lib/shop/priv/pglite-port"))
+    assert mix!(app, ["pglite_ex.doctor"], archive(root)) =~ ~r/ok     server: was ready/
+
+    # As Nerves says it.
+    nerves = [{"TARGET_ARCH", "aarch64"}, {"TARGET_OS", "linux"} | archive(root)]
+    {output, 1} = mix(app, ["compile"], nerves)
+    assert output =~ "has no pglite-port for linux-arm64; it has linux-amd64"
+    {output, 1} = mix(app, uncompiled, nerves)
+
+    assert output =~
+             "wrong  program: #{app}/_build/dev/lib/pglite_ex/priv/pglite-port is for linux-amd64"
+  end
+
+  defp archive(root) do
+    [path] = Path.wildcard(Path.join(root, "pglite-port-*-linux-amd64.tar.gz"))
+    [{"PGLITE_EX_ARCHIVE", path}, {"PGLITE_PORT", nil}]
+  end
+
   defp edit!(path, old, new) do
     text = File.read!(path)
     assert text =~ old
@@ -262,9 +358,13 @@ defmodule PgliteEx.MixTest do
       {"MIX_ENV", "dev"},
       {"MIX_BUILD_PATH", nil},
       {"ELIXIR_DEPS", nil},
+      {"PGLITE_EX_ARCHIVE", nil},
+      {"TARGET_ARCH", nil},
       {"PGLITE_PORT", PgliteEx.Program.path!()}
     ]
 
-    System.cmd("mix", arguments, cd: directory, env: clean ++ environment, stderr_to_stdout: true)
+    # The last of a name counts.
+    env = Map.merge(Map.new(clean), Map.new(environment))
+    System.cmd("mix", arguments, cd: directory, env: env, stderr_to_stdout: true)
   end
 end

@@ -184,6 +184,24 @@ defmodule PgliteExTest do
       assert value(db, "select count(*) from pg_cursors where name like 'pglite%'") == 0
     end
 
+    test "of a statement that has become stale", %{db: db} do
+      PgliteEx.query!(db, "create temp table growing as select 1 as a")
+      stream = PgliteEx.stream(db, "table growing")
+      assert Enum.to_list(stream) == [[1]]
+      PgliteEx.query!(db, "alter table growing add b int")
+      assert Enum.to_list(stream) == [[1, nil]]
+      PgliteEx.query!(db, "deallocate all")
+      assert Enum.to_list(stream) == [[1, nil]]
+      PgliteEx.query!(db, "alter table growing drop b")
+
+      assert {:error, %Error{code: "25P02"}} =
+               PgliteEx.transaction(db, fn _ ->
+                 assert_raise Error, ~r/0A000/, fn -> Enum.to_list(stream) end
+               end)
+
+      assert Enum.to_list(stream) == [[1]]
+    end
+
     test "in a transaction of the caller", %{db: db} do
       assert {:ok, 100} =
                PgliteEx.transaction(db, fn db ->

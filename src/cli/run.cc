@@ -235,9 +235,12 @@ int run_repair(const Host& host, const Configuration& configuration) {
 int run_compile(const Host& host, const Configuration& configuration) {
   for (const std::string& file : configuration.compile) {
     const Status status =
-        host.compile_extension(file, configuration.engine.cache, [&](std::string_view line) {
-          print(host.err, std::string(line) + "\n");
-        });
+        host.compile_extension({.file = file,
+                                .cache = configuration.engine.cache,
+                                .wasm_path = configuration.engine.wasm_path},
+                               [&](std::string_view line) {
+                                 print(host.err, std::string(line) + "\n");
+                               });
     if (!status.ok()) return fail(host, status);
   }
   return 0;

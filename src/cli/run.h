@@ -4,6 +4,7 @@
 
 #include <pglite/archive.h>
 #include <pglite/cluster.h>
+#include <pglite/extensions.h>
 #include <pglite/instance.h>
 #include <pglite/pg_dump.h>
 #include <pglite/repair.h>
@@ -28,8 +29,7 @@ struct Host {
                        const ByteSink&, const std::function<void(std::string_view)>& messages)>
       dump_sql;
   std::function<Status(const Options&, const RepairRequest&, const ReportSink&)> reset_wal;
-  std::function<Status(const std::string& file, const std::string& cache,
-                       const std::function<void(std::string_view)>& progress)>
+  std::function<Status(const CompileRequest&, const std::function<void(std::string_view)>& progress)>
       compile_extension;
   Version version{"", "", ""};
   std::string program_directory;

@@ -13,10 +13,13 @@
 #include "pglite/extension_files.h"
 #include "pglite/extensions.h"
 #include "pglite/without_exceptions.h"
+#include "postgres/build/images.h"
+#include "postgres/guest/backend.h"
+#include "postgres/guest/layout.h"
+#include "postgres/sessions/verify.h"
 #include "tarball/gzip.h"
 #include "tarball/tar.h"
 #include "vfs/image.h"
-#include "vfs/memory_filesystem.h"
 #include "wasm/module_registry.h"
 #include "wasm/module_store.h"
 
@@ -156,20 +159,8 @@ Status failure(int code, std::string message) {
 }
 
 Status pack(const std::string& tree, const std::string& file) {
-  vfs::MemoryFileSystem files;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(tree)) {
-    const std::string name = "/" + fs::relative(entry.path(), tree).string();
-    if (!entry.is_regular_file()) continue;
-    std::string content;
-    if (Status status = read_extension(entry.path().string(), &content); !status.ok()) return status;
-    auto made = files.make_directories(fs::path(name).parent_path().string(), 0755);
-    auto target = files.open(name, {.write = true, .create = true}, 0644);
-    if (!made || !target || !(*target)->write(std::as_bytes(std::span(content)), 0)) {
-      return Status::io_error("no memory for the extension's files");
-    }
-  }
-  const auto image = vfs::write_image(files, "/");
-  if (!image) return Status::incompatible("the extension has files that cannot be packed");
+  const auto image = vfs::write_image_of_directory(tree);
+  if (!image) return io_error("cannot pack the files", image.error());
   auto packed = os::NewFile::create(file);
   if (!packed) return io_error("cannot write \"" + file + "\"", packed.error());
   auto written = os::write_all(packed->fd(), std::as_bytes(std::span(*image)));
@@ -177,47 +168,119 @@ Status pack(const std::string& tree, const std::string& file) {
   return written ? Status() : io_error("cannot write \"" + file + "\"", written.error());
 }
 
-Status compile(const std::string& file, const std::string& cache,
+// A tree over the image of a main module's files, with the template cluster.
+Status make_tree(const ExtensionImage& image, const std::shared_ptr<wasm::ModuleStore>& modules,
+                 const std::function<void(std::string_view)>& log, postgres::GuestTree* out) {
+  auto tree = postgres::make_guest_tree(image.bytes(), log);
+  if (!tree || !vfs::load_image(postgres::data_directory_image(), *tree->memory,
+                                postgres::kDataDirectory)) {
+    return Status::incompatible("its files cannot be unpacked");
+  }
+  *out = std::move(*tree);
+  out->modules = modules;
+  return {};
+}
+
+// Whether PostgreSQL in that main module is as this program knows it.
+Status verify(const CompiledFile& file, const std::string& cache) {
+  std::shared_ptr<const ExtensionImage> image;
+  Status status = ExtensionImage::open(file, cache, &image);
+  if (!status.ok()) return status;
+  const auto modules = std::make_shared<wasm::ModuleStore>(
+      wasm::library_directory(cache_directory(cache)));
+  if (const auto chosen = modules->choose_main(file.sha256); !chosen) {
+    return Status::incompatible(chosen.error());
+  }
+  std::string log;
+  const auto keep = [&](std::string_view line) { log.append(line).append("; "); };
+  postgres::BackendConfig config;
+  config.log = keep;
+  status = make_tree(*image, modules, keep, &config.tree);
+  if (!status.ok()) return status;
+  std::unique_ptr<postgres::Backend> backend;
+  status = postgres::Backend::start(config, &backend);
+  if (!status.ok()) return Status::incompatible(status.message() + " (" + log + ")");
+  status = postgres::verify_layout(*backend);
+  backend.reset();
+  if (!status.ok()) return status;
+  postgres::PostmasterConfig server;
+  server.log = keep;
+  status = make_tree(*image, modules, keep, &server.tree);
+  return status.ok() ? postgres::verify_sessions(std::move(server)) : status;
+}
+
+// What the modules of `file` are for: the main module `wasm_path`, or the one that is linked in.
+Status find_purpose(const std::string& wasm_path, CompiledFile* file) {
+  const std::string linked = wasm::find_module_by_name("pglite")->sha256;
+  if (wasm_path.empty()) return {};
+  std::string bytes;
+  std::string sha256;
+  Status status = read_module_file("module", wasm_path, &bytes, &sha256);
+  file->is_whole = status.ok() && sha256 != linked && sha256 != file->sha256;
+  return status;
+}
+
+Status compile(const CompileRequest& request,
                const std::function<void(std::string_view)>& progress) {
+  CompiledFile file{.path = request.file};
   std::string content;
-  if (Status status = read_extension(file, &content); !status.ok()) return status;
-  const std::string known = cache_directory(cache);
+  Status status = read_module_file("file", file.path, &content, &file.sha256);
+  if (status.ok()) status = find_purpose(request.wasm_path, &file);
+  if (!status.ok()) return status;
+  if (wasm::find_module_by_sha256(file.sha256) != nullptr && !file.is_whole) {
+    progress(file.path + ": built in");
+    return {};
+  }
+  const std::string known = cache_directory(request.cache);
   if (known.empty()) {
-    return Status::io_error("there is no place for what is compiled: HOME and XDG_CACHE_HOME are not set");
+    return Status::io_error(
+        "there is no place for what is compiled: HOME and XDG_CACHE_HOME are not set");
   }
   const std::string directory = wasm::library_directory(known);
-  if (Status status = make_directories(directory); !status.ok()) return status;
-  const std::string image = directory + "/" + image_name(wasm::sha256(std::as_bytes(std::span(content))));
+  status = make_directories(directory);
+  if (!status.ok()) return status;
+  const std::string image = directory + "/" + file.image_name();
   if (access(image.c_str(), R_OK) == 0) {
-    progress(file + ": compiled already");
+    progress(file.path + ": compiled already");
     return {};
   }
   const WorkDirectory work(directory);
-  if (work.path().empty()) return io_error("cannot write to \"" + directory + "\"", static_cast<std::errc>(errno));
+  if (work.path().empty()) {
+    return io_error("cannot write to \"" + directory + "\"", static_cast<std::errc>(errno));
+  }
   const std::string toolkit = work.path() + "/toolkit";
-  if (Status status = unpack_toolkit(toolkit); !status.ok()) return status;
+  status = unpack_toolkit(toolkit);
   std::string linked;
-  for (uint32_t i = 0; i < guest_module_count; ++i) {
+  for (uint32_t i = 0; i < guest_module_count && !file.is_whole; ++i) {
     linked.append(guest_modules[i]->sha256).append("\n");
   }
-  if (Status status = write_file(work.path() + "/linked", linked, S_IRUSR); !status.ok()) return status;
+  if (status.ok()) status = write_file(work.path() + "/linked", linked, S_IRUSR);
+  if (!status.ok()) return status;
   std::string output;
   int code = 0;
-  Status status = run_program({"python3", toolkit + "/compile.py", "--toolkit", toolkit, "--work",
-                               work.path(), "--libraries", directory, "--abi-identity",
-                               guest_abi_identity, "--linked", work.path() + "/linked", file},
-                              &output, &code);
+  status = run_program({"python3", toolkit + "/compile.py", "--toolkit", toolkit, "--work",
+                        work.path(), "--libraries", directory, "--abi-identity",
+                        guest_abi_identity, "--linked", work.path() + "/linked", file.path},
+                       &output, &code);
   if (status.ok() && code != 0) status = failure(code, output);
   const std::string tree = work.path() + "/tree";
   if (!status.ok() || !fs::exists(tree)) return status;
-  return pack(tree, image);
+  status = pack(tree, image);
+  if (!status.ok() || !fs::exists(tree + "/pglite")) return status;
+  progress(file.path + ": trying it");
+  status = verify(file, request.cache);
+  if (status.ok()) return status;
+  std::error_code ignored;
+  fs::remove(image, ignored);
+  return Status::incompatible("this program cannot run the PGlite build \"" + file.path +
+                              "\": " + status.message());
 }
 
 }  // namespace
 
-Status compile_extension(const std::string& file, const std::string& cache,
+Status compile_extension(const CompileRequest& request,
                          const std::function<void(std::string_view line)>& progress) {
-  return without_exceptions([&] { return compile(file, cache, progress); });
+  return without_exceptions([&] { return compile(request, progress); });
 }
 
 }  // namespace pglite

@@ -34,33 +34,34 @@ std::string cache_directory(const std::string& cache) {
   return cache.empty() ? user_cache() : cache;
 }
 
-std::string image_name(std::string_view sha256) {
-  return std::string(sha256) + ".image";
+std::string CompiledFile::image_name() const {
+  return sha256 + (is_whole ? "-whole.image" : ".image");
 }
 
-Status read_extension(const std::string& file, std::string* bytes) {
+Status read_module_file(const char* what, const std::string& path, std::string* bytes,
+                        std::string* sha256) {
   const auto cannot_read = [&](const std::string& why) {
-    return Status::io_error("cannot read the extension \"" + file + "\": " + why);
+    return Status::io_error(std::string("cannot read the ") + what + " \"" + path + "\": " + why);
   };
-  const auto opened = os::open_regular_file(file);
+  const auto opened = os::open_regular_file(path);
   if (!opened) return cannot_read(opened.error().reason);
   auto content = os::read_all(opened->get());
   if (!content) return cannot_read(std::make_error_code(content.error()).message());
+  if (content->empty()) return cannot_read("it is empty");
   *bytes = std::move(*content);
+  *sha256 = wasm::sha256(std::as_bytes(std::span(*bytes)));
   return {};
 }
 
-Status ExtensionImage::open(const std::string& file, const std::string& cache,
+Status ExtensionImage::open(const CompiledFile& file, const std::string& cache,
                             std::shared_ptr<const ExtensionImage>* out) {
-  std::string bytes;
-  if (Status status = read_extension(file, &bytes); !status.ok()) return status;
   const std::string directory = wasm::library_directory(cache_directory(cache));
-  const std::string name = image_name(wasm::sha256(std::as_bytes(std::span(bytes))));
+  const std::string name = file.image_name();
   const auto fd = wasm::open_library_file(directory, name);
   if (!fd && fd.error() == std::errc::no_such_file_or_directory) {
-    return Status::incompatible("the extension \"" + file +
-                                "\" is not compiled yet for this program: run \"pglite-port compile " +
-                                file + "\"");
+    return Status::incompatible("\"" + file.path + "\" (sha256 " + file.sha256 +
+                                ") is not compiled yet for this program: give it to \"pglite-port "
+                                "compile\"" + (file.is_whole ? " with the same --wasm" : ""));
   }
   if (!fd && fd.error() == std::errc::operation_not_permitted) {
     return Status::incompatible("others than you can write to \"" + directory + "/" + name +
@@ -70,12 +71,12 @@ Status ExtensionImage::open(const std::string& file, const std::string& cache,
   if (!fd || fstat(fd->get(), &status) != 0 || status.st_size == 0) {
     return Status::io_error("cannot read the compiled extension \"" + directory + "/" + name + "\"");
   }
-  std::shared_ptr<ExtensionImage> image(new ExtensionImage(file));
+  std::shared_ptr<ExtensionImage> image(new ExtensionImage(file.path));
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   image->size_ = static_cast<size_t>(status.st_size);
   image->mapped_ = (image->size_ + page - 1) / page * page;
   const auto place = os::reserve_address_space(image->mapped_);
-  if (!place) return Status::io_error("no address space for the extension \"" + file + "\"");
+  if (!place) return Status::io_error("no address space for \"" + file.path + "\"");
   image->mapping_ = *place;
   if (!os::map_file_copy(*place, image->mapped_, fd->get(), 0)) {
     return Status::io_error("cannot map the compiled extension \"" + directory + "/" + name + "\"");

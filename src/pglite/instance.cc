@@ -175,7 +175,7 @@ Status PostgresInstance::choose_snapshot(std::shared_ptr<const SnapshotFile>* ou
   // Settings and debug levels of PostgreSQL are read when it boots.
   const auto linked = postgres::boot_snapshot();
   if (linked.empty() || !options_.settings.empty() || !options_.preload.empty() ||
-      options_.debug > 2) {
+      options_.debug > 2 || !storage_.is_module_linked()) {
     return {};
   }
   return SnapshotFile::open_linked(linked, out);
@@ -462,6 +462,9 @@ Status PostgresInstance::take_snapshot(std::shared_ptr<const Snapshot>* out) {
   }
   if (!storage_.in_memory())
     return Status::invalid_argument("only memory:// instances have snapshots");
+  if (!storage_.is_module_linked()) {
+    return Status::invalid_argument("only instances of the built-in module have snapshots");
+  }
   const Busy busy(&busy_);
   Status status = check_idle("snapshot");
   if (!status.ok()) return status;

@@ -96,24 +96,20 @@ void Storage::log_text(std::string_view text, int32_t pid) {
   }
 }
 
-Status Storage::check_module() const {
+Status Storage::choose_module() {
+  modules_ = std::make_shared<wasm::ModuleStore>(
+      wasm::library_directory(cache_directory(options_.cache)));
   if (options_.wasm_path.empty()) return {};
-  const auto cannot_read = [&](const std::string& why) {
-    return Status::io_error("cannot read the module \"" + options_.wasm_path + "\": " + why);
-  };
-  const auto file = os::open_regular_file(options_.wasm_path);
-  if (!file) return cannot_read(file.error().reason);
-  const auto content = os::read_all(file->get());
-  if (!content) return cannot_read(std::make_error_code(content.error()).message());
-  if (content->empty()) return cannot_read("it is empty");
-  const std::string sha256 = wasm::sha256(std::as_bytes(std::span(*content)));
-  const guest_module* module = wasm::find_module_by_sha256(sha256);
-  if (module == nullptr || module->name != std::string_view("pglite")) {
-    return Status::incompatible("the module \"" + options_.wasm_path + "\" (sha256 " + sha256 +
-                                ") is not the PGlite " + version().pglite +
-                                " that this program was built with");
+  CompiledFile file{.path = options_.wasm_path};
+  std::string bytes;
+  Status status = read_module_file("module", file.path, &bytes, &file.sha256);
+  if (!status.ok()) return status;
+  if (const auto chosen = modules_->choose_main(file.sha256); !chosen) {
+    return Status::incompatible("the module \"" + file.path + "\" is not the PGlite " +
+                                version().pglite + " that this program was built with, and cannot "
+                                "be used: " + chosen.error());
   }
-  return {};
+  return modules_->is_main_linked() ? Status() : ExtensionImage::open(file, options_.cache, &bundle_);
 }
 
 namespace {
@@ -170,7 +166,7 @@ bool Storage::has_own_names() const {
 }
 
 Status Storage::open() {
-  if (Status status = check_module(); !status.ok()) return status;
+  if (Status status = choose_module(); !status.ok()) return status;
   if (Status status = check_settings(); !status.ok()) return status;
   std::string_view location = options_.data_dir;
   in_memory_ = location == kMemoryScheme;
@@ -190,9 +186,11 @@ Status Storage::open() {
     server_log =
         std::make_shared<vfs::LineSink>([this](std::string_view line) { log_server_line(line); });
   }
-  auto tree = postgres::make_guest_tree(postgres::bundle_image(), std::move(server_log));
+  auto tree = postgres::make_guest_tree(
+      bundle_ != nullptr ? bundle_->bytes() : postgres::bundle_image(), std::move(server_log));
   if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
   tree_ = std::move(*tree);
+  tree_.modules = modules_;
   if (Status status = add_extensions(); !status.ok()) return status;
   if (in_memory_) {
     is_new_ = options_.snapshot == nullptr;
@@ -229,12 +227,12 @@ Status Storage::open() {
 }
 
 Status Storage::add_extensions() {
-  tree_.modules = std::make_shared<wasm::ModuleStore>(
-      wasm::library_directory(cache_directory(options_.cache)),
-      *wasm::find_module_by_name("pglite"));
-  for (const std::string& file : options_.extensions) {
+  for (const std::string& path : options_.extensions) {
+    CompiledFile file{.path = path, .is_whole = !modules_->is_main_linked()};
+    std::string bytes;
     std::shared_ptr<const ExtensionImage> image;
-    Status status = ExtensionImage::open(file, options_.cache, &image);
+    Status status = read_module_file("extension", path, &bytes, &file.sha256);
+    if (status.ok()) status = ExtensionImage::open(file, options_.cache, &image);
     if (status.ok()) status = image->add_to(*tree_.memory);
     if (!status.ok()) return status;
     extensions_.push_back(std::move(image));
@@ -244,6 +242,10 @@ Status Storage::add_extensions() {
 
 Status Storage::load_files(const postgres::SnapshotFile* snapshot) {
   vfs::MemoryFileSystem& memory = *tree_.memory;
+  if (snapshot != nullptr && snapshot->has_session() && !modules_->is_main_linked()) {
+    return Status::invalid_argument(
+        "a snapshot of a session is of the built-in module, and cannot go on in another one");
+  }
   if ((snapshot == nullptr || snapshot->is_overlay()) &&
       !vfs::load_image(postgres::data_directory_image(), memory, postgres::kDataDirectory)) {
     return Status::engine_gone("the template data directory is damaged");
@@ -263,6 +265,8 @@ void Storage::close() {
   directory_.reset();
   tree_ = {};
   extensions_.clear();
+  bundle_.reset();
+  modules_.reset();
 }
 
 std::string Storage::preload() const {

@@ -42,6 +42,8 @@ class Storage {
   [[nodiscard]] bool has_own_names() const;
   [[nodiscard]] bool fsync() const { return durability_ == Durability::kFull; }
   [[nodiscard]] postgres::GuestTree& tree() { return tree_; }
+  // Whether PostgreSQL is the module that is linked in.
+  [[nodiscard]] bool is_module_linked() const { return modules_->is_main_linked(); }
   // Null in memory.
   [[nodiscard]] postgres::DataDirectory* directory() { return directory_.get(); }
   // PostgreSQL's -d.
@@ -73,7 +75,8 @@ class Storage {
   [[nodiscard]] bool logs_json() const { return options_.log_format == LogFormat::kJson; }
   // Lays the extensions over PGlite's files.
   Status add_extensions();
-  Status check_module() const;
+  // Finds the main module, and PGlite's files that belong to it.
+  Status choose_module();
   Status check_settings() const;
 
   const Options& options_;
@@ -89,7 +92,10 @@ class Storage {
   std::unique_ptr<postgres::DataDirectory> directory_;
   // While PostgreSQL starts, where it recovers.
   std::shared_ptr<postgres::SyncedFileSystem> synced_files_;
-  std::vector<std::shared_ptr<const ExtensionImage>> extensions_;  // outlive the tree
+  // These outlive the tree.
+  std::shared_ptr<wasm::ModuleStore> modules_;
+  std::shared_ptr<const ExtensionImage> bundle_;  // of another main module; null: what is linked in
+  std::vector<std::shared_ptr<const ExtensionImage>> extensions_;
   postgres::GuestTree tree_;
 };
 

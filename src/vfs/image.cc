@@ -23,11 +23,13 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <new>
 #include <unordered_map>
 #include <vector>
 
+#include "os/file.h"
 #include "vfs/memory_node.h"
 
 namespace pglite::vfs {
@@ -467,6 +469,37 @@ Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view r
   } catch (const std::bad_alloc&) {
     return error(std::errc::no_space_on_device);
   }
+}
+
+Result<std::string> write_image_of_directory(const std::string& path) {
+  namespace fs = std::filesystem;
+  MemoryFileSystem tree;
+  std::error_code failed;
+  for (fs::recursive_directory_iterator entry(path, failed), end; entry != end && !failed;
+       entry.increment(failed)) {
+    const std::string name = "/" + fs::relative(entry->path(), path).string();
+    const auto mode = static_cast<uint32_t>(entry->symlink_status().permissions());
+    if (entry->is_directory()) {
+      if (auto made = tree.make_directories(name, mode); !made) return error(made.error());
+      continue;
+    }
+    const auto opened = os::open_regular_file(entry->path().string());
+    if (!opened) return error(std::errc::operation_not_supported);
+    const auto content = os::read_all(opened->get());
+    if (!content) return error(content.error());
+    auto made = tree.make_directories(fs::path(name).parent_path().string(), 0755);
+    if (!made) return error(made.error());
+    auto file = tree.open(name, {.write = true, .create = true}, mode);
+    if (!file) return error(file.error());
+    if (auto written = (*file)->write(std::as_bytes(std::span(*content)), 0); !written) {
+      return error(written.error());
+    }
+    if (auto set = tree.set_times(name, timespec{}, timespec{}, false); !set) {
+      return error(set.error());
+    }
+  }
+  if (failed) return error(static_cast<std::errc>(failed.value()));
+  return write_image(tree, "/");
 }
 
 Result<void> load_image(std::span<const std::byte> image, MemoryFileSystem& filesystem,

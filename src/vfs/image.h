@@ -22,6 +22,11 @@ inline constexpr size_t kImageAlignment = 8192;
 // but the tree. ENOTDIR, ENOENT for a wrong path; EFBIG for a tree the format cannot hold.
 Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view root_path);
 
+// write_image() of the files and directories below the host's directory `path`. The modification times
+// are 1970, so that the bytes do not depend on when the files were made. Errors are those of reading
+// them; operation_not_supported: something else is among them.
+Result<std::string> write_image_of_directory(const std::string& path);
+
 // Lays the tree of `image` over the directory `mount_path`, which is made with its parents where it
 // is missing. Existing directories are merged (and get the image's mode and time), existing files
 // and links are replaced; EEXIST where a directory meets something else.

@@ -89,16 +89,20 @@ typedef struct guest_module {
 extern const guest_module* const guest_modules[];
 extern const uint32_t guest_module_count;
 
-/* A library with one side module, made by aot/compile.py: what its ELF entry is. */
+/* A library with one module, made by aot/compile.py: what its ELF entry is. */
 typedef struct guest_library {
   const char* abi_identity; /* that of the program it was made for, see below */
   const guest_module* module;
+  /* Of a main module: what side modules import, it lacks and aot/supplement has. By name. */
+  const struct guest_host_symbol* supplied;
+  uint32_t supplied_count;
 } guest_library;
 
 /* What such libraries get from the program, sorted by name. */
 typedef struct guest_host_symbol {
   const char* name;
   const void* address;
+  int is_of_main; /* it works on the main module that is linked in, and on no other */
 } guest_host_symbol;
 extern const guest_host_symbol guest_host_symbols[];
 extern const uint32_t guest_host_symbol_count;

@@ -1,5 +1,5 @@
-// Where a process gets its side modules from: those that are linked in, and libraries in a directory,
-// each with one module that `pglite-port compile` has translated (aot/compile.py).
+// Where a process gets its modules from: those that are linked in, and libraries in a directory, each
+// with one module that `pglite-port compile` has translated (aot/compile.py).
 //
 // A library is machine code, and so the program's own: nothing of the sandbox holds it. It is taken
 // from a directory that only its user and root can write to, under a name that says for which program
@@ -35,12 +35,18 @@ os::Result<os::UniqueFd> open_library_file(const std::string& directory, const s
 // Not thread-safe. Lives as long as the processes that use its modules.
 class ModuleStore {
  public:
-  // `main` is the module whose functions the libraries call. `directory` may be missing, or empty:
-  // there are no libraries.
-  ModuleStore(std::string directory, const guest_module& main)
-      : directory_(std::move(directory)), main_(main) {}
+  // `directory` may be missing, or empty: there are no libraries. The main module is the one that is
+  // linked in.
+  explicit ModuleStore(std::string directory);
   ModuleStore(const ModuleStore&) = delete;
   ModuleStore& operator=(const ModuleStore&) = delete;
+
+  // Makes the module of that wasm binary the main module, whose functions the side modules call. What
+  // is linked in was linked with its own main module, and is not for another: find() then gives none
+  // of it. To be called before find().
+  tl::expected<void, std::string> choose_main(std::string_view sha256);
+  [[nodiscard]] const guest_module& main() const { return *main_; }
+  [[nodiscard]] bool is_main_linked() const;
 
   // The side module of that wasm binary. What the error says is the end of a sentence.
   tl::expected<const guest_module*, std::string> find(std::string_view sha256);
@@ -48,13 +54,15 @@ class ModuleStore {
  private:
   struct Library {
     os::NativeLibrary library;
-    const guest_module* module;
+    const guest_library* head;
   };
   [[nodiscard]] const void* symbol(const char* name) const;
+  tl::expected<const guest_library*, std::string> loaded(std::string_view sha256);
   tl::expected<Library, std::string> load(std::string_view sha256) const;
 
   std::string directory_;
-  const guest_module& main_;
+  const guest_module* main_;
+  const guest_library* main_library_ = nullptr;  // null: the main module is linked in
   std::map<std::string, Library, std::less<>> loaded_;  // by the wasm's SHA-256
 };
 

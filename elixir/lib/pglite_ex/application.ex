@@ -5,7 +5,7 @@ defmodule PgliteEx.Application do
   @impl true
   def start(_type, _args) do
     # So that function_exported?/3 sees it.
-    Code.ensure_loaded(:telemetry)
+    _ = Code.ensure_loaded(:telemetry)
 
     children = [
       {Registry, keys: :unique, name: PgliteEx.Registry},

@@ -24,7 +24,7 @@ defmodule PgliteEx.Copy do
         :ok
 
       _ ->
-        results!(frame)
+        _ = results!(frame)
         raise Error.new(:unsupported, "this is no COPY FROM STDIN: #{copy.sql}")
     end
   end

@@ -15,6 +15,19 @@ defmodule PgliteEx.Program do
   @doc "The path of the program. An `ArgumentError` says where it was looked for."
   @spec path!(String.t() | nil) :: String.t()
   def path!(option \\ nil) do
+    {source, path} = find(option)
+
+    unless File.regular?(path) do
+      raise ArgumentError,
+            "there is no program at #{path} (#{source}); mix pglite_ex.doctor says what is wrong"
+    end
+
+    path
+  end
+
+  @doc "Where the program has to be, and what says so."
+  @spec find(String.t() | nil) :: {String.t(), Path.t()}
+  def find(option \\ nil) do
     candidates = [
       {"the option :program", option},
       {"config :pglite_ex, :program", Application.get_env(:pglite_ex, :program)},
@@ -23,14 +36,7 @@ defmodule PgliteEx.Program do
     ]
 
     {source, path} = Enum.find(candidates, fn {_, path} -> path not in [nil, ""] end)
-    path = Path.expand(path)
-
-    unless File.regular?(path) do
-      raise ArgumentError,
-            "there is no program at #{path} (#{source}); mix pglite_ex.doctor says what is wrong"
-    end
-
-    path
+    {source, Path.expand(path)}
   end
 
   @doc "Where the Mix compiler puts the program."
@@ -44,12 +50,29 @@ defmodule PgliteEx.Program do
     end
   end
 
+  # Ends the command when the VM, or the process that waits for it, is gone: then its end of the pipe is closed.
+  @attended """
+  exec 3<&0
+  "$0" "$@" </dev/null 3<&- &
+  command=$!
+  (read -r _ <&3; kill -s TERM $command) >/dev/null 2>&1 &
+  watch=$!
+  wait $command
+  status=$?
+  kill $watch
+  exit $status
+  """
+
   @doc """
   Runs a command of the program's to its end. Its output is returned.
+
+  It is ended when the calling process ends.
   """
   @spec run(String.t(), [String.t()]) :: {:ok, String.t()} | {:error, Error.t()}
   def run(program, arguments) do
-    case System.cmd(program, arguments, stderr_to_stdout: true, env: clean_environment()) do
+    arguments = ["-c", @attended, program | arguments]
+
+    case System.cmd("/bin/sh", arguments, stderr_to_stdout: true, env: clean_environment()) do
       {output, 0} ->
         {:ok, output}
 
@@ -80,7 +103,7 @@ defmodule PgliteEx.Program do
     name = signal |> to_string() |> String.upcase()
 
     # kill is part of every shell; the program may be missing from a small system.
-    System.cmd("/bin/sh", ["-c", "kill -s #{name} #{os_pid}"], stderr_to_stdout: true)
+    _ = System.cmd("/bin/sh", ["-c", "kill -s #{name} #{os_pid}"], stderr_to_stdout: true)
     :ok
   end
 

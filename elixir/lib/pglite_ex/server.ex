@@ -156,7 +156,7 @@ defmodule PgliteEx.Server do
     after
       max(deadline - System.monotonic_time(:millisecond), 0) ->
         Program.signal(state.os_pid, :kill)
-        Program.await_exit(port, state.os_pid, 0)
+        _ = Program.await_exit(port, state.os_pid, 0)
 
         {:error,
          Error.new(:timeout, "the server has not started in #{state.options.start_timeout} ms")}
@@ -230,11 +230,12 @@ defmodule PgliteEx.Server do
   # Sessions are ended, a directory is closed, a snapshot is written.
   @impl true
   def terminate(reason, %State{} = state) do
-    if state.port != nil do
-      Program.signal(state.os_pid, :int)
-      Program.await_exit(state.port, state.os_pid, state.options.shutdown_timeout)
-    end
-
+    _ = if state.port != nil, do: end_program(state)
     Instance.stopped(state.options, :server, state.began, reason)
+  end
+
+  defp end_program(%State{} = state) do
+    Program.signal(state.os_pid, :int)
+    Program.await_exit(state.port, state.os_pid, state.options.shutdown_timeout)
   end
 end

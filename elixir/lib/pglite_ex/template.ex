@@ -33,10 +33,10 @@ defmodule PgliteEx.Template do
   @doc """
   Makes the snapshot at `path`, unless it is there and was made by this program with the same `:key`.
 
-  `key: TERM` stands for what is migrated, see `digest/1`. `fun` is called with an instance in memory, a server unless `server: false` is given. Other options are those of
-  `PgliteEx`. The caller, and nobody else, makes it; a failure leaves what was there.
+  `key: TERM` stands for what is migrated, see `digest/1`. `fun` is called with an instance in memory, a server unless
+  `server: false` is given. Other options are those of `PgliteEx`. The caller, and nobody else, makes it; a failure leaves what was there.
   """
-  @spec build(Path.t(), [PgliteEx.option()], (pid() -> term())) ::
+  @spec build(Path.t(), [PgliteEx.option() | {:key, term()}], (pid() -> term())) ::
           {:ok, Path.t()} | {:error, Error.t()}
   def build(path, options \\ [], fun) when is_function(fun, 1) do
     path = Path.expand(path)
@@ -62,7 +62,7 @@ defmodule PgliteEx.Template do
         fun.(pid)
       catch
         kind, reason ->
-          stop(name, part)
+          _ = stop(name, part)
           :erlang.raise(kind, reason, __STACKTRACE__)
       else
         # Another one, started again by its supervisor, would be empty.
@@ -72,12 +72,12 @@ defmodule PgliteEx.Template do
   end
 
   defp finish(name, false, {part, _, _}) do
-    stop(name, part)
+    _ = stop(name, part)
     {:error, Error.new(:program, "the snapshot was not made: the program ended meanwhile")}
   end
 
   defp finish(name, true, {part, path, stamp}) do
-    PgliteEx.stop_instance(name)
+    _ = PgliteEx.stop_instance(name)
 
     with :ok <- File.rename(part, path),
          :ok <- File.write(stamp_file(path), stamp) do
@@ -90,7 +90,7 @@ defmodule PgliteEx.Template do
   end
 
   defp stop(name, part) do
-    PgliteEx.stop_instance(name)
+    _ = PgliteEx.stop_instance(name)
     File.rm(part)
   end
 

@@ -173,17 +173,39 @@ defmodule PgliteEx.PortTest do
       kill_at_random(start_pg(), 3_000)
     end
 
+    test "at any time, while snapshots and dumps end the program and start it again" do
+      directory = tmp_dir()
+      memory = start_pg()
+      snapshot = fn -> PgliteEx.snapshot(memory, directory <> "/snapshot") end
+      assert kill_at_random(memory, 3_000, snapshot) > 1
+      sql = fn -> PgliteEx.dump(memory, directory <> "/dump.sql") end
+      assert kill_at_random(memory, 3_000, sql) > 1
+
+      kept = start_pg(data_dir: directory <> "/pg", durability: :relaxed)
+      archive = fn -> PgliteEx.dump(kept, directory <> "/dump.tar") end
+      assert kill_at_random(kept, 3_000, archive) > 1
+    end
+
     @tag :heavy
     @tag timeout: 180_000
     test "at any time, for a minute" do
       kill_at_random(start_pg(), 60_000)
     end
+
+    @tag :heavy
+    @tag timeout: 180_000
+    test "at any time, while snapshots are made, for a minute" do
+      path = Path.join(tmp_dir(), "snapshot")
+      db = start_pg()
+      assert kill_at_random(db, 60_000, fn -> PgliteEx.snapshot(db, path) end) > 10
+    end
   end
 
   # Callers that check each of their answers; some are killed, some give up. Those that are left must never see an
-  # answer of another, and the session is at rest in the end.
-  defp kill_at_random(db, milliseconds) do
-    PgliteEx.query!(db, "create table written (n int8)")
+  # answer of another, and the session is at rest in the end. Meanwhile `operation` is done over and over; how often it was
+  # is returned.
+  defp kill_at_random(db, milliseconds, operation \\ fn -> :ok end) do
+    PgliteEx.query!(db, "create table if not exists written (n int8)")
     deadline = System.monotonic_time(:millisecond) + milliseconds
     me = self()
     supervisor = start_supervised!(Task.Supervisor)
@@ -199,6 +221,7 @@ defmodule PgliteEx.PortTest do
     end
 
     for seed <- 1..20, do: start.(seed)
+    operations = Task.async(fn -> repeat_until(operation, deadline, 0) end)
 
     kills =
       Stream.iterate(21, &(&1 + 1))
@@ -218,10 +241,22 @@ defmodule PgliteEx.PortTest do
       end)
 
     eventually(fn -> Task.Supervisor.children(supervisor) == [] end, 3000)
+    done = Task.await(operations, 60_000)
     refute_received {:astray, _}
     assert kills > 10
     assert value(db, "select 'the end'") == "the end"
     assert {:ok, %{status: :idle, waiting: 0}} = PgliteEx.instance_info(db)
+    stop_supervised!(Task.Supervisor)
+    done
+  end
+
+  defp repeat_until(operation, deadline, count) do
+    assert operation.() == :ok
+    Process.sleep(20)
+
+    if System.monotonic_time(:millisecond) < deadline,
+      do: repeat_until(operation, deadline, count + 1),
+      else: count + 1
   end
 
   defp call_until(db, me, seed, deadline) do
@@ -375,55 +410,65 @@ defmodule PgliteEx.PortTest do
     end
 
     test "at random, with errors for callers and a new instance after each" do
-      supervisor = start_supervised!({DynamicSupervisor, max_restarts: 1000})
-
-      {:ok, _} =
-        DynamicSupervisor.start_child(
-          supervisor,
-          {PgliteEx, name: :killed_at_random, data_dir: tmp_dir() <> "/pg", durability: :relaxed}
-        )
-
-      PgliteEx.query!(:killed_at_random, "create table t (n int)")
-      me = self()
-
-      writer =
-        Task.async(fn ->
-          Stream.iterate(1, &(&1 + 1))
-          |> Enum.reduce_while([], fn n, kept ->
-            kept =
-              if match?(
-                   {:ok, _},
-                   PgliteEx.query(:killed_at_random, "insert into t values ($1)", [n])
-                 ),
-                 do: [n | kept],
-                 else: kept
-
-            if Process.alive?(me) and not stopped?(), do: {:cont, kept}, else: {:halt, kept}
-          end)
-        end)
-
-      for _ <- 1..8 do
-        Process.sleep(:rand.uniform(150))
-
-        with {:ok, %{os_pid: os_pid}} <- PgliteEx.instance_info(:killed_at_random),
-             do: System.cmd("/bin/sh", ["-c", "kill -9 #{os_pid}"], stderr_to_stdout: true)
-      end
-
-      send(writer.pid, :stop)
-      kept = Task.await(writer, 30_000)
-
-      rows =
-        eventually(fn ->
-          with(
-            {:ok, %{rows: rows}} <- PgliteEx.query(:killed_at_random, "select n from t"),
-            do: List.flatten(rows),
-            else: (_ -> nil)
-          )
-        end)
-
-      # What was acknowledged is there.
-      assert kept -- rows == []
+      kill_program_at_random(8)
     end
+
+    @tag :heavy
+    @tag timeout: 600_000
+    test "at random, 200 times" do
+      kill_program_at_random(200)
+    end
+  end
+
+  defp kill_program_at_random(times) do
+    supervisor = start_supervised!({DynamicSupervisor, max_restarts: 1000})
+
+    {:ok, _} =
+      DynamicSupervisor.start_child(
+        supervisor,
+        {PgliteEx, name: :killed_at_random, data_dir: tmp_dir() <> "/pg", durability: :relaxed}
+      )
+
+    PgliteEx.query!(:killed_at_random, "create table t (n int)")
+    me = self()
+
+    writer =
+      Task.async(fn ->
+        Stream.iterate(1, &(&1 + 1))
+        |> Enum.reduce_while([], fn n, kept ->
+          kept =
+            if match?(
+                 {:ok, _},
+                 PgliteEx.query(:killed_at_random, "insert into t values ($1)", [n])
+               ),
+               do: [n | kept],
+               else: kept
+
+          if Process.alive?(me) and not stopped?(), do: {:cont, kept}, else: {:halt, kept}
+        end)
+      end)
+
+    for _ <- 1..times do
+      Process.sleep(:rand.uniform(150))
+
+      with {:ok, %{os_pid: os_pid}} <- PgliteEx.instance_info(:killed_at_random),
+           do: System.cmd("/bin/sh", ["-c", "kill -9 #{os_pid}"], stderr_to_stdout: true)
+    end
+
+    send(writer.pid, :stop)
+    kept = Task.await(writer, 30_000)
+
+    rows =
+      eventually(fn ->
+        with(
+          {:ok, %{rows: rows}} <- PgliteEx.query(:killed_at_random, "select n from t"),
+          do: List.flatten(rows),
+          else: (_ -> nil)
+        )
+      end)
+
+    # What was acknowledged is there.
+    assert kept -- rows == []
   end
 
   defp last_answer(db, large) do

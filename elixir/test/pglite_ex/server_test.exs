@@ -1,6 +1,7 @@
 defmodule PgliteEx.ServerTest do
   use PgliteEx.Case, async: true
   alias PgliteEx.{Client, Template}
+  alias PgliteEx.Bridge.PortBridge
 
   @directory Path.expand("../../_build", __DIR__)
 
@@ -298,6 +299,13 @@ defmodule PgliteEx.ServerTest do
       assert value(db, "select n from t") == 7
       PgliteEx.query!(db, "notify news")
       assert_receive {:notification, _, ^ref, "news", ""}
+
+      # What was prepared before is not bound after it.
+      {:ok, pid, %{statements: statements}} = PgliteEx.Instance.fetch(db)
+      {:ok, statement} = PortBridge.prepare(pid, statements, "select 1", :infinity)
+      assert :ok = PgliteEx.dump(db, directory <> "/again.tar")
+      assert :new_session = PortBridge.request_bound(pid, statement, "", :infinity)
+      assert value(db, "select 1") == 1
 
       assert :ok = PgliteEx.restore(directory <> "/dump.tar.gz", directory <> "/restored")
 

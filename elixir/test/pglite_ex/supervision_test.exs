@@ -1,6 +1,7 @@
 defmodule PgliteEx.SupervisionTest do
   @moduledoc "Starting, stopping, restarting; what is left when something is killed."
   use PgliteEx.Case, async: true
+  alias PgliteEx.Program
 
   test "options that make no sense raise, and say what is accepted" do
     for {options, message} <- [
@@ -216,6 +217,66 @@ defmodule PgliteEx.SupervisionTest do
     end
   end
 
+  describe "a command of the program's" do
+    test "is run, and its status told" do
+      assert {:ok, "out\nerr\n"} =
+               Program.run("/bin/sh", ["-c", "read x; echo out; echo err >&2"])
+
+      assert {:error, %Error{reason: :program, message: message}} =
+               Program.run("/bin/sh", ["-c", "echo why; exit 3"])
+
+      assert message == "pglite-port ended with 3: why"
+      assert {:error, %Error{reason: :program}} = Program.run("/nonexistent", [])
+    end
+
+    test "ends with its VM" do
+      ["ready", vm] =
+        other_vm("""
+        spawn(fn -> PgliteEx.Program.run("/bin/sleep", ["1000"]) end)
+        IO.puts("ready \#{System.pid()}")
+        Process.sleep(:infinity)
+        """)
+
+      eventually(fn -> Enum.any?(children(vm), &sleeps?/1) end)
+      children = children(vm)
+      kill(vm)
+      eventually(fn -> Enum.filter(children, &alive?/1) == [] end)
+    end
+
+    test "ends with its instance" do
+      directory = tmp_dir()
+      program = Path.join(directory, "program")
+
+      File.write!(program, """
+      #!/bin/sh
+      [ "$1" != dump ] || { echo $$ > #{directory}/os_pid; exec sleep 1000; }
+      exec #{Program.path!()} "$@"
+      """)
+
+      File.chmod!(program, 0o755)
+
+      for options <- [[data_dir: directory <> "/pg", durability: :relaxed], []] do
+        {:ok, pid} = PgliteEx.start_instance(:dumping, [program: program] ++ options)
+        dump = Task.async(fn -> PgliteEx.dump(pid, directory <> "/dump") end)
+
+        os_pid =
+          eventually(fn ->
+            with {:ok, text} when text != "" <- File.read(directory <> "/os_pid"),
+                 os_pid = String.trim(text),
+                 true <- sleeps?(os_pid),
+                 do: os_pid,
+                 else: (_ -> nil)
+          end)
+
+        :ok = PgliteEx.stop_instance(pid)
+        assert {:error, %Error{}} = Task.await(dump)
+        eventually(fn -> not alive?(os_pid) end)
+      end
+    end
+  end
+
+  defp sleeps?(os_pid), do: match?({:ok, "sleep\n"}, File.read("/proc/#{os_pid}/comm"))
+
   # Starts an Elixir with this package, and returns the words of its line.
   defp other_vm(script) do
     paths =
@@ -233,7 +294,7 @@ defmodule PgliteEx.SupervisionTest do
         :binary,
         line: 1000,
         args: paths ++ ["-e", expression],
-        env: [{'PGLITE_PORT', String.to_charlist(PgliteEx.Program.path!())}]
+        env: [{'PGLITE_PORT', String.to_charlist(Program.path!())}]
       ])
 
     receive do

@@ -129,7 +129,7 @@ emscripten::ProcessConfig postgres_process_config(const GuestTree& tree,
                                                   std::vector<std::string> environment,
                                                   std::function<void(std::string_view)> log) {
   emscripten::ProcessConfig config;
-  config.main = wasm::find_module_by_name("pglite");
+  config.main = tree.modules ? &tree.modules->main() : wasm::find_module_by_name("pglite");
   config.program = "/pglite/bin/postgres";
   config.environment = std::move(environment);
   config.filesystem = tree.root;

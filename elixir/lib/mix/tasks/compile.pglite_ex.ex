@@ -13,10 +13,13 @@ defmodule Mix.Tasks.Compile.PgliteEx do
     4. a release archive that is fetched: `config :pglite_ex, archive_url: "https://.../pglite-port-{version}-{target}.tar.gz"`
     5. the repository around this package, with its own build (`make build`), for the machine that compiles
 
-  1, 3 and 4 must be in `checksums.txt`, or in the file that `config :pglite_ex, checksums: PATH` names. An archive is a
-  tar file, compressed with gzip, with a file `pglite-port` in it.
+  1, 3 and 4 must be in `checksums.txt`, or in the file that `config :pglite_ex, checksums: PATH` names (an absolute path). An
+  archive is a tar file, compressed with gzip, with `bin/OS-ARCH/pglite-port` for one system or for several in it, or with
+  one `pglite-port` anywhere.
 
-  `TARGET_OS` and `TARGET_ARCH` say what it is compiled for, as Nerves sets them.
+  5 installs the Debian packages that it needs where they are missing, if it may.
+
+  `TARGET_OS` and `TARGET_ARCH` say what it is compiled for, as Nerves sets them. A program for another system is refused.
 
   It is done again when the file it came from is newer, when another source is chosen, and with `--force`.
   """
@@ -26,8 +29,8 @@ defmodule Mix.Tasks.Compile.PgliteEx do
 
   @impl true
   def run(arguments) do
-    destination = Path.join([Mix.Project.app_path(), "priv", "pglite-port"])
-    root = File.cwd!()
+    {root, _} = Build.directories()
+    destination = destination()
 
     case Build.source(root) do
       {:ok, source} ->
@@ -44,7 +47,7 @@ defmodule Mix.Tasks.Compile.PgliteEx do
     case Build.install(source, root, destination, &Mix.shell().info("pglite_ex: " <> &1)) do
       :ok ->
         Mix.shell().info(
-          "pglite_ex: #{Path.relative_to_cwd(destination)} is there, from #{describe(source)}"
+          "pglite_ex: #{Path.relative_to_cwd(destination)} is there, from #{Build.describe(source)}"
         )
 
         File.mkdir_p!(Path.dirname(manifest()))
@@ -55,9 +58,6 @@ defmodule Mix.Tasks.Compile.PgliteEx do
         failed(reason)
     end
   end
-
-  defp describe({:url, url}), do: url
-  defp describe(source), do: Build.file(source)
 
   defp stale?(source, destination) do
     not File.regular?(destination) or File.read(manifest()) != {:ok, stamp(source)}
@@ -92,12 +92,18 @@ defmodule Mix.Tasks.Compile.PgliteEx do
   @impl true
   def manifests, do: [manifest()]
 
-  defp manifest, do: Path.join(Mix.Project.manifest_path(), "compile.pglite_ex")
+  defp manifest, do: in_build([".mix", "compile.pglite_ex"])
+  defp destination, do: in_build(["priv", "pglite-port"])
+
+  defp in_build(names) do
+    {_, build} = Build.directories()
+    Path.join([build | names])
+  end
 
   @impl true
   def clean do
-    File.rm(Path.join([Mix.Project.app_path(), "priv", "pglite-port"]))
-    File.rm(manifest())
+    _ = File.rm(destination())
+    _ = File.rm(manifest())
     :ok
   end
 end

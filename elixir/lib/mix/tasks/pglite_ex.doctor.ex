@@ -5,7 +5,10 @@ defmodule Mix.Tasks.PgliteEx.Doctor do
 
       mix pglite_ex.doctor
 
-  It exits with 1 when something is wrong.
+  It exits with 1 when something is wrong. Where this package cannot be compiled, because there is no program for it, Mix
+  does not come so far; this leaves the compiling out:
+
+      mix do deps.loadpaths --no-compile --no-deps-check + pglite_ex.doctor
   """
 
   use Mix.Task
@@ -20,20 +23,25 @@ defmodule Mix.Tasks.PgliteEx.Doctor do
     compiled = compile()
     _ = Application.ensure_all_started(:pglite_ex)
 
-    checks = [
+    set_up = [
       {"compiler", fn -> compiled end},
       {"system", &system/0},
+      {"source", &source/0},
       {"program", &program/0},
-      {"version", &version/0},
       {"address space", &address_space/0},
       {"temporary directory", &temporary_directory/0},
       {"log", &log/0},
-      {"port", &port/0},
-      {"server", &server/0},
       {"libraries", &libraries/0}
     ]
 
-    wrong = for {name, check} <- checks, not report(name, safely(check)), do: name
+    running = [{"version", &version/0}, {"port", &port/0}, {"server", &server/0}]
+    wrong = wrong(set_up)
+
+    # What is not there, or compiled for another system, cannot run.
+    wrong =
+      if "program" in wrong or not Build.native?(),
+        do: wrong,
+        else: wrong ++ wrong(running)
 
     unless wrong == [] do
       Mix.shell().error("wrong: " <> Enum.join(wrong, ", "))
@@ -41,9 +49,14 @@ defmodule Mix.Tasks.PgliteEx.Doctor do
     end
   end
 
+  defp wrong(checks),
+    do: for({name, check} <- checks, not report(name, safely(check)), do: name)
+
   defp compile do
-    Mix.Task.run("compile", ["--return-errors"])
-    {:ok, "has nothing to say"}
+    case Mix.Task.run("compile", ["--return-errors"]) do
+      {:error, diagnostics} -> {:wrong, Enum.map_join(diagnostics, "; ", & &1.message)}
+      _ -> {:ok, "has nothing to say"}
+    end
   rescue
     error -> {:wrong, Exception.message(error)}
   end
@@ -72,25 +85,43 @@ defmodule Mix.Tasks.PgliteEx.Doctor do
   end
 
   defp system do
-    case {Build.target(), Build.native?()} do
-      {"linux-amd64", true} ->
-        {:ok, "linux-amd64"}
+    if Build.native?(),
+      do: {:ok, Build.target()},
+      else:
+        {:note,
+         "compiled for #{Build.target()} on #{Build.target(%{})}: what runs there is not looked at"}
+  end
 
-      {target, true} ->
-        {:wrong, "#{target}: the program is for linux-amd64"}
+  # Where the compiler takes the program from; what takes long is not tried.
+  defp source do
+    {root, _} = Build.directories()
 
-      {target, false} ->
-        {:note, "compiled for #{target}; what follows is about #{Build.target(%{})}"}
+    with {:ok, source} <- Build.source(root),
+         :ok <- try_source(source, root) do
+      {:ok, Build.describe(source)}
+    else
+      {:error, message} -> {:wrong, message}
     end
   end
 
-  defp program do
-    path = Program.path!()
+  defp try_source({kind, _}, _root) when kind in [:url, :repository], do: :ok
 
-    case File.stat(path) do
-      {:ok, %{mode: mode}} when Bitwise.band(mode, 0o111) != 0 -> {:ok, path}
-      {:ok, _} -> {:wrong, "#{path} is not executable: chmod +x #{path}"}
-      {:error, reason} -> {:wrong, "#{path}: #{:file.format_error(reason)}"}
+  defp try_source(source, root) do
+    with {:ok, _} <- Build.obtain(source, root, & &1, Build.target()), do: :ok
+  end
+
+  defp program do
+    {source, path} = if Build.native?(), do: Program.find(), else: {"priv", Program.in_priv()}
+
+    with {:ok, %{mode: mode}} <- File.stat(path),
+         {:ok, system} <- Build.system_of(path) do
+      cond do
+        system not in [nil, Build.target()] -> {:wrong, "#{path} is for #{system}"}
+        Bitwise.band(mode, 0o111) == 0 -> {:wrong, "#{path} is not executable: chmod +x #{path}"}
+        true -> {:ok, path}
+      end
+    else
+      {:error, reason} -> {:wrong, "#{path} (#{source}): #{:file.format_error(reason)}"}
     end
   end
 
@@ -140,17 +171,27 @@ defmodule Mix.Tasks.PgliteEx.Doctor do
   end
 
   defp port do
-    {:ok, pid} = PgliteEx.start_instance({__MODULE__, :port}, [])
-    %{rows: [[version]]} = PgliteEx.query!(pid, "show server_version")
-    :ok = PgliteEx.stop_instance(pid)
-    {:ok, "PostgreSQL #{version} answers"}
+    with_instance([], fn pid ->
+      %{rows: [[version]]} = PgliteEx.query!(pid, "show server_version")
+      "PostgreSQL #{version} answers"
+    end)
   end
 
-  defp server do
-    {:ok, pid} = PgliteEx.start_instance({__MODULE__, :server}, server: [port: 0])
-    url = PgliteEx.url(pid)
-    :ok = PgliteEx.stop_instance(pid)
-    {:ok, "was ready on #{url}"}
+  defp server, do: with_instance([server: [port: 0]], &"was ready on #{PgliteEx.url(&1)}")
+
+  defp with_instance(options, fun) do
+    case PgliteEx.start_instance(__MODULE__, options) do
+      {:ok, pid} ->
+        text = fun.(pid)
+        :ok = PgliteEx.stop_instance(pid)
+        {:ok, text}
+
+      {:error, error} when is_exception(error) ->
+        {:wrong, Exception.message(error)}
+
+      {:error, reason} ->
+        {:wrong, inspect(reason)}
+    end
   end
 
   defp libraries do

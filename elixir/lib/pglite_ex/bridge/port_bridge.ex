@@ -31,8 +31,8 @@ defmodule PgliteEx.Bridge.PortBridge do
     # What is sent is nobody's business but the caller's.
     @derive {Inspect, only: [:kind, :pid]}
     @enforce_keys [:ref, :kind]
-    # from: nil where nobody waits for the answer (any more).
-    defstruct [:ref, :kind, :frame, :from, :pid, :timer]
+    # from: nil where nobody waits for the answer (any more). session: the one that the frame's statement is of.
+    defstruct [:ref, :kind, :frame, :session, :from, :pid, :timer]
   end
 
   defmodule State do
@@ -48,8 +48,9 @@ defmodule PgliteEx.Bridge.PortBridge do
       :scratch,
       :began,
       :statements,
-      # A snapshot has the statements of the session that it was made of: names must not meet.
-      :statement_prefix,
+      # Stands for the session, and begins the names of its statements: a snapshot has those of the session that it was
+      # made of, and names must not meet.
+      :session,
       statement_names: :queue.new(),
       statement_count: 0,
       # The request in flight, and what the frames that come next answer: :request or :cancel.
@@ -83,6 +84,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   @type statement :: %{
           name: String.t(),
+          session: String.t(),
           parameters: [non_neg_integer()],
           columns: [Protocol.column()] | nil
         }
@@ -103,6 +105,12 @@ defmodule PgliteEx.Bridge.PortBridge do
   @doc false
   @spec request(pid(), iodata(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
   def request(pid, frame, timeout), do: Instance.call(pid, {:request, :messages, frame, timeout})
+
+  @doc "As `request/3`, for a frame that binds a statement; `:new_session`: it was sent to nobody, as that is gone."
+  @spec request_bound(pid(), statement(), iodata(), timeout()) ::
+          {:ok, binary()} | :new_session | {:error, Error.t()}
+  def request_bound(pid, statement, frame, timeout),
+    do: Instance.call(pid, {:request_bound, statement.session, frame, timeout})
 
   @doc false
   @spec copy_in(pid(), iodata(), timeout()) :: {:ok, binary()} | {:error, Error.t()}
@@ -138,8 +146,8 @@ defmodule PgliteEx.Bridge.PortBridge do
   def unlisten(pid, ref), do: Instance.call(pid, {:unlisten, ref})
 
   @doc "Ends the program in order, runs `operation`, and starts it again. Callers wait meanwhile."
-  @spec offline(pid(), (map() -> {:ok, term()} | {:error, Error.t()}), timeout()) ::
-          {:ok, term()} | {:error, Error.t()}
+  @spec offline(pid(), (map() -> :ok | {:error, Error.t()}), timeout()) ::
+          :ok | {:error, Error.t()}
   def offline(pid, operation, timeout), do: Instance.call(pid, {:offline, operation, timeout})
 
   @doc false
@@ -159,7 +167,7 @@ defmodule PgliteEx.Bridge.PortBridge do
         program: Program.path!(options.program),
         log_reader: reader,
         began: System.monotonic_time(),
-        statement_prefix: "pglite_ex_#{random_name()}_",
+        session: new_session(),
         statements: :ets.new(:pglite_ex_statements, [:protected, read_concurrency: true])
       }
 
@@ -180,6 +188,7 @@ defmodule PgliteEx.Bridge.PortBridge do
     error in ArgumentError -> {:stop, error}
   end
 
+  defp new_session, do: "pglite_ex_#{random_name()}_"
   defp random_name, do: Base.encode16(:crypto.strong_rand_bytes(8), case: :lower)
 
   defp start_program(%State{} = state, options) do
@@ -235,7 +244,7 @@ defmodule PgliteEx.Bridge.PortBridge do
     after
       state.options.start_timeout ->
         Program.signal(state.os_pid, :kill)
-        Program.await_exit(port, state.os_pid, 0)
+        _ = Program.await_exit(port, state.os_pid, 0)
 
         {:error,
          Error.new(:timeout, "the program has not started in #{state.options.start_timeout} ms")}
@@ -259,27 +268,29 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   @impl true
   def terminate(reason, %State{} = state) do
+    _ = if state.port != nil, do: end_at_last(state, reason)
+    # What is left of snapshots. A program that still runs ends with its port.
+    Enum.each(state.tasks, fn {_, {_, _, task}} -> Task.shutdown(task, :brutal_kill) end)
+    kept = for {_, {_, scratch, _}} when scratch != nil <- state.tasks, do: scratch
+    Enum.each([state.scratch | kept], &File.rm_rf/1)
+    Instance.stopped(state.options, :port, state.began, reason)
+  end
+
+  defp end_at_last(state, reason) do
     saves = state.options.save_snapshot != nil
 
-    if state.port != nil do
-      cond do
-        not Options.memory?(state.options) ->
-          end_program(state)
+    cond do
+      not Options.memory?(state.options) ->
+        end_program(state)
 
-        saves and ordinary?(reason) ->
-          save_at_end(state)
+      saves and ordinary?(reason) ->
+        save_at_end(state)
 
-        # Nothing is lost.
-        true ->
-          Program.signal(state.os_pid, :kill)
-          Program.await_exit(state.port, state.os_pid, 1_000)
-      end
+      # Nothing is lost.
+      true ->
+        Program.signal(state.os_pid, :kill)
+        Program.await_exit(state.port, state.os_pid, 1_000)
     end
-
-    # What is left of snapshots. A program that still runs ends with its port.
-    for {_, {_, scratch}} when scratch != nil <- state.tasks, do: File.rm_rf(scratch)
-    File.rm_rf(state.scratch)
-    Instance.stopped(state.options, :port, state.began, reason)
   end
 
   defp save_at_end(state) do
@@ -321,7 +332,7 @@ defmodule PgliteEx.Bridge.PortBridge do
         :ok
 
       {:error, reason} ->
-        File.rm(to <> ".part")
+        _ = File.rm(to <> ".part")
         {:error, Error.new(:program, "cannot write #{to}: #{:file.format_error(reason)}")}
     end
   end
@@ -331,6 +342,11 @@ defmodule PgliteEx.Bridge.PortBridge do
   @impl true
   def handle_call({:request, kind, frame, timeout}, from, state),
     do: add(state, %Request{ref: nil, kind: kind, frame: frame, from: from}, timeout)
+
+  def handle_call({:request_bound, session, frame, timeout}, from, state) do
+    request = %Request{ref: nil, kind: :messages, frame: frame, session: session, from: from}
+    add(state, request, timeout)
+  end
 
   def handle_call({:prepare, sql, timeout}, from, state) do
     case :ets.lookup(state.statements, sql) do
@@ -448,7 +464,7 @@ defmodule PgliteEx.Bridge.PortBridge do
       [] ->
         {state, closing} = make_room(state)
         count = state.statement_count + 1
-        name = "#{state.statement_prefix}#{count}"
+        name = "#{state.session}#{count}"
         messages = [Protocol.parse(name, sql), Protocol.describe_statement(name), Protocol.sync()]
         request = %{request | kind: {:prepare, sql, name}, frame: [closing, messages]}
         transmit(%{state | statement_count: count}, request)
@@ -471,6 +487,12 @@ defmodule PgliteEx.Bridge.PortBridge do
         reply(request, error)
         next(state)
     end
+  end
+
+  defp begin(%State{session: current} = state, %Request{session: session} = request)
+       when session not in [nil, current] do
+    reply(request, :new_session)
+    next(state)
   end
 
   defp begin(state, request), do: transmit(state, request)
@@ -537,7 +559,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   defp release(%Request{ref: ref, timer: timer}) do
     Process.demonitor(ref, [:flush])
-    if timer != nil, do: Process.cancel_timer(timer)
+    _ = if timer != nil, do: Process.cancel_timer(timer)
     :ok
   end
 
@@ -552,7 +574,7 @@ defmodule PgliteEx.Bridge.PortBridge do
 
   @impl true
   def handle_info({port, {:data, frame}}, %State{port: port, due: [:request | due]} = state) do
-    if state.cancel_timer != nil, do: Process.cancel_timer(state.cancel_timer)
+    _ = if state.cancel_timer != nil, do: Process.cancel_timer(state.cancel_timer)
     request = state.current
     state = %{state | current: nil, due: due, cancel_timer: nil, caller: caller(request)}
     {:noreply, state |> answered(request, frame) |> settle()}
@@ -655,7 +677,7 @@ defmodule PgliteEx.Bridge.PortBridge do
     error = {:error, %{error | message: "#{error.message}#{words}"}}
     if state.current != nil, do: reply(state.current, error)
     for {_, request} <- state.requests, do: reply(request, error)
-    for {_, {request, _}} <- state.tasks, do: reply(request, error)
+    for {_, {request, _, _}} <- state.tasks, do: reply(request, error)
     {:stop, {:program_exited, status}, %{state | current: nil, requests: %{}}}
   end
 
@@ -677,9 +699,9 @@ defmodule PgliteEx.Bridge.PortBridge do
     |> finish(request, frame)
   end
 
-  defp statement(name, %{parameters: parameters, columns: columns}) do
+  defp statement(state, name, %{parameters: parameters, columns: columns}) do
     columns = columns && Enum.map(columns, &%{&1 | format: Types.format(&1.type)})
-    %{name: name, parameters: parameters, columns: columns}
+    %{name: name, session: state.session, parameters: parameters, columns: columns}
   end
 
   # SSLRequest and GSSENCRequest are answered by a letter that is no message.
@@ -687,9 +709,11 @@ defmodule PgliteEx.Bridge.PortBridge do
   defp scan(frame), do: Protocol.scan(frame)
 
   defp notify(state, notifications) do
-    for {channel, payload} <- notifications, {ref, {pid, ^channel}} <- state.listeners do
-      send(pid, {:notification, self(), ref, channel, payload})
-    end
+    for {channel, payload} <- notifications,
+        {ref, {pid, ^channel}} <- state.listeners,
+        do: send(pid, {:notification, self(), ref, channel, payload})
+
+    :ok
   end
 
   # An empty answer says nothing.
@@ -708,7 +732,7 @@ defmodule PgliteEx.Bridge.PortBridge do
   defp finish(state, %Request{kind: {:prepare, sql, name}} = request, frame) do
     case Protocol.decode_description(frame) do
       {:ok, description} ->
-        statement = statement(name, description)
+        statement = statement(state, name, description)
         :ets.insert(state.statements, {sql, statement})
         reply(request, {:ok, statement})
         %{state | statement_names: :queue.in({sql, name}, state.statement_names)}
@@ -877,15 +901,15 @@ defmodule PgliteEx.Bridge.PortBridge do
     }
 
     task = Task.Supervisor.async_nolink(PgliteEx.TaskSupervisor, fn -> operation.(argument) end)
-    put_in(state.tasks[task.ref], {request, scratch})
+    put_in(state.tasks[task.ref], {request, scratch, task})
   end
 
   defp operation_done(state, task, result) do
-    {{request, scratch}, tasks} = Map.pop(state.tasks, task)
+    {{request, scratch, _}, tasks} = Map.pop(state.tasks, task)
     state = %{state | tasks: tasks}
 
     if scratch != nil do
-      File.rm_rf(scratch)
+      _ = File.rm_rf(scratch)
       reply(request, result)
       {:noreply, state}
     else
@@ -899,7 +923,7 @@ defmodule PgliteEx.Bridge.PortBridge do
       {:ok, state} ->
         reply(state.current, result)
         :ets.delete_all_objects(state.statements)
-        state = %{state | current: nil, statement_names: :queue.new()}
+        state = %{state | current: nil, session: new_session(), statement_names: :queue.new()}
         channels = for {_, {_, channel}} <- state.listeners, uniq: true, do: channel
 
         state =
