@@ -168,13 +168,13 @@ def test_every_extension_has_a_script(opened):
     ("return 0::bool", "false"),
     ("match (a {name: 'a'}) delete a return a", None),  # it has an edge
 ])
-def test_age_on_32_bits(query, answer, db):
-    db.query("rollback")
-    db.query("begin; create extension if not exists age; load 'age'; set local search_path = ag_catalog, public").ok()
-    db.query("select create_graph('graph')").ok()
-    db.query("select * from cypher('graph', $$ create ({name: 'a'})-[:knows]->({name: 'b'}) $$) as (v agtype)").ok()
-    found = db.query(f"select * from cypher('graph', $$ {query} $$) as (v agtype)")
-    db.query("rollback")
+def test_age_on_32_bits(query, answer, clean):
+    clean.query("create extension if not exists age").ok()
+    clean.query("load 'age'; set search_path = ag_catalog, public").ok()
+    clean.query("select create_graph('graph')").ok()
+    clean.query("select * from cypher('graph', $$ create ({name: 'a'})-[:knows]->({name: 'b'}) $$) as (v agtype)").ok()
+    found = clean.query(f"select * from cypher('graph', $$ {query} $$) as (v agtype)")
+    clean.query("select drop_graph('graph', true)").ok()
     assert found.sqlstate if answer is None else found.ok().value == answer
 
 

@@ -50,9 +50,9 @@ Status Backend::start(const BackendConfig& config, std::unique_ptr<Backend>* out
   std::unique_ptr<Backend> backend;
   Status status = make(config, &backend);
   if (!status.ok()) return status;
-  status = make_postgres_process(config.tree,
-                                 postgres_environment(config.username, config.database), config.log,
-                                 &backend->process_, config.kernel);
+  status =
+      make_postgres_process(config.tree, postgres_environment(config.username, config.database),
+                            config.log, &backend->process_, config.kernel);
   if (status.ok()) status = backend->boot(config);
   if (status.ok()) *out = std::move(backend);
   return status;
@@ -382,7 +382,9 @@ Status Backend::stop() {
   process.run([&] {
     outcome = process.call([&] { find_symbol(process, symbols::kSetActive)(0); });
     if (!outcome.returned()) return;
-    outcome = process.call([&] { find_symbol(process, symbols::kRunAtExit)(); });
+    // PGlite's own way to the functions that are registered for the end tells them of a failure,
+    // and they leave out what they keep: the cumulative statistics, those of pg_stat_statements.
+    outcome = process.call([&] { find_symbol(process, symbols::kProcExit)(0); });
   });
   if (outcome.returned() || outcome.exited(0)) {
     failure_ = "the instance is closed";

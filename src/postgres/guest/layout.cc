@@ -117,7 +117,7 @@ class Verification {
                      s::kProcessInterrupts, s::kProcessStartupPacket, s::kMainLoopOnce,
                      s::kMainLongJump, s::kSendReadyForQuery, s::kFlushOutput, s::kRemainingData,
                      s::kSetCallbacks, s::kSetActive, s::kStartPGlite, s::kGetMyProcPort,
-                     s::kSendConnectionData, s::kRunAtExit);
+                     s::kSendConnectionData, s::kProcExit);
     for (const char* name :
          {s::kTransamVariables, s::kTopMemoryContext, s::kCacheMemoryContext, s::kMyProcPid,
           s::kMyBackendType, s::kMyLatch, s::kQueryCancelPending, s::kRandomState}) {

@@ -218,7 +218,6 @@ inline constexpr FunctionSymbol<void()> kStartPGlite{"pgl_startPGlite"};
 inline constexpr FunctionSymbol<uint32_t()> kGetMyProcPort{"pgl_getMyProcPort"};
 inline constexpr FunctionSymbol<void()> kSendConnectionData{"pgl_sendConnData"};
 inline constexpr FunctionSymbol<void(int32_t)> kProcExit{"proc_exit"};
-inline constexpr FunctionSymbol<void()> kRunAtExit{"pgl_run_atexit_funcs"};
 
 // Of the server and its processes. aot/symbols.py has found those that PGlite does not export.
 inline constexpr FunctionSymbol<void()> kSetMaxSafeFds{"set_max_safe_fds"};

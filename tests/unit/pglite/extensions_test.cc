@@ -65,10 +65,11 @@ TEST(Extensions, InThreads) {
       ASSERT_NE(instance, nullptr);
       InstanceClient client(*instance);
       create_all(client, 2 * t);
-      client.query(
-          "CREATE TABLE item AS SELECT g AS id, array[g, g % 7]::vector AS v "
+      const Answer made = client.query(
+          "CREATE TABLE item AS SELECT g AS id, array[g, g % 7]::vector(2) AS v "
           "FROM generate_series(1, 500) g; CREATE INDEX ON item USING hnsw (v vector_l2_ops); "
           "SET enable_seqscan = off");
+      ASSERT_EQ(made.types, "CCCZ") << made.text();
       for (int i = 1; i < 50; ++i) {
         const std::string vector = "[" + std::to_string(i) + "," + std::to_string(i % 7) + "]";
         ASSERT_EQ(client.value("SELECT id FROM item ORDER BY v <-> '" + vector + "' LIMIT 1"),
