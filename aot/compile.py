@@ -6,7 +6,7 @@ usage: compile.py --toolkit DIR --work DIR --libraries DIR --abi-identity ID --l
 INPUT is a side module (.so or .wasm), an extension as PGlite takes it, a tar file of an installation's
 lib/ and share/, or PGlite's main module, with pglite.js and pglite.data beside it. --toolkit has wasm2c, this directory's scripts and the headers that
 translated code is compiled with; --linked is a file of the SHA-256 of modules that need no library.
-Each module becomes LIBRARIES/SHA256.so, complete or not at all. The files of an extension, or those that
+Each module becomes LIBRARIES/SHA256.so, complete or not at all; WORK is on the same file system. The files of an extension, or those that
 come with a main module, are left in WORK/tree, which is made.
 
 Progress goes to stderr. What is wrong goes to stdout, in one line; the exit code is then 65 (it is the
@@ -25,7 +25,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 
 import bundle
@@ -117,13 +116,13 @@ class Compilation:
                       "--name", "module", "--outputs", str(parts), "--directory", str(work / "module"), str(file),
                       *(["--main"] if is_main else [])]
         run(translated, f"{name} cannot be translated", BAD_INPUT)
-        supplement = sorted((self.toolkit / "supplement").glob("*.c")) if is_main else []
+        supplement = sorted((self.toolkit / "supplement").iterdir()) if is_main else []
         run([sys.executable, str(self.toolkit / "glue.py"), "--directory", str(work), "--library",
              str(work / "module/module.json"), "--abi-identity", self.abi_identity,
-             "--supplement", *map(str, supplement), *map(str, self.toolkit.glob("supplement/*.h"))],
+             "--supplement", *map(str, supplement)],
             f"{name} cannot be linked", BAD_INPUT)
-        for source in supplement:
-            shutil.copy(source, work / "module")
+        for file in supplement:
+            shutil.copy(file, work / "module")
         self.build(name, work, target)
         self.progress.end(f"{name}: compiled in {time.monotonic() - began:.1f} s")
 
@@ -134,13 +133,15 @@ class Compilation:
             shown = error.args[0] if isinstance(error, wasm.WasmError) else "it is truncated or damaged"
             shown = str(shown).removeprefix(f"{file}: ")
             raise Failure(BAD_INPUT, f"{name} is no module that can be compiled: {shown}") from None
+        if not module.has_dylink and not is_main:
+            raise Failure(BAD_INPUT, f"{name} is no module that can be compiled: it does not begin with a dylink.0 "
+                                     "section")
         if not module.is_side_module and not is_main:
-            raise Failure(BAD_INPUT, f"{name} is no side module: it has no dylink.0 section")
+            raise Failure(BAD_INPUT, f"{name} is no side module, which lives in another module's memory")
 
     def build(self, name: str, work: pathlib.Path, target: pathlib.Path) -> None:
         cc = compiler()
-        flags = [*FLAGS, "-include", str(work / "library.h"), "-I", str(work), "-I", str(self.toolkit / "include"),
-                 "-I", str(self.toolkit / "supplement")]
+        flags = [*FLAGS, "-include", str(work / "library.h"), "-I", str(work), "-I", str(self.toolkit / "include")]
         sources = [work / "library.c", *sorted((work / "module").glob("*.c"))]
         objects = [source.with_suffix(".o") for source in sources]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -155,16 +156,12 @@ class Compilation:
                     pool.shutdown(cancel_futures=True)
                     raise
         self.progress.show(f"{name}: linking")
-        with tempfile.NamedTemporaryFile(dir=self.libraries, prefix=".new-", delete=False) as new:
-            try:
-                run([cc, *LINK, "-o", new.name, *map(str, objects), "-lgcc"], f"{name}: {cc} failed", FAILED)
-                os.chmod(new.name, 0o600)
-                with open(new.name, "rb") as written:
-                    os.fsync(written.fileno())
-                os.rename(new.name, target)
-            except BaseException:
-                pathlib.Path(new.name).unlink(missing_ok=True)
-                raise
+        linked = work / "library.so"
+        run([cc, *LINK, "-o", str(linked), *map(str, objects), "-lgcc"], f"{name}: {cc} failed", FAILED)
+        linked.chmod(0o600)
+        with open(linked, "rb") as file:
+            os.fsync(file.fileno())
+        linked.rename(target)
 
     def archive(self, name: str, file: pathlib.Path, work: pathlib.Path) -> None:
         tree = work / "tree"

@@ -220,7 +220,7 @@ def call_of_other_module(name: str, type_: dict) -> str:
 
 # What compilers call by themselves, and C's functions that they make of WebAssembly's instructions.
 C_LIBRARY = (
-    "memcpy", "memmove", "memset", "memcmp", "bcmp",
+    "memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen",
     *(name + suffix for suffix in ("", "f")
       for name in ("ceil", "floor", "trunc", "nearbyint", "rint", "sqrt", "fabs", "copysign")))
 RUNTIME = (

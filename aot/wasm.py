@@ -100,7 +100,7 @@ class Module:
         self.data: list[tuple[int, bytes]] = []  # address and content of what goes to a fixed address
         self.code: list[bytes] = []  # the bodies of the functions that are not imported
         self.imported_memory: tuple[int, int | None] | None = None
-        self.is_side_module = False
+        self.has_dylink = False
         self.dylink = {"memory_size": 0, "memory_align": 0, "table_size": 0, "table_align": 0,
                        "needed": []}
         reader = Reader(data)
@@ -136,6 +136,13 @@ class Module:
             if content in data:
                 return address + data.index(content)
         return None
+
+    @property
+    def is_side_module(self) -> bool:
+        """Whether it lives in another module's memory. A program may have a dylink.0 section,
+        too."""
+        imported = {entry.kind for entry in self.imports}
+        return "memory" in imported and all(e.name != "__main_argc_argv" for e in self.exports)
 
     def got_imports(self) -> list[Import]:
         """The addresses of data and functions that a loader looks up."""
@@ -220,7 +227,7 @@ class Module:
                 self.data.append((address, content))
 
     def _dylink(self, r: Reader) -> None:
-        self.is_side_module = True
+        self.has_dylink = True
         while r.at < len(r.data):
             kind = r.byte()
             sub = Reader(r.bytes(r.leb()))

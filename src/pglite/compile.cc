@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "os/directory_lock.h"
 #include "os/file.h"
 #include "os/new_file.h"
 #include "pglite/extension_files.h"
@@ -39,11 +40,20 @@ Status io_error(const std::string& what, std::errc error) {
   return Status::io_error(what + ": " + std::make_error_code(error).message());
 }
 
-// A directory in `parent` that goes with this.
+constexpr std::string_view kWorkPrefix = ".work-";
+
+// A directory in `parent` that goes with this. It is locked while it is used.
 class WorkDirectory {
  public:
-  explicit WorkDirectory(const std::string& parent) : path_(parent + "/.work-XXXXXX") {
-    if (mkdtemp(path_.data()) == nullptr) path_.clear();
+  explicit WorkDirectory(const std::string& parent)
+      : path_(parent + "/" + std::string(kWorkPrefix) + "XXXXXX") {
+    remove_leftovers(parent);
+    if (mkdtemp(path_.data()) == nullptr) {
+      path_.clear();
+      return;
+    }
+    lock_ = os::UniqueFd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (lock_.get() >= 0) (void)os::lock_directory(lock_.get());
   }
   ~WorkDirectory() {
     std::error_code ignored;
@@ -56,7 +66,18 @@ class WorkDirectory {
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
+  // Of those that were killed.
+  static void remove_leftovers(const std::string& parent) {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(parent, ignored)) {
+      if (!entry.path().filename().native().starts_with(kWorkPrefix)) continue;
+      const os::UniqueFd old(open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (old.get() >= 0 && os::lock_directory(old.get())) fs::remove_all(entry.path(), ignored);
+    }
+  }
+
   std::string path_;
+  os::UniqueFd lock_;
 };
 
 Status write_file(const std::string& path, std::string_view bytes, mode_t mode) {

@@ -196,7 +196,7 @@ def test_an_import_is_forwarded_to_the_main_modules_export():
     side = manifest("side", imports=[imported("palloc", "i", "i")])
     text = glue.forward(main, [side], [], set())
     assert "return w2c_main_palloc(env->main, a0);" in text
-    assert "guest_missing_function" not in text
+    assert "guest_find_function" not in text
 
 
 def test_an_import_is_forwarded_to_what_was_found_in_the_main_module():
@@ -216,13 +216,13 @@ def test_a_function_that_no_module_has_is_missing():
     side = manifest("side", imports=[imported("gone", "ij", "f")])
     text = glue.forward(manifest("main"), [side], [], set())
     assert "float w2c_env_gone(struct w2c_env* env, uint32_t a0, uint64_t a1)" in text
-    assert 'guest_missing_function(env, "gone");' in text
+    assert 'guest_find_function(env, "gone", wasm_func_type_ij_f);' in text
 
 
 def test_an_export_of_another_type_is_no_match():
     main = manifest("main", exports=[exported("f", "ii_i")])
     side = manifest("side", imports=[imported("f", "i", "i")])
-    assert 'guest_missing_function(env, "f");' in glue.forward(main, [side], [], set())
+    assert 'guest_find_function(env, "f", wasm_func_type_i_i);' in glue.forward(main, [side], [], set())
 
 
 SUPPLEMENT = """\
@@ -276,7 +276,7 @@ def test_what_a_program_misses_is_missing_and_no_function_of_the_host():
     program = manifest("pg_dump", imports=[imported("pg_encoding_to_char", "i", "i"),
                                            imported("exit", "i")])
     text = glue.forward(manifest("main"), [], [program], {"exit"})
-    assert 'guest_missing_function(env, "pg_encoding_to_char");' in text and "exit(" not in text
+    assert 'guest_find_function(env, "pg_encoding_to_char", wasm_func_type_i_i);' in text and "exit(" not in text
     text = glue.host_imports([program])
     assert "w2c_env_exit" in text and "pg_encoding_to_char" not in text
     main = manifest("main", exports=[exported("pg_encoding_to_char", "i_i")])
@@ -307,15 +307,48 @@ def test_an_invoke_calls_by_the_signature_of_what_it_calls():
     assert "wasm_func_type_v_v, index)" in glue.invokes({"invoke_v": imported("invoke_v", "i")})
 
 
-def test_got_cells_are_shared_between_modules():
-    entry = {"module": "GOT.func", "name": "f", "kind": "global", "c_name": "w2c_GOT_f",
-             "type": None}
+def test_each_module_has_its_own_cells_in_the_order_of_its_imports():
+    function = {"module": "GOT.func", "name": "f", "kind": "global", "c_name": "w2c_GOT_f",
+                "type": None}
     data = {"module": "GOT.mem", "name": "d", "kind": "global", "c_name": "w2c_GOT_d", "type": None}
-    entries = glue.got_entries([manifest("a", [entry, data]), manifest("b", [entry])])
-    assert [e[1] for e in entries] == ["f", "d"]
-    text = glue.got(entries)
-    assert '{"f", 1},' in text and '{"d", 0},' in text
-    assert "guest_got_symbol_count = 2;" in text
+    text = glue.registry([described("a", [function, data]), described("b", [data])])
+    assert 'got_a[] = {{"f", 1}, {"d", 0}, {0, 0}};' in text and 'got_b[] = {{"d", 0}, {0, 0}};' in text
+    assert ".got_import_count = 2};" in text and ".got_import_count = 1};" in text
+
+
+def described(name: str, imports: list[dict] = (), **more) -> dict:
+    """A manifest with what a descriptor needs."""
+    return {**manifest(name, list(imports)), "c_name": name, "sha256": "", "fused": False, "globals": [],
+            "dylink": {"memory_size": 0, "memory_align": 0, "table_size": 0, "table_align": 0},
+            "imported_memory": None, "instantiate": [f"w2c_{name}*"], **more}
+
+
+def test_a_library_calls_the_main_module_by_weak_symbols_and_knows_its_program():
+    module = described("module", [imported("palloc", "i", "i"), imported("invoke_vj", "ij"),
+                                  imported("setTempRet0", "i")], types={"i_i": "ab" * 32})
+    text = glue.library(module, "0123", "")
+    assert '__asm__("main.i_i.palloc");' in text and '__asm__("main.i_v._emscripten_tempret_set");' in text
+    assert 'guest_find_function(env, "palloc", wasm_func_type_i_i)' in text
+    assert "guest_invoke(env, wasm_func_type_j_v, index, call_invoke_vj, &frame);" in text
+    assert 'guest_library_head = {\n  "0123", &module_module, supplied, 0};' in text
+    assert "guest_modules" not in text
+    assert "EXPORTED extern const char wasm_func_type_i_i[];" in glue.library_header(module)
+
+
+def test_a_main_module_as_a_library_brings_its_supplement():
+    main = described("main", [imported("exit", "i")], fused=True)
+    text = glue.library(main, "0123", SUPPLEMENT)
+    assert "exit" not in text
+    assert '{"w2c_env_gone", (const void*)&w2c_env_gone, 1},' in text and "supplied, 1};" in text
+
+
+def test_the_abi_is_another_when_a_file_is(tmp_path):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    before = glue.abi_identity([tmp_path / "a", tmp_path / "b"])
+    assert before == glue.abi_identity([tmp_path / "b", tmp_path / "a"])
+    (tmp_path / "b").write_text("c")
+    assert before != glue.abi_identity([tmp_path / "a", tmp_path / "b"])
 
 
 # --- fetch.py ---

@@ -540,7 +540,7 @@ def test_what_was_found_stands_among_the_exports():
         "symbols": {"functions": [{"name": "M", "c_name": "w2c_m_f7", "signature": "ij_v",
                                    "element": 3}],
                     "data": [{"name": "O", "address": 4100}]}}
-    text = glue.registry([described], [])
+    text = glue.registry([described])
     assert "void w2c_m_f7(w2c_m*, uint32_t a0, uint64_t a1);\n" in text
     assert "static const uint32_t address = 4100u;" in text
     assert ('  {"M", (wasm_rt_function_ptr_t)w2c_m_f7, wasm_func_type_ij_v, 0, 3},\n'
