@@ -24,19 +24,29 @@ run: build
 ## build: the program, at build/release/pglite-port
 build: setup
 	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
+	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
 
-## test: install what is missing, build, pass every test
-test: setup-test build-tests unit-test
+## help: this
+.PHONY: help
+help:
+	@sed -n 's/^## \([^:]*\): */\1\n    /p' Makefile | fold -s -w 79
+
+## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
+test: setup-test check-space build-tests unit-test
 	$(TESTED) $(PYTEST) \
-	  tests/tools tests/aot tests/bench tests/integration tests/durability tests/conformance
+	  tests/tools tests/docs tests/aot tests/bench tests/integration tests/durability tests/conformance
 	$(ELIXIR_TEST)
 
-.PHONY: build-tests
+.PHONY: build-tests check-space
+check-space: setup-test
+	python3 tests/temporary_files.py
+
 build-tests: setup-test
 	cmake --preset $(PRESET) -DBUILD_TESTING=ON
 	cmake --build --preset $(PRESET)
 
+## unit-test, integration-test, conformance-test: these alone
 unit-test: build-tests
 	$(CTEST) --preset $(PRESET)
 	$(CHECK_SKIPS) $(BUILD)/ctest.xml
@@ -48,6 +58,12 @@ integration-test: build-tests
 .PHONY: elixir-test
 elixir-test: setup-test build
 	$(ELIXIR_TEST)
+
+## bare-test: `make run` and `make test` in a new Debian 12, as root; BARE_CACHE=~/.cache takes compiled objects from here
+.PHONY: bare-test
+bare-test:
+	scripts/setup bare
+	scripts/bare_test run test
 
 ## elixir-heavy-test: what takes longer: a minute of callers that are killed, answers of more than 2 GB
 .PHONY: elixir-heavy-test
@@ -164,6 +180,11 @@ replication-test: build-tests
 encodings-test: build-tests
 	nice $(PYTEST) tests/sessions/test_encodings.py
 
+## another-build-test: PGlite 0.5.15 in place of the linked module, compiled by the program (five minutes)
+.PHONY: another-build-test
+another-build-test: build
+	nice $(PYTEST) tests/another_build
+
 ## bench: measure beside the peers, in one run; results go to bench/results
 bench: setup-bench build
 	python3 bench/run.py
@@ -194,6 +215,7 @@ SOURCES = $(shell git ls-files '*.c' '*.cc' '*.h')
 format:
 	clang-format-22 -i $(SOURCES)
 
+## check-format: say what is not in it
 check-format:
 	clang-format-22 --dry-run --Werror $(SOURCES)
 
@@ -207,11 +229,13 @@ lint:
 	run-clang-tidy-22 -quiet -p $(BUILD) '/(src|tests|bench)/.*\.cc$$' > $(BUILD)/lint.log 2>&1 || \
 	  { grep -E 'error:|warning:' $(BUILD)/lint.log | sort -u; exit 1; }
 
+## setup, setup-test: install what building and testing need
 setup:
 	scripts/setup build
 
 setup-test:
 	scripts/setup build test
 
+## clean: remove what was built
 clean:
 	rm -rf build

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Brings one pinned input onto this machine and prints the directory it is unpacked in.
 
-The inputs and their integrity hashes are in inputs.lock.json. An input is downloaded with its
-registry's own client (npm, pip), checked against its hash, and unpacked into the cache
+The inputs and their integrity hashes are in inputs.lock.json. An input is downloaded (npm.py, pip),
+checked against its hash, and unpacked into the cache
 ($XDG_CACHE_HOME/pglite-port/inputs). What is in the cache is complete and checked: a directory
 appears there by one rename, so a second build fetches nothing.
 
@@ -20,6 +20,8 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+
+import npm
 
 LOCK = pathlib.Path(__file__).with_name("inputs.lock.json")
 
@@ -52,12 +54,13 @@ def check(file: pathlib.Path, algorithm: str, expected: bytes) -> None:
 
 
 def fetch_npm(name: str, pin: dict, work: pathlib.Path) -> None:
-    download = work / "download"
-    download.mkdir()
     # A second version of a package has a key with the version in it: "@scope/name@1.2.3".
     package = name.removesuffix(f"@{pin['version']}")
-    run(["npm", "pack", "--silent", f"{package}@{pin['version']}"], download)
-    file = only_file(download)
+    file = work / f"{package.replace('/', '-').lstrip('@')}-{pin['version']}.tgz"
+    try:
+        file.write_bytes(npm.tarball(package, pin["version"]))
+    except npm.RegistryError as error:
+        sys.exit(f"fetch.py: {error}")
     algorithm, digest = pin["integrity"].split("-", 1)
     check(file, algorithm, base64.b64decode(digest))
     with tarfile.open(file) as archive:
@@ -99,6 +102,7 @@ def main() -> None:
         target = cache_root() / f"{directory}-{pin['version']}-{key}"
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
+            print(f"fetch.py: fetching {name} {pin['version']}", file=sys.stderr)
             with tempfile.TemporaryDirectory(dir=target.parent) as work:
                 fetch(name, pin, pathlib.Path(work))
                 try:

@@ -202,8 +202,8 @@ def put_summary(page: pathlib.Path, lines: list[str], begin: str = BEGIN) -> Non
 def summary(all_times: list[Times], machine: dict, stem: pathlib.Path, charts: bool) -> list[str]:
     """For docs/performance.md: geometric means and where the rest is."""
     where = f"../bench/results/{stem.name}"
-    out = [f"{machine['date']}, {machine['CPU']}, {machine['pglite-port'].split(';')[0]}. Geometric "
-           "means of the ratios to native PostgreSQL with fsync off on tmpfs; lower is better. "
+    out = [f"{machine['date']}, {machine['CPU']}, {machine['pglite-port'].split(';')[0]}.",
+           "Geometric means of the ratios to native PostgreSQL with fsync off on tmpfs; lower is better.",
            f"Items, spread and settings: [the result]({where}.md), [start-up]({where}-startup.md).", ""]
     out += tables.summary_table(all_times)
     if charts:

@@ -371,7 +371,7 @@ def main() -> int:
         where = f"../bench/results/{stem.name}"
         everything = [measurement for section in sections for measurement in SECTIONS[section][1]]
         lines = [f"{machine['date']}, {machine['CPU']}, medians of {rounds} rounds; in brackets how many times native "
-                 f"PostgreSQL's figure. Settings, fsync among them, and the rest: [the result]({where}.md).", ""]
+                 "PostgreSQL's figure.", f"Settings, fsync among them, and the rest: [the result]({where}.md).", ""]
         lines += table(everything, results, lambda measurement, name: name in measurement.summary)
         lines += ["", f"![Throughput over clients]({where}-curve.svg)"] if chart else []
         run.put_summary(REPOSITORY / "docs/server.md", lines, BEGIN)

@@ -1,1 +1,1 @@
-pytest_plugins = ["expected_skips"]
+pytest_plugins = ["expected_skips", "temporary_files"]

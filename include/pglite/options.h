@@ -26,7 +26,7 @@ enum class LogFormat {
 
 struct Options {
   // Where the cluster lives: "memory://" (gone at close), or a directory: "./path", "/path",
-  // "file://path". Other schemes are refused.
+  // "file://path", where %20 and the like stand for bytes. Other schemes are refused.
   std::string data_dir = "memory://";
   // False: a directory that is missing (kIoError) or empty (kIncompatible) is refused, and not made
   // into a cluster.

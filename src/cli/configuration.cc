@@ -3,6 +3,7 @@
 #include "cli/configuration.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -13,7 +14,9 @@
 #include <tuple>
 #include <vector>
 
+#include "cli/help.h"
 #include "cli/settings.h"
+#include "cli/variables.h"
 #include "client/url.h"
 #include "server/address.h"
 
@@ -39,6 +42,10 @@ struct Texts {
   std::string snapshot;
   std::string save_snapshot;
   std::string format = "table";
+  std::string quiet;
+  std::string tuples_only;
+  std::string unaligned;
+  std::string expanded;
   std::string gzip;
   std::string sql;
   std::string output;
@@ -236,8 +243,26 @@ Status choose_input(SqlRequest* request) {
 Status convert_sql(const CLI::App& sql, const Texts& texts, Configuration* configuration) {
   if (Status status = choose_input(&configuration->sql); !status.ok()) return status;
   const auto format = format_named(texts.format);
-  if (!format) return bad(sql, "--format", texts.format, "table, csv or json");
-  configuration->sql.format = *format;
+  if (!format) return bad(sql, "--format", texts.format, "table, unaligned, csv or json");
+  Display& display = configuration->sql.display;
+  display.format = *format;
+  bool unaligned = false;
+  bool expanded = false;
+  for (const auto& [option, text, value] :
+       {std::tuple{"--quiet", &texts.quiet, &display.quiet},
+        std::tuple{"--tuples-only", &texts.tuples_only, &display.tuples_only},
+        std::tuple{"--no-align", &texts.unaligned, &unaligned},
+        std::tuple{"--expanded", &texts.expanded, &expanded}}) {
+    if (Status status = convert_switch(sql, option, *text, value); !status.ok()) return status;
+  }
+  if (unaligned) {
+    if (sql.get_option("--format")->count() > 0 && *format != Format::kUnaligned) {
+      return Status::invalid_argument("-A and --format " + texts.format +
+                                      " exclude each other; accepted is one of them");
+    }
+    display.format = Format::kUnaligned;
+  }
+  if (expanded) display.expanded = Expanded::kOn;
   return {};
 }
 
@@ -375,7 +400,13 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
       const std::string own = option_names(*command);
       if (!own.empty()) names += ", " + own;
     }
-    return Status::invalid_argument("unknown option '" + argument + "'; accepted are " + names);
+    // pg_dump's stand behind "--".
+    const bool is_dump = command != nullptr && command->get_name() == "dump";
+    return Status::invalid_argument(
+        "unknown option '" + argument + "'; accepted are " + names +
+        (is_dump
+             ? "; with --sql, pg_dump's own options behind --, as in: dump --sql -- --schema-only"
+             : ""));
   }
   if (command != nullptr) {
     const auto* const url = command->get_option_no_throw("URL");
@@ -386,7 +417,7 @@ Status unexpected(const CLI::App& app, const CLI::App* command, const std::strin
   }
   return Status::invalid_argument(
       "unknown command '" + shown(argument) +
-      "'; accepted are port, serve, sql, initdb, dump, restore, repair and compile");
+      "'; accepted are port, serve, sql, initdb, dump, restore, repair, compile and help");
 }
 
 std::string version_line(const Version& version) {
@@ -405,7 +436,9 @@ void add_common_options(CLI::App& app, Texts& texts) {
       "off for memory://");
   add(app, "--autovacuum", texts.autovacuum, "PGLITE_AUTOVACUUM", "on|off",
       "VACUUM and ANALYZE between requests where they are needed; default on");
-  add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL");
+  // Several are one text.
+  add(app, "-o", texts.settings, "PGLITE_OPTIONS", "'-c NAME=VALUE'", "Settings for PostgreSQL")
+      ->multi_option_policy(CLI::MultiOptionPolicy::Join);
   add(app, "--preload", texts.preload, "PGLITE_PRELOAD", "NAME,...",
       "Libraries of extensions that PostgreSQL loads when it starts, as pg_stat_statements wants");
   add(app, "--extension-path", texts.extension_path, "PGLITE_EXTENSION_PATH", "FILE:...",
@@ -484,16 +517,32 @@ CLI::App* add_serve_command(CLI::App& app, Texts& texts) {
 }
 
 CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
-  CLI::App* sql = app.add_subcommand("sql", "Run SQL from -c, -f or stdin");
+  CLI::App* sql =
+      app.add_subcommand("sql", "Run SQL: at a prompt on a terminal, or from -c, -f or stdin");
   sql->add_option("-c,--command", request.commands,
-                  "SQL to run; may be repeated (Env:PGLITE_SQL_COMMAND)")
+                  "SQL to run; may be repeated [PGLITE_SQL_COMMAND]")
       ->type_name("SQL")
       ->allow_extra_args(false);
-  sql->add_option("-f,--file", request.file, "Script to run; - is stdin (Env:PGLITE_SQL_FILE)")
+  sql->add_option("-f,--file", request.file, "Script to run; - is stdin [PGLITE_SQL_FILE]")
       ->type_name("FILE");
   sql->add_option("URL", texts.url, kUrlHelp)->type_name("");
-  add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|csv|json",
+  add(*sql, "--format", texts.format, "PGLITE_SQL_FORMAT", "table|unaligned|csv|json",
       "How results are printed; default table");
+  for (const auto& [name, text, variable, help] :
+       {std::tuple{"-t,--tuples-only", &texts.tuples_only, "PGLITE_SQL_TUPLES_ONLY",
+                   "Rows only: no headers and no footers"},
+        std::tuple{"-A,--no-align", &texts.unaligned, "PGLITE_SQL_NO_ALIGN", "--format unaligned"},
+        std::tuple{"-x,--expanded", &texts.expanded, "PGLITE_SQL_EXPANDED",
+                   "A line for each value"},
+        std::tuple{"-q,--quiet", &texts.quiet, "PGLITE_SQL_QUIET",
+                   "Results and errors only, no command tags"}}) {
+    sql->add_flag(name, *text, help)->envname(variable);
+  }
+  add(*sql, "--history", request.history, "PGLITE_SQL_HISTORY", "FILE",
+      "Where the prompt keeps statements; none: nowhere; default "
+      "~/.local/state/pglite-port/history");
+  add(*sql, "--pager", request.pager, "PGLITE_SQL_PAGER", "COMMAND",
+      "What shows long results at the prompt; none: nothing does; default PAGER, or less -S");
   return sql;
 }
 
@@ -551,10 +600,40 @@ Commands add_commands(CLI::App& app, Texts& texts, Configuration& configuration)
   commands.compile->add_option("FILE", configuration.compile, "What to prepare")->type_name("...");
   app.require_subcommand(0, 1);
   for (CLI::App* command : commands.all()) {
-    command->fallthrough()->allow_extras()->set_help_flag("--help", "Print this help and exit");
+    command->fallthrough()->allow_extras()->set_help_flag("-h,--help", "Print this help and exit");
   }
   app.allow_extras();
   return commands;
+}
+
+std::vector<std::string> known_variables(const CLI::App& app, const Commands& commands) {
+  // Of choose_input().
+  std::vector<std::string> names = {"PGLITE_SQL_COMMAND", "PGLITE_SQL_FILE"};
+  const auto add_all = [&](const CLI::App& one) {
+    for (const CLI::Option* option : one.get_options()) {
+      if (!option->get_envname().empty()) names.push_back(option->get_envname());
+    }
+  };
+  add_all(app);
+  for (const CLI::App* command : commands.all()) add_all(*command);
+  return names;
+}
+
+// `help`, `help COMMAND`.
+CommandLine help(const CLI::App& app, int argc, const char* const* argv) {
+  CommandLine result;
+  const auto is_meant = [&](const CLI::App* one) { return argc > 2 && one->get_name() == argv[2]; };
+  const auto found = app.get_subcommands(is_meant);
+  const CLI::App* command = found.empty() ? nullptr : found.front();
+  if (argc > 2 && command == nullptr) {
+    result.status = unexpected(app, nullptr, argv[2]);
+  } else if (argc > 3) {
+    result.status =
+        Status::invalid_argument("help takes one command; got '" + std::string(argv[3]) + "', too");
+  } else {
+    result.text = command == nullptr ? help_text(app) : help_text(app, *command);
+  }
+  return result;
 }
 
 // Has CLI11 read the words. Returns whether there is something to convert; otherwise `*result` has
@@ -565,7 +644,8 @@ bool read_words(CLI::App& app, int argc, const char* const* argv, const Version&
     app.parse(argc, argv);
     return true;
   } catch (const CLI::CallForHelp&) {
-    result->text = app.help();
+    const auto chosen = app.get_subcommands();
+    result->text = chosen.empty() ? help_text(app) : help_text(app, *chosen.front());
   } catch (const CLI::CallForVersion&) {
     result->text = version_line(version) + "\n";
   } catch (const CLI::ParseError& error) {
@@ -707,6 +787,12 @@ Status parse_data_dir(std::string_view text, std::string* data_dir) {
     }
     return Status::invalid_argument("is '" + shown(text) + "'" + accepted);
   }
+  // "memory:", "file:data": a directory of that name is not what was meant.
+  const size_t colon = text.find(':');
+  if (colon < text.find('/') && colon != 0) {
+    return Status::invalid_argument("is '" + shown(text) + "', which is neither a URL nor a path" +
+                                    accepted + ", also ./" + shown(text));
+  }
   const bool explicit_path = text.starts_with('/') || text.starts_with("./");
   *data_dir = explicit_path ? std::string(text) : "./" + std::string(text);
   return {};
@@ -719,10 +805,13 @@ CommandLine parse_command_line(int argc, const char* const* argv, const Version&
   Texts texts;
 
   CLI::App app("PostgreSQL in one process: PGlite as native code.", "pglite-port");
-  app.set_help_flag("--help", "Print this help and exit");
-  app.set_version_flag("--version", version_line(version), "Print the versions and exit");
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("-V,--version", version_line(version), "Print the versions and exit");
   add_common_options(app, texts);
   const Commands commands = add_commands(app, texts, configuration);
+  result.warnings = unknown_variables(environ, known_variables(app, commands));
+
+  if (argc > 1 && std::string_view(argv[1]) == "help") return help(app, argc, argv);
 
   // pg_dump's options are not ours to understand.
   const char* const* const end = argv + argc;

@@ -40,19 +40,21 @@ struct Configuration {
   [[nodiscard]] bool is_of_server() const { return !server_url.url.empty(); }
 };
 
-// The outcome of the command line: a configuration, or (--help, --version) a text for stdout, or a
-// failure.
+// The outcome of the command line: a configuration, or (help, --help, --version) a text for stdout,
+// or a failure.
 struct CommandLine {
   Configuration configuration;
   std::optional<std::string> text;
   Status status;  // kInvalidArgument: one line that says what is wrong and what is accepted
+  std::vector<std::string> warnings;  // of variables that are not known; a line each
 };
 
 // `program_directory` contains the executable: the default module is looked up from there.
 CommandLine parse_command_line(int argc, const char* const* argv, const Version& version,
                                const std::string& program_directory);
 
-// Accepts "memory://", a path, "file://" and a path; makes a relative path begin with "./".
+// Accepts "memory://", a path, "file://" and a path; makes a relative path begin with "./". A colon
+// before the first slash is refused: it would be a URL misspelt.
 Status parse_data_dir(std::string_view text, std::string* data_dir);
 
 }  // namespace pglite::cli

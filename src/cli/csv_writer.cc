@@ -7,9 +7,10 @@ namespace {
 
 class CsvWriter : public ResultWriter {
  public:
-  explicit CsvWriter(Output& out) : out_(out) {}
+  CsvWriter(const Display& display, Output& out) : display_(display), out_(out) {}
 
   void begin(const std::vector<wire::Column>& columns) override {
+    if (display_.tuples_only) return;
     line_.clear();
     for (size_t i = 0; i < columns.size(); ++i) {
       if (i > 0) line_ += ',';
@@ -52,14 +53,15 @@ class CsvWriter : public ResultWriter {
     out_.write(line_);
   }
 
+  const Display& display_;
   Output& out_;
   std::string line_;
 };
 
 }  // namespace
 
-std::unique_ptr<ResultWriter> make_csv_writer(Output& out) {
-  return std::make_unique<CsvWriter>(out);
+std::unique_ptr<ResultWriter> make_csv_writer(const Display& display, Output& out) {
+  return std::make_unique<CsvWriter>(display, out);
 }
 
 }  // namespace pglite::cli

@@ -3,6 +3,7 @@
 // Written by hand, not by a JSON library: rows leave as they come, and values that PostgreSQL
 // already writes as JSON (numbers, json, jsonb) must keep every digit and not pass through a
 // double. What remains is escaping strings.
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/display_text.h"
@@ -67,16 +68,27 @@ class JsonWriter : public ResultWriter {
         case kFloat8Oid:
         case kNumericOid:
           if (!is_json_number(*value)) break;
-          [[fallthrough]];
+          line_ += *value;
+          return;
         case kJsonOid:
         case kJsonbOid:
-          line_ += *value;
+          append_json(*value);
           return;
         default:
           break;
       }
     }
     line_ += json_string(*value);
+  }
+
+  // PostgreSQL keeps a json value as it was written. Within its strings there are no newlines, and
+  // elsewhere any white space is as good: an object stays one line.
+  void append_json(std::string_view value) {
+    const size_t begin = line_.size();
+    line_ += value;
+    std::replace_if(
+        line_.begin() + static_cast<ptrdiff_t>(begin), line_.end(),
+        [](char c) { return c == '\n' || c == '\r'; }, ' ');
   }
 
   Output& out_;

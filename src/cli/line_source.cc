@@ -32,6 +32,12 @@ bool LineSource::read_more() {
 }
 
 bool LineSource::next(std::string* line) {
+  if (!(ask_ ? ask_(line) : find_line(line))) return false;
+  bytes_ += line->size();
+  return true;
+}
+
+bool LineSource::find_line(std::string* line) {
   size_t searched = begin_;
   while (true) {
     const size_t newline = buffer_.find('\n', searched);

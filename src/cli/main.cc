@@ -12,10 +12,11 @@
 namespace {
 
 // Without one of the standard descriptors, the first file that is opened would take its number, and
-// frames or messages would end up in it.
+// frames or messages would end up in it. Input is then empty, and output fails: it would be lost.
 void occupy_standard_descriptors() {
   for (int fd = 0; fd >= 0 && fd <= STDERR_FILENO;) {
-    fd = ::open("/dev/null", O_RDWR);
+    const bool has_input = ::fcntl(STDIN_FILENO, F_GETFD) >= 0;
+    fd = ::open("/dev/null", has_input ? O_RDONLY : O_RDWR);
     if (fd > STDERR_FILENO) ::close(fd);
   }
 }

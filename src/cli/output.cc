@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace pglite::cli {
 namespace {
@@ -25,6 +26,14 @@ Status Output::flush() {
   write_through(buffer_);
   buffer_.clear();
   return status_;
+}
+
+Status Output::redirect(int fd, std::string name) {
+  Status before = flush();
+  fd_ = fd;
+  name_ = std::move(name);
+  status_ = {};
+  return before;
 }
 
 void Output::write_through(std::string_view text) {

@@ -6,6 +6,9 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "os/unique_fd.h"
 
 namespace pglite::cli {
 
@@ -13,6 +16,9 @@ class Output {
  public:
   // `fd` is not owned; `name` is what error messages call it.
   Output(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
+  // The same, with a descriptor that is closed with this.
+  Output(os::UniqueFd fd, std::string name)
+      : fd_(fd.get()), owned_(std::move(fd)), name_(std::move(name)) {}
   // Flushes, ignoring the result.
   ~Output() { static_cast<void>(flush()); }
   Output(const Output&) = delete;
@@ -24,11 +30,16 @@ class Output {
   Status flush();
   // kDisconnected: the reader is gone. kIoError: anything else.
   [[nodiscard]] const Status& status() const { return status_; }
+  [[nodiscard]] int fd() const { return fd_; }
+  // From here on the text goes to another descriptor, and status() begins anew. Returns what became
+  // of the text until here.
+  Status redirect(int fd, std::string name);
 
  private:
   void write_through(std::string_view text);
 
   int fd_;
+  os::UniqueFd owned_;
   std::string name_;
   std::string buffer_;
   Status status_;

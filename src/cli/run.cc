@@ -1,11 +1,16 @@
 #include "cli/run.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include "cli/configuration.h"
+#include "cli/local_session.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/serve.h"
 #include "cli/server_session.h"
 #include "cli/sql.h"
@@ -28,18 +33,22 @@ Status check_readable(const std::string& path) {
   const auto file = os::open_regular_file(path);
   if (file) return {};
   return Status::io_error("cannot read the module " + path +
-                          " (--wasm, PGLITE_WASM_PATH): " + file.error().reason);
+                          " (--wasm, PGLITE_WASM_PATH): " + file.error().reason +
+                          "; leave both unset for the module that this program was built with");
+}
+
+// What has to be right before an instance is opened; loads its snapshot.
+Status prepare(const Host& host, const Configuration& configuration, Options* options) {
+  if (Status status = check_readable(options->wasm_path); !status.ok()) return status;
+  if (configuration.snapshot.empty()) return {};
+  return host.load_snapshot(configuration.snapshot, &options->snapshot);
 }
 
 Status open_instance(const Host& host, const Configuration& configuration,
                      std::unique_ptr<Instance>* out) {
   Options options = configuration.engine;
-  if (Status status = check_readable(options.wasm_path); !status.ok()) return status;
-  if (!configuration.snapshot.empty()) {
-    Status status = host.load_snapshot(configuration.snapshot, &options.snapshot);
-    if (!status.ok()) return status;
-  }
-  return host.open(options, out);
+  Status status = prepare(host, configuration, &options);
+  return status.ok() ? host.open(options, out) : status;
 }
 
 // Saves the snapshot of an instance whose session went well, before it is closed.
@@ -68,6 +77,11 @@ int run_port(const Host& host, const Configuration& configuration) {
   if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
     port::send_error_frame(status.message(), options);
     return status.exit_code();
+  }
+  if (::isatty(host.in) == 1) {
+    print(host.err,
+          "pglite-port: waiting for requests from a program, or lines of SQL; for people there are "
+          "\"pglite-port sql\" (a prompt) and \"pglite-port serve\" (for clients)\n");
   }
   return port::serve(*instance, options);
 }
@@ -113,7 +127,7 @@ class IgnoreBrokenPipes {
 
 Status open_server_session(const Host& host, const Configuration& configuration,
                            const char* application_name, const std::string& client_encoding,
-                           std::unique_ptr<ServerSession>* out) {
+                           SessionSignals signals, std::unique_ptr<ServerSession>* out) {
   client::ParameterSources sources = configuration.server_url;
   sources.application_name = application_name;
   sources.environment = [](const char* name) { return std::getenv(name); };
@@ -123,51 +137,73 @@ Status open_server_session(const Host& host, const Configuration& configuration,
   client::Parameters parameters;
   Status status = client::read_parameters(sources, &parameters);
   parameters.client_encoding = client_encoding;
-  return status.ok() ? ServerSession::open(parameters, out) : status;
+  return status.ok() ? ServerSession::open(parameters, signals, out) : status;
 }
 
 int run_sql_on_server(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
+  const SessionSignals signals = configuration.sql.is_interactive(host.in, host.out)
+                                     ? SessionSignals::kLeave
+                                     : SessionSignals::kEnd;
   std::unique_ptr<ServerSession> session;
   // All output is UTF-8.
   if (const Status status =
-          open_server_session(host, configuration, "pglite-port", "UTF8", &session);
+          open_server_session(host, configuration, "pglite-port", "UTF8", signals, &session);
       !status.ok()) {
     return fail(host, status);
   }
   Output out(host.out, "stdout");
   Output err(host.err, "stderr");
-  const SqlSession sql{
-      .exec = [&](std::string_view request,
-                  const ResponseSink& sink) { return session->exec(request, sink); },
-      .standard_strings = session->connection().reported("standard_conforming_strings") != "off",
-      .give_up = [&] { session->cancel(); }};
+  SqlSession sql;
+  const auto learn = [&] {
+    sql.standard_strings = session->connection().reported("standard_conforming_strings") != "off";
+  };
+  learn();
+  sql.reports_settings = true;
+  sql.exec = [&](std::string_view request, const ResponseSink& sink) {
+    return session->exec(request, sink);
+  };
+  sql.give_up = sql.cancel = [&] { session->cancel(); };
+  sql.connect = [&](const std::string& database, const std::string& user) {
+    Status status = session->connect(database, user);
+    if (status.ok()) learn();
+    return status;
+  };
+  sql.place = "on the server " + session->connection().parameters().place();
   return run_sql(sql, configuration.sql, host.in, out, err);
 }
 
 int run_sql_command(const Host& host, const Configuration& configuration) {
   // The instance must still be closed when the reader has gone. SIGINT and SIGTERM end this
-  // process, as they end a psql that waits for a query.
+  // process, as they end a psql that waits for a query; at a prompt, SIGINT only cancels.
   const IgnoreBrokenPipes ignore;
-  std::unique_ptr<Instance> instance;
-  int exit_code = 0;
-  if (Status status = open_instance(host, configuration, &instance); !status.ok()) {
-    exit_code = fail(host, status);
-  } else {
-    Output out(host.out, "stdout");
-    Output err(host.err, "stderr");
-    const SqlSession session{
-        .exec = [&](std::string_view request,
-                    const ResponseSink& sink) { return instance->exec_protocol(request, sink); },
-        .give_up = {}};
-    exit_code = run_sql(session, configuration.sql, host.in, out, err);
-    if (exit_code == 0) {
-      const Status kept = keep_snapshot(configuration.save_snapshot, *instance);
-      if (!kept.ok()) exit_code = fail(host, kept);
-    }
-    exit_code = close_instance(host, *instance, exit_code);
+  Options options = configuration.engine;
+  if (Status status = prepare(host, configuration, &options); !status.ok()) {
+    return fail(host, status);
   }
-  return exit_code;
+  LocalSession local(host.open, options);
+  if (Status status = local.open(); !status.ok()) return fail(host, status);
+  Output out(host.out, "stdout");
+  Output err(host.err, "stderr");
+  SqlSession session;
+  session.exec = [&](std::string_view request, const ResponseSink& sink) {
+    return local.instance()->exec_protocol(request, sink);
+  };
+  session.give_up = session.cancel = [&] { local.cancel(); };
+  session.connect = [&](const std::string& database, const std::string& user) {
+    Status status = local.connect(database, user);
+    session.is_lost = local.instance() == nullptr;
+    return status;
+  };
+  session.place = local.place();
+  int exit_code = run_sql(session, configuration.sql, host.in, out, err);
+  Instance* const instance = local.instance();
+  if (instance == nullptr) return exit_code;
+  if (exit_code == 0) {
+    const Status kept = keep_snapshot(configuration.save_snapshot, *instance);
+    if (!kept.ok()) exit_code = fail(host, kept);
+  }
+  return close_instance(host, *instance, exit_code);
 }
 
 int run_initdb(const Host& host, const Configuration& configuration) {
@@ -191,7 +227,8 @@ Status dump_sql(const Host& host, const Configuration& configuration, const Byte
 Status dump_server(const Host& host, const Configuration& configuration, const ByteSink& sink) {
   std::unique_ptr<ServerSession> server;
   // pg_dump writes in the database's encoding, unless it is told another one.
-  Status status = open_server_session(host, configuration, "pg_dump", "", &server);
+  Status status =
+      open_server_session(host, configuration, "pg_dump", "", SessionSignals::kEnd, &server);
   if (!status.ok()) return status;
   const client::Parameters& parameters = server->connection().parameters();
   DumpSession session;
@@ -206,19 +243,49 @@ Status dump_server(const Host& host, const Configuration& configuration, const B
                        [&](std::string_view line) { configuration.engine.log(0, line); });
 }
 
+Status dump_with_progress(const Host& host, const Configuration& configuration) {
+  const BackupRequest& request = configuration.backup;
+  // On a screen that the dump goes to, it shows how far it is.
+  const bool is_seen = (request.file.empty() || request.file == "-") && ::isatty(host.out) == 1;
+  Progress progress(is_seen ? -1 : if_terminal(host.err), "dump", 0);
+  uint64_t done = 0;
+  const auto dump = [&](const ByteSink& sink) {
+    const ByteSink counted = [&](std::string_view bytes) {
+      done += bytes.size();
+      progress.update(done);
+      return sink(bytes);
+    };
+    if (configuration.is_of_server()) return dump_server(host, configuration, counted);
+    return request.sql ? dump_sql(host, configuration, counted)
+                       : host.dump(configuration.engine, request.compression, counted);
+  };
+  return run_dump(dump, request, host.out);
+}
+
+Status restore_with_progress(const Host& host, const Configuration& configuration) {
+  const std::string& file = configuration.backup.file;
+  std::error_code unknown;
+  const auto size = std::filesystem::file_size(file, unknown);
+  Progress progress(if_terminal(host.err), "restore", unknown ? 0 : size);
+  uint64_t done = 0;
+  const auto restore = [&](const Options& options, const ByteSource& source) {
+    return host.restore(options, [&](char* buffer, size_t capacity, size_t* count) {
+      const Status status = source(buffer, capacity, count);
+      done += *count;
+      progress.update(done);
+      return status;
+    });
+  };
+  return run_restore(restore, configuration.engine, configuration.backup, host.in);
+}
+
 int run_backup_command(const Host& host, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
   Status status = check_readable(configuration.engine.wasm_path);
   if (status.ok() && configuration.command == Command::kDump) {
-    const BackupRequest& request = configuration.backup;
-    const auto dump = [&](const ByteSink& sink) {
-      if (configuration.is_of_server()) return dump_server(host, configuration, sink);
-      return request.sql ? dump_sql(host, configuration, sink)
-                         : host.dump(configuration.engine, request.compression, sink);
-    };
-    status = run_dump(dump, request, host.out);
+    status = dump_with_progress(host, configuration);
   } else if (status.ok()) {
-    status = run_restore(host.restore, configuration.engine, configuration.backup, host.in);
+    status = restore_with_progress(host, configuration);
   }
   return status.ok() ? 0 : fail(host, status);
 }
@@ -250,6 +317,11 @@ int run_compile(const Host& host, const Configuration& configuration) {
 
 int run(int argc, const char* const* argv, const Host& host) {
   CommandLine command_line = parse_command_line(argc, argv, host.version, host.program_directory);
+  for (const std::string& warning : command_line.warnings) {
+    const bool json = command_line.configuration.engine.log_format == LogFormat::kJson;
+    print(host.err,
+          (json ? json_log_line("WARNING", warning) : "pglite-port: warning: " + warning) + "\n");
+  }
   if (!command_line.status.ok()) return fail(host, command_line.status);
   if (command_line.text) {
     Output out(host.out, "stdout");

@@ -23,7 +23,7 @@ bool is_ignored(int signal) {
 
 }  // namespace
 
-Status ServerSession::open(const client::Parameters& parameters,
+Status ServerSession::open(const client::Parameters& parameters, SessionSignals signals,
                            std::unique_ptr<ServerSession>* out) {
   std::unique_ptr<client::Connection> connection;
   Status status = client::Connection::open(parameters, &connection);
@@ -32,6 +32,11 @@ Status ServerSession::open(const client::Parameters& parameters,
   if (!done) return Status::io_error(std::make_error_code(done.error()).message());
   std::unique_ptr<ServerSession> session(
       new ServerSession(std::move(connection), std::move(*done)));
+  if (signals == SessionSignals::kLeave) {
+    *out = std::move(session);
+    return {};
+  }
+  session->signals_ = std::make_unique<os::ShutdownSignals>();
   try {
     session->watcher_ = std::thread([watched = session.get()] { watched->watch_signals(); });
   } catch (const std::system_error& error) {
@@ -63,18 +68,40 @@ Status ServerSession::exec(std::string_view request, const ResponseSink& sink) {
   return status;
 }
 
+void ServerSession::cancel() {
+  client::Canceller canceller;
+  {
+    const std::lock_guard lock(mutex_);
+    canceller = canceller_;
+  }
+  canceller.cancel(kPatience);
+}
+
+Status ServerSession::connect(const std::string& database, const std::string& user) {
+  client::Parameters parameters = connection_->parameters();
+  if (!database.empty()) parameters.database = database;
+  if (!user.empty()) parameters.user = user;
+  std::unique_ptr<client::Connection> connection;
+  Status status = client::Connection::open(parameters, &connection);
+  if (!status.ok()) return status;
+  connection_ = std::move(connection);
+  const std::lock_guard lock(mutex_);
+  canceller_ = connection_->canceller();
+  return {};
+}
+
 void ServerSession::watch_signals() {
   while (true) {
-    pollfd polled[] = {{signals_.descriptor(), POLLIN, 0}, {done_.descriptor(), POLLIN, 0}};
+    pollfd polled[] = {{signals_->descriptor(), POLLIN, 0}, {done_.descriptor(), POLLIN, 0}};
     ::poll(polled, 2, -1);
-    const auto signal = signals_.take();
+    const auto signal = signals_->take();
     if (signal && !is_ignored(*signal)) end_by(*signal);
     if (polled[1].revents != 0) return;
   }
 }
 
 void ServerSession::end_by(int signal) {
-  signals_.restore();
+  signals_->restore();
   if (is_busy_) {
     cancel();
     // What the server says then is still shown, unless nobody reads it.

@@ -8,6 +8,8 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <string_view>
 #include <thread>
 
@@ -18,19 +20,31 @@
 
 namespace pglite::cli {
 
-// While it exists, SIGINT and SIGTERM have the server give up what it runs, and end this process
-// then; the second one ends it at once. SIGPIPE must be ignored.
+// What SIGINT and SIGTERM do while a session exists.
+enum class SessionSignals {
+  // They have the server give up what it runs, and end this process then; the second one ends it at
+  // once.
+  kEnd,
+  kLeave,  // what they did before
+};
+
+// SIGPIPE must be ignored.
 class ServerSession {
  public:
-  static Status open(const client::Parameters& parameters, std::unique_ptr<ServerSession>* out);
-  // After a signal it does not return.
+  static Status open(const client::Parameters& parameters, SessionSignals signals,
+                     std::unique_ptr<ServerSession>* out);
+  // With SessionSignals::kEnd, it does not return after a signal.
   ~ServerSession();
   ServerSession(const ServerSession&) = delete;
   ServerSession& operator=(const ServerSession&) = delete;
 
   // As client::Connection::exec.
   Status exec(std::string_view request, const ResponseSink& sink);
-  void cancel() const { canceller_.cancel(kPatience); }
+  // From any thread.
+  void cancel();
+  // Goes on with another session of the same server; empty: the database or the role of this one.
+  // Where that fails, this one goes on.
+  Status connect(const std::string& database, const std::string& user);
   [[nodiscard]] const client::Connection& connection() const { return *connection_; }
 
  private:
@@ -42,8 +56,9 @@ class ServerSession {
   void end_by(int signal);
 
   std::unique_ptr<client::Connection> connection_;
-  const client::Canceller canceller_;
-  os::ShutdownSignals signals_;
+  std::mutex mutex_;  // of the canceller
+  client::Canceller canceller_;
+  std::unique_ptr<os::ShutdownSignals> signals_;  // null: SessionSignals::kLeave
   os::WakeEvent done_;
   std::atomic<bool> is_busy_{false};
   std::atomic<bool> is_delivering_{false};  // what came goes to a sink

@@ -1,6 +1,7 @@
 #include "cli/statement_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace pglite::cli {
 namespace {
@@ -37,6 +38,13 @@ std::string_view dollar_tag(std::string_view text) {
 }  // namespace
 
 bool StatementReader::next_line() {
+  if (!inserted_.empty()) {
+    const size_t size = inserted_.find('\n') + 1;
+    line_ = inserted_.substr(0, size);
+    inserted_.erase(0, size);
+    position_ = 0;
+    return true;
+  }
   if (!source_.next(&line_)) {
     line_.clear();
     position_ = 0;
@@ -59,21 +67,64 @@ void StatementReader::begin_statement() {
   first_words_.clear();
 }
 
-StatementReader::Result StatementReader::next(Statement* statement) {
+void StatementReader::insert(std::string_view text) {
+  inserted_ += text;
+  if (!inserted_.empty() && !inserted_.ends_with('\n')) inserted_ += '\n';
+}
+
+Statement StatementReader::take_pending() {
+  Statement taken;
+  std::swap(taken, pending_);
   begin_statement();
-  statement->text.clear();
+  state_ = State::kNormal;
+  comment_depth_ = 0;
+  return taken;
+}
+
+void StatementReader::reset() {
+  static_cast<void>(take_pending());
+  inserted_.clear();
+  line_.clear();
+  position_ = 0;
+}
+
+StatementReader::Open StatementReader::open() const {
+  switch (state_) {
+    case State::kQuoted:
+    case State::kEscaped:
+      return Open::kString;
+    case State::kIdentifier:
+      return Open::kIdentifier;
+    case State::kDollar:
+      return Open::kDollar;
+    case State::kComment:
+      return Open::kComment;
+    case State::kNormal:
+      break;
+  }
+  if (paren_depth_ > 0) return Open::kParenthesis;
+  return has_token_ ? Open::kStatement : Open::kNothing;
+}
+
+StatementReader::Result StatementReader::next(Statement* statement) {
   while (true) {
     if (position_ == line_.size() && !next_line()) {
       state_ = State::kNormal;
-      return has_token_ ? Result::kStatement : Result::kEnd;
+      if (!has_token_) return Result::kEnd;
+      *statement = take_pending();
+      return Result::kStatement;
     }
-    if (statement->text.empty()) {
+    if (pending_.text.empty()) {
       while (position_ < line_.size() && is_space(line_[position_])) ++position_;
-      statement->first_line = line_number_;
+      pending_.first_line = line_number_;
     }
     const size_t begin = position_;
     const bool complete = scan_line();
+    pending_.text.append(line_, begin, position_ - begin);
     if (backslash_) {
+      backslash_ = false;
+      backslash_at_ = position_;
+      if (!has_token_) pending_ = {};
       statement->text = rest();
       while (!statement->text.empty() && is_space(statement->text.back())) {
         statement->text.pop_back();
@@ -82,11 +133,11 @@ StatementReader::Result StatementReader::next(Statement* statement) {
       position_ = line_.size();
       return Result::kBackslash;
     }
-    statement->text.append(line_, begin, position_ - begin);
     if (!complete) continue;
-    if (has_token_) return Result::kStatement;
-    statement->text.clear();  // nothing but comments before the semicolon
-    begin_statement();
+    // Nothing but comments before a semicolon is no statement.
+    const bool is_statement = has_token_;
+    *statement = take_pending();
+    if (is_statement) return Result::kStatement;
   }
 }
 

@@ -25,13 +25,28 @@ class StatementReader {
   enum class Result {
     kStatement,
     kEnd,        // of the script; look at the source's status()
-    kBackslash,  // a psql command: `text` is it, `first_line` where it stands
+    kBackslash,  // a psql command: `text` is the line from it on, `first_line` where it stands
   };
   // The next statement that consists of more than white space and comments. If the script ends
-  // within a statement, that is handed out as it is: PostgreSQL will say what is missing.
+  // within a statement, that is handed out as it is: PostgreSQL will say what is missing. A psql
+  // command may stand within a statement, which goes on behind it.
   Result next(Statement* statement);
-  // After kBackslash: whether a statement had begun before the command.
+  // After kBackslash: what stands `size` bytes behind the backslash is still to be read.
+  void resume_behind(size_t size) { position_ = backslash_at_ + size; }
+
+  // The statement that has begun and is not complete, as far as it was read.
+  [[nodiscard]] const Statement& pending() const { return pending_; }
   [[nodiscard]] bool in_statement() const { return has_token_; }
+  // Forgets it, and returns it.
+  Statement take_pending();
+  // Reads `text` before anything else of the script.
+  void insert(std::string_view text);
+  // Forgets what has begun, and what was read and not handed out.
+  void reset();
+
+  // What has to be closed before a semicolon ends the statement.
+  enum class Open { kNothing, kStatement, kString, kIdentifier, kDollar, kComment, kParenthesis };
+  [[nodiscard]] Open open() const;
 
   // Sets standard_conforming_strings from here on: whether a backslash in '...' is an ordinary
   // character. The server reports changes.
@@ -57,6 +72,9 @@ class StatementReader {
   void begin_statement();
 
   LineSource& source_;
+  Statement pending_;
+  size_t backslash_at_ = 0;
+  std::string inserted_;  // lines
   std::string line_;
   size_t position_ = 0;
   uint64_t line_number_ = 0;

@@ -576,6 +576,9 @@ uint32_t w2c_env_0x5F_syscall_symlinkat(w2c_env* env, uint32_t target, uint32_t 
     Process& process = Process::of(env);
     PGLITE_TRY(text, process.memory().c_string(target));
     PGLITE_TRY(name, guest_path(process, directory, path));
+    // It could lead out of what is kept of the tree: a directory on the host cannot have one, and
+    // in memory a snapshot would be without what it leads to.
+    if (text.starts_with('/')) return error(std::errc::operation_not_permitted);
     return done_as_zero(process.filesystem().make_symbolic_link(text, name));
   });
 }

@@ -215,6 +215,8 @@ class Process {
   [[nodiscard]] const std::vector<std::string>& environment() const { return config_.environment; }
   std::string working_directory = "/";
   uint32_t umask = 0;
+  // False: the guest's heap must do with the memory that is there.
+  bool memory_may_grow = true;
 
   // One-shot timers of setitimer, by `which`: when they are due (CLOCK_MONOTONIC, ms).
   std::optional<double> timers[3];

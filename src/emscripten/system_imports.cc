@@ -333,6 +333,7 @@ uint32_t w2c_env_emscripten_resize_heap(w2c_env* env, uint32_t size) {
   const uint64_t limit = memory->max_pages * kPage;
   if (size > limit) return 0;
   if (size <= memory->size) return 1;
+  if (!Process::of(env).memory_may_grow) return 0;
   const uint64_t generous =
       std::min<uint64_t>(memory->size + memory->size / 5, size + (uint64_t{96} << 20));
   for (const uint64_t target :

@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT as something to poll for, and no SIGPIPE.
+// SIGTERM and SIGINT, or others, as something to poll for, and no SIGPIPE.
 //
 // The signals interrupt nothing: a request is finished, and a signal that comes just before the
 // program starts to wait is not lost. Make the object before the engine is opened, so that a signal
@@ -8,6 +8,7 @@
 #define PGLITE_OS_SHUTDOWN_SIGNALS_H_
 
 #include <csignal>
+#include <initializer_list>
 #include <optional>
 
 #include "os/unique_fd.h"
@@ -16,7 +17,7 @@ namespace pglite::os {
 
 class ShutdownSignals {
  public:
-  ShutdownSignals();
+  explicit ShutdownSignals(std::initializer_list<int> signals = {SIGTERM, SIGINT});
   // Puts everything back as it was. A signal that has come and was not taken is dropped: it has
   // been obeyed, or there was nothing left to shut down.
   ~ShutdownSignals();

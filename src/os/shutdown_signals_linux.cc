@@ -6,13 +6,12 @@
 
 namespace pglite::os {
 
-ShutdownSignals::ShutdownSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  sigprocmask(SIG_BLOCK, &signals, &old_mask_);
-  descriptor_ = UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+ShutdownSignals::ShutdownSignals(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : signals) sigaddset(&set, signal);
+  sigprocmask(SIG_BLOCK, &set, &old_mask_);
+  descriptor_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   // Without a descriptor the signals could only be ignored; then they had better kill.
   if (!descriptor_) sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
 

@@ -22,6 +22,7 @@
 #include "postgres/cluster/synced_filesystem.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/guest_tree.h"
+#include "postgres/guest/session_begin.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/guest/session_state.h"
 #include "postgres/guest/settings.h"
@@ -132,6 +133,8 @@ class PostgresInstance final : public Instance {
   Status start_from(const SnapshotFile& snapshot);
   BackendConfig backend_config(std::string_view database);
   Status start_backend(std::string_view database);
+  // Makes the session the role's, with the settings that the role and the database have.
+  Status begin_session();
   // Makes the role and the database of the options in a new cluster, unless they are there: it may
   // have been begun before.
   Status create_names();
@@ -279,16 +282,27 @@ Status PostgresInstance::start() {
       warn_of_archive_mode();
     }
   }
-  if (status.ok() && options_.username != kInitialName) {
-    status = run_sql(*backend_,
-                     "SET SESSION AUTHORIZATION " + postgres::quote_identifier(options_.username));
-  }
+  if (status.ok()) status = begin_session();
   storage_.started(1);
+  storage_.hold_last_words();
   if (!status.ok()) return status;
   maintenance_ =
       std::make_unique<postgres::Maintenance>(*backend_, storage_.in_memory(), options_.autovacuum);
   log(1, "ready");
   return {};
+}
+
+// A session that a snapshot holds has begun already, and goes on as it is, unless it gets another
+// role.
+Status PostgresInstance::begin_session() {
+  const bool goes_on = snapshot_ != nullptr && snapshot_->has_session();
+  Status status;
+  if (!options_.autovacuum)
+    status = postgres::set_from_command_line(*backend_, "autovacuum", "off");
+  if (!status.ok() || (goes_on && options_.username == kInitialName)) return status;
+  status = postgres::begin_session(*backend_, options_.username);
+  if (!status.ok()) return status;
+  return postgres::apply_role_settings(*backend_);
 }
 
 Status PostgresInstance::exec_protocol(std::string_view request, const ResponseSink& sink) {
@@ -320,6 +334,7 @@ Status PostgresInstance::run_request(std::string_view request, const ResponseSin
     status = backend_->declare_gone("the answer could not be delivered");
   }
   maintenance_->request_done();
+  storage_.release_last_words(status);
   return status;
 }
 
@@ -373,11 +388,14 @@ Status PostgresInstance::work_while_idle(const ResponseSink& sink) {
   if (!deadline || *deadline > now) return {};
   const Busy busy(&busy_);
   if (const auto timer = backend_->next_timer(); timer && *timer <= now) {
-    return backend_->deliver_timers(sink);
+    status = backend_->deliver_timers(sink);
+  } else {
+    last_snapshot_.reset();
+    const Cancellable cancellable(&cancel_gate_, backend_.get());
+    status = maintenance_->step(now);
   }
-  last_snapshot_.reset();
-  const Cancellable cancellable(&cancel_gate_, backend_.get());
-  return maintenance_->step(now);
+  storage_.release_last_words(status);
+  return status;
 }
 
 Status PostgresInstance::check_idle(const std::string& purpose) {
@@ -502,10 +520,14 @@ Status PostgresInstance::shut_down() {
   cancel_gate_.close();
   // What is in memory goes with it: there is nothing to write a checkpoint for.
   // Whatever ends it: all is released.
-  Status status =
-      without_exceptions([&] { return storage_.in_memory() ? Status() : backend_->stop(); });
+  Status status = without_exceptions([&] {
+    if (storage_.in_memory()) return Status();
+    if (maintenance_ != nullptr) (void)maintenance_->finish();  // a failure is stop()'s as well
+    return backend_->stop();
+  });
   maintenance_.reset();
   backend_.reset();
+  storage_.release_last_words(status);
   storage_.close();
   log(1, status.ok() ? "closed" : "closed after: " + status.message());
   return status;

@@ -22,7 +22,6 @@ namespace pglite {
 namespace {
 
 constexpr std::string_view kMemoryScheme = "memory://";
-constexpr std::string_view kFileScheme = "file://";
 
 }  // namespace
 
@@ -48,9 +47,24 @@ void Storage::log_server_line(std::string_view line) try {
   if (logs_json()) {
     log_text(line, 0);
   } else {
-    log(note_server_line(line), line);
+    const int level = note_server_line(line);
+    const bool is_held = holds_last_words_ && level == 0 && options_.debug == 0 &&
+                         !postgres::final_words(line).empty();
+    if (is_held) {
+      release_last_words({});
+      last_words_ = line;
+    } else {
+      log(level, line);
+    }
   }
 } catch (...) {  // NOLINT(bugprone-empty-catch): the guest writes it, and must not be unwound
+}
+
+void Storage::release_last_words(const Status& status) {
+  const std::string_view words = postgres::final_words(last_words_);
+  const bool is_said = !status.ok() && status.message().find(words) != std::string::npos;
+  if (!last_words_.empty() && !is_said) log(0, last_words_);
+  last_words_.clear();
 }
 
 void Storage::log_record(const postgres::LogRecord& record) try {
@@ -168,8 +182,7 @@ bool Storage::has_own_names() const {
 Status Storage::open() {
   if (Status status = choose_module(); !status.ok()) return status;
   if (Status status = check_settings(); !status.ok()) return status;
-  std::string_view location = options_.data_dir;
-  in_memory_ = location == kMemoryScheme;
+  in_memory_ = options_.data_dir == kMemoryScheme;
   if (!in_memory_ && options_.snapshot != nullptr) {
     return Status::invalid_argument("a snapshot is for the data directory memory://, not for \"" +
                                     options_.data_dir + "\"");
@@ -196,14 +209,8 @@ Status Storage::open() {
     is_new_ = options_.snapshot == nullptr;
     return {};
   }
-  if (location.starts_with(kFileScheme)) location.remove_prefix(kFileScheme.size());
-  if (location.empty()) return Status::invalid_argument("the data directory has no path");
-  if (location.find("://") != std::string_view::npos) {
-    return Status::invalid_argument(
-        "data directory \"" + options_.data_dir +
-        "\" has an unknown scheme: memory://, file://PATH or a path is accepted");
-  }
-  const std::string path(location);
+  std::string path;
+  if (Status status = postgres::host_path(options_.data_dir, &path); !status.ok()) return status;
   const vfs::SyncPolicy durability = postgres::sync_policy_of(durability_);
   Status status =
       options_.create
@@ -290,8 +297,22 @@ std::vector<std::string> Storage::settings() const {
 Status Storage::end_start(const Status& status) {
   if (synced_files_ != nullptr) synced_files_->forget();
   synced_files_.reset();
-  if (status.ok() || directory_ == nullptr) return status;
-  return postgres::explain_start_failure(directory_->path(), start_log_, status).status;
+  holds_last_words_ = false;
+  release_last_words(status);
+  if (status.ok()) return status;
+  if (directory_ != nullptr) {
+    const auto failure = postgres::explain_start_failure(directory_->path(), start_log_, status);
+    if (failure.kind != postgres::StartFailure::Kind::kOther) return failure.status;
+  }
+  // Of what was asked for, and not of the directory.
+  const std::string no_database = "database \"" + options_.database + "\" does not exist";
+  if (last_fatal_ == "FATAL:  " + no_database) return Status::invalid_argument(no_database);
+  const auto says = [&](const char* text) { return last_fatal_.find(text) != std::string::npos; };
+  if (!options_.settings.empty() && (says("parameter \"") || says(" requires a value"))) {
+    return Status::invalid_argument("a setting is refused: " +
+                                    last_fatal_.substr(last_fatal_.find(':') + 3));
+  }
+  return status;
 }
 
 void Storage::started(int level) {

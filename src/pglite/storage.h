@@ -56,6 +56,7 @@ class Storage {
   // A server is about to start; explain() looks at what it says from now on.
   void begin_start() { start_log_.clear(); }
   // It has done what it does to recover: `status` of its start, with what it is about if it failed.
+  // What it ended with is logged from now on.
   Status end_start(const Status& status);
   // It runs. What it logs from now on is of the level, until closing(): 0 is for everybody.
   void started(int level);
@@ -64,6 +65,11 @@ class Storage {
   // What the caller's log throws must not unwind through the guest.
   void log(int level, std::string_view line) const;
   void log_server_line(std::string_view line);
+  // Until release_last_words(), what PostgreSQL says when it ends (FATAL, PANIC) is kept back:
+  // where it is what a status says, it is not said twice.
+  void hold_last_words() { holds_last_words_ = true; }
+  // Logs what was kept back, unless `status` says it.
+  void release_last_words(const Status& status);
   // The last FATAL or PANIC of the server log, from the severity on.
   [[nodiscard]] const std::string* last_fatal() const { return &last_fatal_; }
 
@@ -84,6 +90,8 @@ class Storage {
   bool is_new_ = false;
   Durability durability_ = Durability::kOff;
   std::string last_fatal_;
+  bool holds_last_words_ = true;  // from the first start on
+  std::string last_words_;        // kept back
   // The server log's first lines while PostgreSQL starts, for the message when it does not.
   bool starting_ = true;
   int log_level_ = 1;     // of the server log

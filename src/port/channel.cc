@@ -12,6 +12,7 @@
 namespace pglite::port {
 namespace {
 
+constexpr short kClosed = POLLERR | POLLHUP | POLLNVAL;
 // POSIX promises no more than this many parts per call (IOV_MAX is 1024 on Linux).
 constexpr size_t kPartsPerCall = 1024;
 
@@ -49,7 +50,7 @@ std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
         return Event::kSignal;
       }
     }
-    if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return Event::kOutputClosed;
+    if ((fds[1].revents & kClosed) != 0) return Event::kOutputClosed;
     // A call that waits for input puts input first. One that does not puts the deadline first,
     // because there may always be input.
     if (fds[0].revents != 0 && block) return std::nullopt;
@@ -92,6 +93,11 @@ Channel::Event Channel::read(std::span<char> room, size_t* count) {
 bool Channel::readable() const {
   pollfd fd = {in_, POLLIN, 0};
   return ::poll(&fd, 1, 0) > 0;
+}
+
+bool Channel::output_closed() const {
+  pollfd fd = {out_, 0, 0};
+  return ::poll(&fd, 1, 0) > 0 && (fd.revents & kClosed) != 0;
 }
 
 ssize_t Channel::read_at_hand(std::span<char> room) const {

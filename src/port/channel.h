@@ -60,6 +60,8 @@ class Channel {
   }
   // Whether there is input, or its end. Async-signal-safe.
   [[nodiscard]] bool readable() const;
+  // Whether nobody reads the answers any more. Async-signal-safe.
+  [[nodiscard]] bool output_closed() const;
   // Reads what is there, if readable(). Returns what read(2) does. Async-signal-safe.
   [[nodiscard]] ssize_t read_at_hand(std::span<char> room) const;
 

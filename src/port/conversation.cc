@@ -34,12 +34,14 @@ Conversation::Conversation(Instance& instance, const PortOptions& options)
                    this);
 }
 
-// Idle work gives way to whatever comes. A request gives way to a CancelRequest behind it.
+// Idle work gives way to whatever comes. A request gives way to a CancelRequest behind it, and ends
+// where nobody would read its answer.
 void Conversation::tick() {
   const Running running = running_.load(std::memory_order_relaxed);
   if (running == Running::kIdleWork && channel_.readable()) return instance_.cancel();
-  const bool is_watched = watched_ != Framing::kAuto || options_.end_cancels;
-  if (running != Running::kRequest || !is_watched) return;
+  if (running != Running::kRequest) return;
+  if (channel_.output_closed()) return instance_.cancel();
+  if (watched_ == Framing::kAuto && !options_.end_cancels) return;
   // Nobody else uses the buffer while a request runs, and the request's own bytes stay in place.
   const std::span<char> room = input_.room_at_hand();
   if (!room.empty() && !end_was_read_ && channel_.readable()) {

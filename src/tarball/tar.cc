@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 
 namespace pglite::tarball {
@@ -86,6 +87,50 @@ bool is_zero(std::string_view bytes) {
 
 uint64_t padding_after(uint64_t size) {
   return (kBlock - size % kBlock) % kBlock;
+}
+
+// Types of extended headers: of the next entry, of all that follow, and GNU's long names.
+constexpr char kPax = 'x';
+constexpr char kPaxGlobal = 'g';
+constexpr char kGnuName = 'L';
+constexpr uint64_t kExtensionLimit = 1 << 20;
+constexpr std::string_view kDumpMagic = "PGDMP";  // pg_dump -Fc
+
+template <class T>
+bool number_of(std::string_view text, T* value) {
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, *value);
+  return parsed.ec == std::errc() && parsed.ptr == end;
+}
+
+// Takes the first record, "LENGTH KEYWORD=VALUE\n", off `*records`. LENGTH counts all of it.
+bool take_record(std::string_view* records, std::string_view* keyword, std::string_view* value) {
+  size_t length = 0;
+  const size_t space = records->find(' ');
+  if (space == std::string_view::npos || !number_of(records->substr(0, space), &length) ||
+      length <= space + 1 || length > records->size() || (*records)[length - 1] != '\n') {
+    return false;
+  }
+  const std::string_view record = records->substr(space + 1, length - space - 2);
+  records->remove_prefix(length);
+  const size_t equals = record.find('=');
+  if (equals == std::string_view::npos) return false;
+  *keyword = record.substr(0, equals);
+  *value = record.substr(equals + 1);
+  return true;
+}
+
+// What somebody took for an archive, by its first block, or less of it.
+Status not_an_archive(std::string_view begin) {
+  std::string what = "this is not a tar archive, plain or gzip";
+  if (begin.starts_with(kDumpMagic)) {
+    what +=
+        ", but pg_dump's custom format: make SQL of it with a native \"pg_restore -f -\", which "
+        "\"pglite-port sql -f\" reads";
+  } else if (begin.find('\0') == std::string_view::npos) {
+    what += ": SQL is read by \"pglite-port sql -f\"";
+  }
+  return Status::incompatible(what);
 }
 
 // One leading slash is PGlite's way to say "the data directory"; "./" is tar's.
@@ -196,23 +241,83 @@ Status TarReader::read_end() {
   }
 }
 
+Status TarReader::read_extension(char type, uint64_t size, Extension* extension) {
+  extension->there = true;
+  if (size > kExtensionLimit)
+    return damaged("an extended header of " + std::to_string(size) + " bytes");
+  std::string content(size, '\0');
+  left_ = size;
+  padding_ = padding_after(size);
+  size_t count = 0;
+  Status status = read(content.data(), size, &count);
+  if (status.ok()) status = skip_content();
+  if (!status.ok()) return status;
+  if (type == kGnuName) {
+    extension->path = content.substr(0, content.find('\0'));
+    return {};
+  }
+  for (std::string_view rest = content; !rest.empty();) {
+    std::string_view keyword;
+    std::string_view value;
+    bool good = take_record(&rest, &keyword, &value);
+    const bool followed = keyword == "path" || keyword == "size" || keyword == "mtime";
+    if (good && keyword.starts_with("GNU.sparse.")) {
+      return Status::incompatible("the archive has a sparse file: make it without --sparse");
+    }
+    // For all entries to come, a time is possible, and means nothing.
+    if (good && type == kPaxGlobal) {
+      good = keyword != "path" && keyword != "size";
+    } else if (good && followed) {
+      // An empty value takes back what a global header says.
+      if (keyword == "path") {
+        extension->path = value;
+        good = value.find('\0') == std::string_view::npos;
+      } else if (keyword == "size") {
+        good = number_of(value, &extension->size.emplace());
+      } else {
+        good = value.empty() ||
+               number_of(value.substr(0, value.find('.')), &extension->mtime.emplace());
+      }
+    }
+    if (!good) return damaged("the extended header after " + quoted(name_));
+  }
+  return {};
+}
+
 Status TarReader::next(TarEntry* entry, bool* end) {
   *end = false;
+  Extension extension;
+  while (true) {
+    bool is_extension = false;
+    Status status = read_header(&extension, entry, end, &is_extension);
+    if (!status.ok() || !is_extension) return status;
+  }
+}
+
+Status TarReader::read_header(Extension* extension, TarEntry* entry, bool* end,
+                              bool* is_extension) {
   if (Status status = skip_content(); !status.ok()) return status;
   Block header{};
   size_t count = 0;
   if (Status status = fill(header.data(), kBlock, &count); !status.ok()) return status;
+  const std::string_view magic(header.data() + kMagic.offset, kMagic.size);
+  const bool is_first = name_.empty() && !extension->there;
+  const std::string_view block(header.data(), count);
+  const bool is_text = count > 0 && block.find('\0') == std::string_view::npos;
+  if (is_first && (is_text || block.starts_with(kDumpMagic)) && count < kBlock) {
+    return not_an_archive(block);
+  }
   if (count < kBlock) {
-    return truncated(name_.empty() ? "before its first entry" : "after " + quoted(name_));
+    return truncated(is_first ? "before its first entry" : "after " + quoted(name_));
   }
   if (is_zero({header.data(), kBlock})) {
+    if (extension->there) return damaged("an extended header without an entry");
     *end = true;
     return read_end();
   }
-  const std::string_view magic(header.data() + kMagic.offset, kMagic.size);
   if (!magic.starts_with("ustar")) {
-    return Status::incompatible(name_.empty() ? "this is not a tar archive, plain or gzip"
-                                              : "the archive is damaged after " + quoted(name_));
+    return is_first ? not_an_archive({header.data(), kBlock})
+                    : Status::incompatible("the archive is damaged after " + quoted(name_));
   }
   uint64_t checksum = 0;
   if (!octal_of(header, kChecksum, &checksum) || checksum != checksum_of(header)) {
@@ -224,6 +329,14 @@ Status TarReader::next(TarEntry* entry, bool* end) {
   if (magic != kUstar && magic != kGnu) return damaged("the format of " + quoted(name));
 
   const char type = header[kType];
+  *is_extension = type == kPax || type == kPaxGlobal || type == kGnuName;
+  if (*is_extension) {
+    uint64_t size = 0;
+    if (!octal_of(header, kSize, &size))
+      return damaged("a number of " + quoted(name) + " is not one");
+    return read_extension(type, size, extension);
+  }
+  name = extension->path.value_or(name);
   if (type == '1' || type == '2') {
     return Status::incompatible("the archive has a link, which no data directory needs: " +
                                 quoted(name));
@@ -240,10 +353,11 @@ Status TarReader::next(TarEntry* entry, bool* end) {
       !octal_of(header, kMtime, &mtime)) {
     return damaged("a number of " + quoted(name) + " is not one");
   }
+  entry->size = extension->size.value_or(entry->size);
+  entry->mtime = extension->mtime.value_or(static_cast<int64_t>(mtime));
   if (entry->name.empty() && !entry->is_directory) return damaged("a file without a name");
   if (entry->is_directory && entry->size != 0) return damaged("a directory with content");
   entry->mode = static_cast<uint32_t>(mode & 0777);
-  entry->mtime = static_cast<int64_t>(mtime);
   name_ = name;
   left_ = entry->size;
   padding_ = padding_after(left_);

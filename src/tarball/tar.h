@@ -1,17 +1,18 @@
-// The one dialect of tar that data directories are kept in: POSIX ustar, regular files and
-// directories only (POSIX.1-2001, pax, "ustar Interchange Format").
+// Tar as data directories are kept in it: regular files and directories only.
 //
-// PGlite writes and reads it with the npm package tinytar, which has no extended headers, takes no
-// notice of the prefix field, and names every entry from the data directory on with a slash in
-// front ("/PG_VERSION"). TarWriter writes just that. TarReader takes that, and what `tar -C DIR .`
-// writes for short names ("./PG_VERSION"). It refuses everything else, so that nobody has to wonder
-// what an odd archive might do.
+// PGlite writes and reads POSIX ustar with the npm package tinytar, which has no extended headers,
+// takes no notice of the prefix field, and names every entry from the data directory on with a
+// slash in front ("/PG_VERSION"). TarWriter writes just that. TarReader takes that, and what tar
+// programs write of a directory ("./PG_VERSION"): ustar, pax (POSIX.1-2001, "pax Interchange
+// Format") and GNU's long names. Of extended headers it follows path, size and mtime. It refuses
+// everything else, so that nobody has to wonder what an odd archive might do.
 #ifndef PGLITE_TARBALL_TAR_H_
 #define PGLITE_TARBALL_TAR_H_
 
 #include <pglite/bytes.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace pglite::tarball {
@@ -57,6 +58,17 @@ class TarReader {
   Status fill(char* buffer, size_t size, size_t* count);
   Status skip_content();
   Status read_end();
+  // What extended headers say of the entry behind them.
+  struct Extension {
+    bool there = false;
+    std::optional<std::string> path;
+    std::optional<uint64_t> size;
+    std::optional<int64_t> mtime;
+  };
+  // Reads the extended header of this type and size, whose content comes next.
+  Status read_extension(char type, uint64_t size, Extension* extension);
+  // Reads the header of an entry, or an extended header, which is added to `*extension`.
+  Status read_header(Extension* extension, TarEntry* entry, bool* end, bool* is_extension);
 
   ByteSource source_;
   std::string name_;  // the current entry's, for messages

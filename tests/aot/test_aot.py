@@ -1,18 +1,15 @@
-"""The build-time pipeline: aot/wasm.py, translate.py, glue.py and fetch.py. Needs neither network nor tools."""
+"""The build-time pipeline: aot/wasm.py, translate.py and glue.py. Needs neither network nor tools."""
 
-import base64
 import hashlib
-import io
-import json
 import os
 import pathlib
 import subprocess
 import sys
-import tarfile
 
 import pytest
 
-AOT = pathlib.Path(__file__).resolve().parents[2] / "aot"
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+AOT = REPOSITORY / "aot"
 sys.path[:0] = [str(AOT), str(AOT / "pgo")]
 
 import digest  # noqa: E402
@@ -351,102 +348,6 @@ def test_the_abi_is_another_when_a_file_is(tmp_path):
     assert before != glue.abi_identity([tmp_path / "a", tmp_path / "b"])
 
 
-# --- fetch.py ---
-
-NAME = "@test/package"
-
-
-def package() -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        content = b"hello\n"
-        info = tarfile.TarInfo("package/file.txt")
-        info.size = len(content)
-        archive.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
-@pytest.fixture
-def sandbox(tmp_path):
-    """fetch.py with a lock file of its own and an npm that copies a file."""
-    directory = tmp_path / "aot"
-    directory.mkdir()
-    (directory / "fetch.py").write_bytes((AOT / "fetch.py").read_bytes())
-    served = tmp_path / "served.tgz"
-    served.write_bytes(package())
-    calls = tmp_path / "calls"
-    binaries = tmp_path / "bin"
-    binaries.mkdir()
-    npm = binaries / "npm"
-    npm.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n'
-                   f'[ -f {served} ] || {{ echo offline >&2; exit 1; }}\n'
-                   f'cp {served} package.tgz\n')
-    npm.chmod(0o755)
-
-    class Sandbox:
-        def __init__(self):
-            self.served, self.calls, self.cache = served, calls, tmp_path / "cache"
-            self.pin(package())
-
-        def pin(self, content: bytes) -> None:
-            digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
-            lock = {"npm": {NAME: {"version": "1.2.3", "integrity": f"sha512-{digest}"}},
-                    "pypi": {}}
-            (directory / "inputs.lock.json").write_text(json.dumps(lock))
-
-        def fetch(self, wanted: str = NAME) -> subprocess.CompletedProcess:
-            environment = {"PATH": f"{binaries}:{os.environ['PATH']}",
-                           "XDG_CACHE_HOME": str(self.cache), "HOME": str(tmp_path)}
-            return subprocess.run([sys.executable, directory / "fetch.py", wanted],
-                                  env=environment, capture_output=True, text=True, check=False)
-
-        def cached(self) -> list[pathlib.Path]:
-            root = self.cache / "pglite-port/inputs"
-            return sorted(root.iterdir()) if root.exists() else []
-
-    return Sandbox()
-
-
-def test_a_package_is_fetched_once(sandbox):
-    for _ in range(2):
-        done = sandbox.fetch()
-        assert done.returncode == 0, done.stderr
-        assert (pathlib.Path(done.stdout.strip()) / "file.txt").read_text() == "hello\n"
-    assert sandbox.calls.read_text() == "pack --silent @test/package@1.2.3\n"
-    assert len(sandbox.cached()) == 1
-
-
-def test_another_file_than_the_pinned_one_is_refused(sandbox):
-    sandbox.served.write_bytes(package() + b"more")
-    done = sandbox.fetch()
-    assert done.returncode != 0
-    assert "package.tgz is not the pinned file" in done.stderr
-    assert "expected sha512" in done.stderr
-    assert sandbox.cached() == []  # nothing half-done is left
-
-
-def test_another_pin_does_not_find_the_old_directory(sandbox):
-    assert sandbox.fetch().returncode == 0
-    sandbox.pin(b"another file")
-    assert sandbox.fetch().returncode != 0
-    assert len(sandbox.cached()) == 1
-
-
-def test_a_failing_npm_says_why(sandbox):
-    sandbox.served.unlink()
-    done = sandbox.fetch()
-    assert done.returncode != 0
-    assert "npm pack" in done.stderr and "offline" in done.stderr
-    assert sandbox.cached() == []
-
-
-def test_an_unpinned_name_is_refused(sandbox):
-    done = sandbox.fetch("@test/other")
-    assert done.returncode != 0
-    assert "@test/other is not in inputs.lock.json" in done.stderr
-    assert not sandbox.calls.exists()
-
-
 # --- translate.py ---
 
 
@@ -484,7 +385,8 @@ def test_other_switches_stay(text):
 
 def test_the_profile_is_of_this_translation():
     """A profile of other C is ignored function by function, without a word; `make pgo` renews it."""
-    modules = pathlib.Path(os.environ["PGLITE_PORT"]).parent / "aot" / "modules"
+    program = os.environ.get("PGLITE_PORT", REPOSITORY / "build" / "release" / "pglite-port")
+    modules = pathlib.Path(program).parent / "aot" / "modules"
     if not modules.is_dir():
         pytest.skip("the program was not built here")
     assert digest.of(modules) == (AOT / "pgo" / "guest.digest").read_text().strip()

@@ -8,7 +8,8 @@ differences.toml holds [[difference]] tables:
     and exactly one of
     columns    names of result columns whose values are not compared (whether null is compared)
     fields     letters of ErrorResponse/NoticeResponse fields that are not compared
-    messages   type letters of backend messages whose bodies are not compared
+    messages   type letters of backend messages whose bodies are not compared; "S:name" is the
+               ParameterStatus of one parameter
     rows       "count": only the number of rows and the other messages are compared
 
 An entry whose statement is gone, or whose answers have become equal, fails the test.
@@ -55,8 +56,9 @@ class Difference:
         kept: list[object] = []
         ignored: set[int] = set()
         for m in messages:
-            if m.kind in self.messages:
-                kept.append(m.kind)
+            parameter = m.body.split(b"\0")[0].decode() if m.kind == "S" else ""
+            if m.kind in self.messages or f"S:{parameter}" in self.messages:
+                kept.append(m.kind + parameter)
             elif m.kind == "T" and self.columns:
                 names = [c.name for c in pgwire.columns_of(m)]
                 ignored = {i for i, name in enumerate(names) if name in self.columns}

@@ -59,7 +59,8 @@ def test_same_answers(path, pair, summary):
                 summary["listed"] += 1
                 continue
             mismatches.append(compare.report(request.label, ours, theirs))
-        clean = not mismatches
+        # After a startup packet a session reports its role, which PGlite's has not, again and again.
+        clean = not mismatches and path.name != "startup.py"
     finally:
         if not clean:
             pair.close()

@@ -41,7 +41,7 @@ Status Server::start(std::shared_ptr<vfs::FileSystem> data, const std::string& d
     return Status::engine_gone("the guest's tree cannot be made");
   }
   postgres::BackendConfig config;
-  config.filesystem = tree->root;
+  config.tree = *tree;
   config.database = database;
   config.fsync = fsync;
   config.log = log;

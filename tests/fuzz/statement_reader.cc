@@ -56,7 +56,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     find(statement.text);
     if (result == StatementReader::Result::kBackslash) {
       FUZZ_CHECK(statement.text[0] == '\\' && !is_space(statement.text.back()));
-      (void)reader.in_statement();
+      // A statement around it does not stand in one piece.
+      if (reader.in_statement()) (void)reader.take_pending();
+      FUZZ_CHECK(reader.open() == StatementReader::Open::kNothing);
     }
     std::string data_line;
     if ((how >> (1 + turn % 7) & 1) != 0 && reader.data_line(&data_line)) {

@@ -1,4 +1,6 @@
 import shutil
+import tempfile
+from pathlib import Path
 
 import pgwire
 import pytest
@@ -40,15 +42,16 @@ def clean(db):
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
+def made():
     """A data directory with a table `t` of one row, cleanly closed. Making one takes a second or
     two, so tests that do not look at the making work on copies (`copy_made`)."""
-    path = tmp_path_factory.mktemp("made") / "data"
-    with pgwire.PortProcess(env={"PGLITE_DATA_DIR": str(path)}) as port:
-        port.query("create table t (id serial primary key, v text); insert into t (v) values ('kept')").ok()
-        port.query("create index on t (v); create sequence s; select nextval('s')").ok()
-        assert port.finish() == 0, port.stderr()
-    return path
+    with tempfile.TemporaryDirectory(prefix="made-") as directory:
+        path = Path(directory) / "data"
+        with pgwire.PortProcess(env={"PGLITE_DATA_DIR": str(path)}) as port:
+            port.query("create table t (id serial primary key, v text); insert into t (v) values ('kept')").ok()
+            port.query("create index on t (v); create sequence s; select nextval('s')").ok()
+            assert port.finish() == 0, port.stderr()
+        yield path
 
 
 @pytest.fixture

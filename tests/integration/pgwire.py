@@ -5,7 +5,7 @@ Three floors, standard library only:
 * building frontend messages: ``query()``, ``parse()``, ``bind()`` ... return bytes;
 * reading backend messages: ``split()`` cuts an answer into ``Message``s, ``Result`` gives rows,
   errors and tags, ``decode()`` a line for people;
-* ``PortProcess`` runs a program that speaks the port protocol (design.md 2.3) over its stdin and
+* ``PortProcess`` runs a program that speaks the port protocol (docs/protocol.md) over its stdin and
   stdout. Every read and every wait has a deadline, so a test fails instead of hanging.
 
 Message formats: PostgreSQL manual, "Frontend/Backend Protocol", "Message Formats".

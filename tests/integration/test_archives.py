@@ -45,12 +45,12 @@ def members(archive: bytes) -> dict[str, tarfile.TarInfo]:
         return {m.name: m for m in tar}
 
 
-def rebuilt(archive: bytes, change) -> bytes:
+def rebuilt(archive: bytes, change, form=tarfile.USTAR_FORMAT) -> bytes:
     """The archive with each (entry, content) as `change` makes it: a list of such pairs."""
     out = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(archive)) as old,
-        tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as new,
+        tarfile.open(fileobj=out, mode="w", format=form) as new,
     ):
         for entry in old:
             content = old.extractfile(entry).read() if entry.isfile() else b""
@@ -278,6 +278,7 @@ def bad_archives(archive: bytes) -> dict[str, tuple[bytes, str]]:
     return {
         "empty": (b"", "truncated"),
         "text": (b"not an archive at all\n" * 100, "not a tar archive"),
+        "SQL": (b"select 1;\n", "sql -f"),
         "truncated": (archive[: len(archive) // 2], "truncated"),
         "without an end": (archive[:-1024], "truncated"),
         "truncated gzip": (packed[:-1], "truncated"),
@@ -331,6 +332,38 @@ def test_what_tar_made_of_a_directory(tmp_path, made):
     subprocess.run(["tar", "-C", made, "-czf", tmp_path / "a.tgz", "."], check=True)
     assert run("restore", "-D", str(tmp_path / "d"), "-f", str(tmp_path / "a.tgz")).returncode == 0
     assert value(tmp_path / "d", "select v from t") == "kept"
+
+
+@pytest.mark.parametrize("how", ["pax", "gnu", "ustar", "posix", "python", "files only"])
+def test_what_archivers_make_of_a_directory(how, tmp_path, made):
+    file = tmp_path / "a.tar"
+    if how == "python":
+        with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as tar:
+            tar.add(made, arcname=".")
+    elif how == "files only":
+        names = [str(p.relative_to(made)) for p in made.rglob("*") if p.is_file()]
+        subprocess.run(["tar", "-C", made, "-cf", file, *names], check=True)
+    else:
+        subprocess.run(["tar", "-H", how, "-C", made, "-cf", file, "."], check=True)
+    done = run("restore", "-D", str(tmp_path / "d"), "-f", str(file))
+    assert done.returncode == 0, done.stderr
+    assert value(tmp_path / "d", "select v from t") == "kept"
+
+
+def test_extended_headers_are_followed(tmp_path, archive):
+    def change(info, content):
+        # A size that only the record has, and names that fit into no header.
+        if info.name == "/PG_VERSION":
+            info.pax_headers = {"mtime": "1700000000.5", "comment": "x"}
+            longest = renamed(info, name="/base/1/" + "n" * 200)
+            yield longest, content
+        yield info, content
+
+    data = tmp_path / "data"
+    done = run("restore", "-D", str(data), stdin=rebuilt(archive, change, tarfile.PAX_FORMAT))
+    assert done.returncode == 0, done.stderr
+    assert (data / "base" / "1" / ("n" * 200)).read_bytes() == b"18\n"
+    assert value(data, "select v from t") == "kept"
 
 
 def test_a_stale_pid_file_is_left_out(tmp_path, archive):

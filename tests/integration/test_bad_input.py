@@ -227,6 +227,24 @@ def test_stdout_closed_in_the_middle_keeps_what_was_committed(tmp_path, copy_mad
         assert p.finish() == 0
 
 
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("sql", ["select pg_sleep(100000)",
+                                 "select count(*) from generate_series(1, 1000000000000)"])
+def test_a_query_whose_answer_nobody_can_read_is_cancelled(sql, both, tmp_path, copy_made):
+    data = copy_made(tmp_path / "data")
+    with port(PGLITE_DATA_DIR=data) as p:
+        p.query("create table c (id int); insert into c values (5)").ok()
+        p.send_frame(w.query("begin; insert into c values (6);" + sql))
+        p.drain()
+        assert not p.has_frame(0.2)
+        if both:
+            p.close_stdin()
+        p.close_stdout()
+        assert p.wait(60) == 0, p.stderr()
+    with port(PGLITE_DATA_DIR=data) as p:
+        assert p.value("table c") == "5"
+
+
 def test_stdout_closed_while_idle(tmp_path, copy_made):
     copy_made(tmp_path / "data")
     with port(PGLITE_DATA_DIR=tmp_path / "data") as p:

@@ -1,9 +1,13 @@
 """`pglite-port sql`, --help, --version, initdb; exit codes."""
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import os
+import subprocess
 
 import pgwire as w
 import pytest
@@ -70,6 +74,35 @@ def test_json():
     assert json.loads(out) == [
         {"n": 1, "d": 1.5, "s": 'é"', "z": None, "b": True, "j": {"k": [1]}, "f": "NaN"}
     ]
+
+
+def test_json_is_one_object_a_line():
+    value = "{\r\n\t\"a\\n\": [1,\n2]}"
+    code, out, _ = sql("--format", "json", "-c", f"select '{value}'::json as j, '{value}'::jsonb as b")
+    assert code == 0 and len(out.splitlines()) == 3, out
+    assert json.loads(out) == [{"j": {"a\n": [1, 2]}, "b": {"a\n": [1, 2]}}]
+
+
+@pytest.mark.parametrize("args", [["sql", "-c", "select 1"], ["sql", "-c", "copy (select 1) to stdout"],
+                                  ["--version"], ["dump"], ["dump", "--sql"], ["port"]])
+def test_output_that_has_nowhere_to_go_is_a_failure(args, tmp_path):
+    if args[0] == "dump":
+        assert w.run_port("initdb", "-D", str(tmp_path / "d")).returncode == 0
+        args = [*args, "-D", str(tmp_path / "d")]
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *w.port_command(), *args]
+    done = subprocess.run(command, input=w.frame(w.query("select 1")), env=w.port_environment(),
+                          stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 74 and b"cannot write to stdout" in done.stderr, done
+
+
+def test_a_result_that_nobody_reads_any_more_is_given_up():
+    """It would take hours."""
+    command = [*w.port_command(), "sql", "--format", "csv", "-c", "select generate_series(1, 100000000000)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 74
+        assert b"Broken pipe" in process.stderr.read()
 
 
 def test_json_of_no_rows():
@@ -175,3 +208,66 @@ def test_stdout_closed_early_is_no_crash():
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+@pytest.mark.parametrize("location", ["memory:", "file:data", "file:", "memory:/"])
+def test_a_url_misspelt_makes_no_directory(location, tmp_path):
+    done = w.run_port("sql", "-D", location, "-c", "select 1", cwd=tmp_path)
+    assert done.returncode == 64 and b"neither a URL nor a path" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_urls_are_decoded(tmp_path):
+    done = w.run_port("initdb", "-D", f"file://{tmp_path}/sp%20%c3%a9%25", cwd=tmp_path)
+    assert done.returncode == 0 and os.listdir(tmp_path) == ["sp é%"]
+    for bad in ("%", "%2", "%zz", "%00"):
+        done = w.run_port("initdb", "-D", f"file://{tmp_path}/x{bad}")
+        assert done.returncode == 64 and b"a percent sign is written %25" in done.stderr, bad
+
+
+def test_unknown_variables_are_warned_of_once():
+    code, out, err = sql("-c", "select 1", "--format", "csv", PGLITE_DATADIR="./x")
+    assert (code, out) == (0, "?column?\n1\n")
+    assert err == (
+        "pglite-port: warning: the variable PGLITE_DATADIR is not known, and has no effect; "
+        "the nearest is PGLITE_DATA_DIR\n"
+    )
+
+
+def test_what_was_asked_for_and_is_not_there_is_said_once(tmp_path):
+    data = str(tmp_path / "d")
+    assert w.run_port("initdb", "-D", data).returncode == 0
+    for args, message in (
+        (["-o", "-c nope=1"], 'unrecognized configuration parameter "nope"'),
+        (["-o", "-c work_mem=x"], 'invalid value for parameter "work_mem": "x"'),
+        (["-D", data, "-d", "nowhere"], 'database "nowhere" does not exist'),
+        (["-D", data, "-U", "nobody"], 'role "nobody" does not exist'),
+    ):
+        code, out, err = sql(*args, "-c", "select 1")
+        assert (code, out) == (64, ""), args
+        assert err.endswith(f"{message}\n") and err.count("\n") == 1, err
+
+
+def test_a_session_s_last_words_are_not_said_by_the_log_too():
+    code, _, err = sql("-c", "select pg_terminate_backend(pg_backend_pid())")
+    assert code == 70
+    assert err.count("terminating connection") == 2, err  # the error, and why sql ends
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"select 1;"), "gzip -dc "),
+        (bz2.compress(b"select 1;"), "bzip2 -dc "),
+        (lzma.compress(b"select 1;"), "xz -dc "),
+        (b"PGDMP\1\20\0", "pg_restore -f - "),
+        (b"x".ljust(257, b"\0") + b"ustar\0" + b"00".ljust(249, b"\0"), "pglite-port restore"),
+        ("select 1;".encode("utf-16"), "iconv "),
+    ],
+)
+def test_what_is_no_script_is_named(content, message, tmp_path):
+    script = tmp_path / "script"
+    script.write_bytes(content)
+    code, out, err = sql("-f", str(script))
+    assert (code, out) == (65, "") and err.count("\n") == 1
+    assert "is no SQL script, but" in err and message in err

@@ -142,6 +142,69 @@ def test_another_major_version_is_refused_untouched(tmp_path, copy_made):
     assert tree(data) == before
 
 
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def test_a_native_server_s_directory_is_refused_untouched(tmp_path, copy_made):
+    """struct ControlFileData of PostgreSQL 18: float8ByVal at 248, the checksum at 292."""
+    data = copy_made(tmp_path / "data")
+    control = data / "global" / "pg_control"
+    content = bytearray(control.read_bytes())
+    assert crc32c(content[:292]) == int.from_bytes(content[292:296], "little")
+    assert content[248] == 0
+    content[248] = 1
+    content[292:296] = crc32c(content[:292]).to_bytes(4, "little")
+    control.write_bytes(content)
+    before = tree(data)
+    for args in (["sql", "-c", "select 1"], ["repair", "--reset-wal"], ["dump"]):
+        done = w.run_port(*args, "-D", str(data))
+        assert done.returncode == 65 and b"native PostgreSQL" in done.stderr, done
+        assert b"pg_dump DATABASE | pglite-port sql" in done.stderr
+    assert tree(data) == before
+
+
+@pytest.mark.parametrize("name", ["pg_wal", "pg_tblspc/16400", "postgresql.conf", "base"])
+def test_a_link_that_leads_out_is_named_and_nothing_is_called_damaged(name, tmp_path, copy_made):
+    data = copy_made(tmp_path / "data")
+    elsewhere = tmp_path / "elsewhere"
+    if (data / name).exists():
+        (data / name).rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    (data / name).symlink_to(elsewhere)
+    before = tree(tmp_path)
+    for args in (["sql", "-c", "select 1"], ["repair", "--reset-wal"], ["repair", "--reset-wal", "--force"]):
+        done = w.run_port(*args, "-D", str(data))
+        assert done.returncode == 65, done
+        message = done.stderr.decode()
+        assert f'{name} is a symbolic link to "{elsewhere}"' in message and "nothing is damaged" in message
+        assert "--reset-wal" not in message
+    assert tree(tmp_path) == before
+    (data / name).unlink()
+    if "tblspc" not in name:
+        elsewhere.rename(data / name)
+    with port("-D", str(data)) as p:
+        assert p.value("select v from t") == "kept"
+
+
+def test_links_that_stay_inside_are_followed(tmp_path, copy_made):
+    data = copy_made(tmp_path / "data")
+    (data / "pg_wal").rename(data / "wal")
+    (data / "pg_wal").symlink_to("wal")
+    (data / "notes").symlink_to("/nowhere")  # nothing of PostgreSQL's
+    with port("-D", str(data)) as p:
+        assert p.value("select v from t") == "kept"
+        p.query("insert into t (v) values ('more')").ok()
+        assert p.finish() == 0
+    assert (data / "pg_wal").is_symlink()
+
+
 def test_a_foreign_directory_is_refused_untouched(tmp_path):
     data = tmp_path / "home"
     data.mkdir()

@@ -268,7 +268,7 @@ def test_directories_that_are_none(tmp_path, rich):
     assert done.returncode == 65 and "is empty" in one_line(done)
     assert sorted(os.listdir(tmp_path)) == ["empty"] and os.listdir(tmp_path / "empty") == []
     done = run("dump", "--sql", "-D", rich, "-d", "nowhere", "-o", tmp_path / "x")
-    assert done.returncode == 70 and 'database "nowhere" does not exist' in done.stderr.decode()
+    assert done.returncode == 64 and 'database "nowhere" does not exist' in done.stderr.decode()
     done = run("dump", "--sql", "-D", rich, "-U", "nobody", "-o", tmp_path / "x")
     assert done.returncode == 64 and 'role "nobody" does not exist' in done.stderr.decode()
     assert os.listdir(tmp_path) == ["empty"]

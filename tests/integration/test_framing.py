@@ -1,4 +1,4 @@
-"""The four framings (design.md 2.3) through the real program, and connection packets."""
+"""The four framings (docs/protocol.md) through the real program, and connection packets."""
 
 import struct
 import time

@@ -40,6 +40,40 @@ def test_vacuum_and_analyze_by_need():
         assert port.value("select count(*) from t") == "2500"
 
 
+def run_sql(data, *commands, args=()):
+    done = w.run_port("sql", "-D", str(data), *args, *(word for c in commands for word in ("-c", c)))
+    assert done.returncode == 0, done.stderr
+
+
+def test_short_runs_keep_statistics_and_treat_tables(tmp_path):
+    """Each is over long before the first look at the tables of one that goes on."""
+    data = tmp_path / "d"
+    run_sql(data, "create table t (a int primary key, b text)")
+    run_sql(data, "insert into t select g, 'x' from generate_series(1, 5000) g")
+    run_sql(data, "delete from t where a % 2 = 0", "select count(*) from t")
+    run_sql(data, "create table off (a int)", args=("--autovacuum", "off"))
+    run_sql(data, "insert into off select generate_series(1, 5000)", args=("--autovacuum", "off"))
+    with w.PortProcess("-D", str(data)) as port:
+        vacuumed, analysed, *by_hand = counts(port)
+        assert int(vacuumed) > 0 and int(analysed) > 0 and by_hand == ["0", "0"]
+        assert counts(port, "off") == ("0", "0", "0", "0")
+        numbers = "select n_tup_ins, n_tup_del, n_dead_tup from pg_stat_user_tables where relname = "
+        assert port.query(numbers + "'t'").rows == [("5000", "2500", "0")]
+        assert port.query(numbers + "'off'").rows == [("5000", "0", "0")]
+        assert port.value("select seq_scan > 0 from pg_stat_user_tables where relname = 't'") == "t"
+        assert port.finish() == 0
+
+
+def test_nothing_is_treated_at_the_end_in_an_open_transaction(tmp_path):
+    data = tmp_path / "d"
+    with w.PortProcess("-D", str(data)) as port:
+        fill(port)
+        port.query("begin; insert into t values (-1)").ok()
+        assert port.finish() == 0
+    with w.PortProcess("-D", str(data)) as port:
+        assert port.value("select count(*) from t") == "2500"
+
+
 @pytest.mark.parametrize(
     "options",
     [("-o", "-c autovacuum=off -c autovacuum_naptime=1s"), ("--autovacuum", "off", *QUICK)],
@@ -290,3 +324,24 @@ def test_plans_of_foreign_keys_that_are_gone_are_dropped():
         assert port.query("insert into child values (2)").sqlstate == "23503"
         port.query("insert into child values (1); delete from parent").ok()
         assert port.value("select count(*) from child") == "0"
+
+
+def private_memory(port) -> int:
+    """Bytes that are this process's own."""
+    with open(f"/proc/{port.pid}/smaps_rollup") as rollup:
+        return sum(int(line.split()[1]) << 10 for line in rollup if line.startswith("Private_Dirty"))
+
+
+def test_the_memory_of_a_large_query_is_given_back():
+    with w.PortProcess() as port:
+        port.query("create table t as select g from generate_series(1, 1000) g").ok()
+        before = private_memory(port)
+        port.query("select length(repeat('x', 300000000))").ok()
+        assert private_memory(port) > before + (250 << 20)
+        until(lambda: private_memory(port) < before + (60 << 20))
+        # It is there again for the next one, and what was there is as it was.
+        assert port.value("select length(repeat('y', 300000000))") == "300000000"
+        assert port.value("select sum(g) from t") == "500500"
+        until(lambda: private_memory(port) < before + (60 << 20))
+        assert port.value("select md5(repeat('z', 100000000))") == "6fba51d8b267200e125b59e14ab9c8eb"
+        assert port.finish() == 0

@@ -122,7 +122,7 @@ def test_a_port_may_choose_database_role_and_settings(by_server):
         assert port.value("select current_user || ' ' || current_setting('work_mem')") == "app 7MB"
         assert port.finish() == 0
     done = pgwire.run_port("sql", "--snapshot", str(by_server), "-d", "nowhere", "-c", "select 1")
-    assert done.returncode == 70 and b'database "nowhere" does not exist' in done.stderr, done
+    assert done.returncode == 64 and b'database "nowhere" does not exist' in done.stderr, done
 
 
 def test_an_own_snapshot_of_a_servers(by_server, tmp_path):
@@ -339,7 +339,8 @@ def test_20_servers_of_one_snapshot_share_its_pages(tmp_path):
             assert server.sql("select v from t where a = 0").value == f"of {i}"
             mapped, all_memory = smaps(server.pid, path), smaps(server.pid)
             assert mapped["Rss"] > table * 0.9, mapped
-            assert mapped["Private_Dirty"] == 0 == mapped["Anonymous"], mapped
+            # A page that was written to is no longer the file's. (Private_Dirty says nothing on a tmpfs.)
+            assert mapped["Anonymous"] == 0, mapped
             # Of each page that was read there is one for all.
             assert mapped["Pss"] < mapped["Rss"] / 10, mapped
             assert all_memory["Private_Dirty"] < table / 2, all_memory

@@ -120,6 +120,25 @@ def test_the_port_keeps_a_snapshot_when_its_input_ends(tmp_path):
         assert copy.value("execute p") == "7"
 
 
+def test_tablespaces_are_in_the_snapshot_or_refused(tmp_path):
+    saved = str(tmp_path / "s")
+    outside = pgwire.run_port("sql", "--save-snapshot", saved, "-c", "create tablespace ts location '/tmp'")
+    assert outside.returncode == 1 and b"42501" in outside.stderr
+    assert not (tmp_path / "s").exists()
+    inside = pgwire.run_port(
+        "sql", "--save-snapshot", saved,
+        *("-c", "set allow_in_place_tablespaces = on"),
+        *("-c", "create tablespace ts location ''"),
+        *("-c", "create table x (a int) tablespace ts"),
+        *("-c", "insert into x values (1)"),
+    )  # fmt: skip
+    assert inside.returncode == 0, inside.stderr
+    with pgwire.PortProcess("--snapshot", saved) as port:
+        assert port.value("table x") == "1"
+        port.query("insert into x values (2)").ok()
+        assert port.value("select count(*) from x") == "2"
+
+
 def test_a_copy_of_a_copy(seeded, tmp_path):
     path = tmp_path / "second.snapshot"
     done = pgwire.run_port(

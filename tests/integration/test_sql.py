@@ -256,6 +256,43 @@ def test_icu_collations_and_time_zones(clean):
     )
 
 
+def icu(db, locale: str, expression: str):
+    db.query("drop collation if exists c").ok()
+    db.query(f"create collation c (provider = icu, locale = '{locale}', deterministic = false)").ok()
+    return db.value(f"select {expression}")
+
+
+def test_attributes_of_icu_locales(clean):
+    """The answers are those of native PostgreSQL 18. PGlite takes no notice of the attributes."""
+    same = "concat('a' = 'A' collate c, 'é' = 'e' collate c, 'ß' = 'ss' collate c)"
+    assert icu(clean, "und", same) == "fff"
+    assert icu(clean, "und-u-ks-level2", same) == "tff"
+    assert icu(clean, "und-u-ks-level1", same) == "ttt"
+    assert icu(clean, "und-u-kc-ks-level1", same) == "ftt"
+    assert icu(clean, "@colStrength=secondary", same) == "tff"
+    assert icu(clean, "und-u-kn", "'a10' > 'a9' collate c") == "t"
+    assert icu(clean, "und-u-kf-upper", "'A' < 'a' collate c") == "t"
+    assert icu(clean, "und-u-kf-lower", "'A' < 'a' collate c") == "f"
+    assert icu(clean, "und-u-ka-shifted-ks-level3", "'a b' = 'ab' collate c") == "t"
+    assert icu(clean, "und-u-kr-grek-latn", "'ω' < 'a' collate c") == "t"
+    clean.query("drop collation c; create collation c (provider = icu, locale = 'und-u-ks-level2', deterministic = false)").ok()
+    clean.query("create table u (n text collate c unique)").ok()
+    assert clean.query("insert into u values ('Ann'), ('ann')").sqlstate == "23505"
+    assert clean.query("create collation d (provider = icu, locale = 'und-u-ks-bogus')").sqlstate == "22023"
+
+
+@pytest.mark.parametrize("locale", ["sv", "de-u-co-phonebk", "en-US"])
+def test_icu_locales_whose_order_is_not_there_are_refused(clean, locale):
+    create = f"create collation c (provider = icu, locale = '{locale}')"
+    refused = clean.query(create)
+    assert refused.sqlstate == "22023" and "unknown language" in refused.error["M"]
+    assert clean.query(
+        f"create database d locale_provider icu icu_locale '{locale}' template template0"
+    ).sqlstate == "22023"
+    # Who wants the root locale's order under that name says so.
+    clean.query(f"set icu_validation_level = warning; {create}; reset icu_validation_level").ok()
+
+
 def test_a_library_that_cannot_be_linked_harms_no_other():
     """libpqwalreceiver.so needs what pglite.wasm does not export. (On Node, nothing loads after.)"""
     with w.PortProcess() as port:

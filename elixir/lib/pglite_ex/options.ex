@@ -120,10 +120,11 @@ defmodule PgliteEx.Options do
 
   # The program's working directory may be another one later.
   defp data_dir!("memory://"), do: "memory://"
-  defp data_dir!("file://" <> path) when path != "", do: Path.expand(path)
+  defp data_dir!("file://" <> path) when path != "", do: path |> URI.decode() |> Path.expand()
 
   defp data_dir!(path) when is_binary(path) and path != "" do
-    if path =~ ~r{\A[a-z-]+://},
+    # "memory:" is no directory of that name: it is misspelt.
+    if path =~ ~r{\A[^/:]+:},
       do: bad!("data_dir: #{inspect(path)}", "\"memory://\", a path, or file:// and a path")
 
     Path.expand(path)

@@ -7,6 +7,8 @@ defmodule PgliteEx.SupervisionTest do
     for {options, message} <- [
           {[dat_dir: "x"], ~r/unknown option :dat_dir; accepted is one of/},
           {[data_dir: "idb://x"], ~r/accepted is "memory:\/\/"/},
+          {[data_dir: "memory:"], ~r/accepted is "memory:\/\/"/},
+          {[data_dir: "file:data"], ~r/accepted is "memory:\/\/"/},
           {[data_dir: nil], ~r/data_dir: nil/},
           {[server: [prot: 5]], ~r/unknown option :prot of :server/},
           {[server: [port: 70_000]], ~r/0 to 65535/},

@@ -14,6 +14,7 @@
 #include "postgres/guest/backend.h"
 #include "postgres/guest/guest_tree.h"
 #include "postgres/guest/layout.h"
+#include "postgres/guest/session_begin.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/sessions/verify.h"
 #include "postgres/snapshot/snapshot_file.h"
@@ -89,6 +90,7 @@ Status make(const char* output) {
   config.log = log;
   std::unique_ptr<Backend> backend;
   Status status = Backend::start(config, &backend);
+  if (status.ok()) status = begin_session(*backend, std::string(kInitialName));
   if (!status.ok()) return Status::engine_gone(status.message() + "\n" + transcript);
   // Twice: what the first round only marks as wanted, such as plans, the second finds.
   for (int round = 0; round < 2; ++round) {

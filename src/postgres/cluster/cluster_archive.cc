@@ -18,6 +18,26 @@ namespace {
 constexpr uint32_t kDirectoryMode = 0700;
 constexpr uint32_t kFileMode = 0600;
 
+// What is empty in a cluster that was shut down, and left out by archives of files only. PostgreSQL
+// does not start without them.
+constexpr const char* kMayBeEmpty[] = {"pg_commit_ts",
+                                       "pg_dynshmem",
+                                       "pg_logical/mappings",
+                                       "pg_logical/snapshots",
+                                       "pg_multixact/members",
+                                       "pg_multixact/offsets",
+                                       "pg_notify",
+                                       "pg_replslot",
+                                       "pg_serial",
+                                       "pg_snapshots",
+                                       "pg_stat",
+                                       "pg_stat_tmp",
+                                       "pg_subtrans",
+                                       "pg_tblspc",
+                                       "pg_twophase",
+                                       "pg_wal/archive_status",
+                                       "pg_wal/summaries"};
+
 Status unreadable(const std::string& name, std::errc error) {
   return Status::io_error("\"" + name + "\" in the data directory cannot be read: " +
                           std::make_error_code(error).message());
@@ -108,10 +128,16 @@ Status read_archive(const ByteSource& source, StagedCluster& cluster) {
     tarball::TarEntry entry;
     bool end = false;
     Status status = tar.next(&entry, &end);
-    if (!status.ok() || end) return status;
-    status = restore_entry(entry, tar, cluster);
+    if (status.ok() && !end) status = restore_entry(entry, tar, cluster);
     if (!status.ok()) return status;
+    if (end) break;
   }
+  for (const char* directory : kMayBeEmpty) {
+    if (Status status = cluster.make_directories(directory, kDirectoryMode); !status.ok()) {
+      return status;
+    }
+  }
+  return {};
 }
 
 Status write_archive(vfs::FileSystem& files, const std::string& root, Compression compression,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
@@ -44,11 +45,34 @@ PidFile read_pid_file(vfs::FileSystem& files) {
 
 Status host_path(std::string_view data_dir, std::string* path) {
   constexpr std::string_view kFileScheme = "file://";
-  const bool is_file = data_dir.starts_with(kFileScheme);
-  *path = data_dir.substr(is_file ? kFileScheme.size() : 0);
-  if (!path->empty() && path->find("://") == std::string::npos) return {};
-  return Status::invalid_argument("'" + std::string(data_dir) +
-                                  "' is no directory; accepted are a path and file://PATH");
+  const auto refused = [&](const std::string& why) {
+    return Status::invalid_argument("'" + std::string(data_dir) + "' " + why +
+                                    "; accepted are a path and file://PATH");
+  };
+  if (!data_dir.starts_with(kFileScheme)) {
+    *path = data_dir;
+    if (!path->empty() && path->find("://") == std::string::npos) return {};
+    return refused("is no directory");
+  }
+  path->clear();
+  for (std::string_view rest = data_dir.substr(kFileScheme.size()); !rest.empty();) {
+    if (rest[0] != '%') {
+      *path += rest[0];
+      rest.remove_prefix(1);
+      continue;
+    }
+    unsigned byte = 0;
+    const std::string_view digits = rest.substr(1, 2);
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+    if (digits.size() != 2 || parsed.ptr != digits.data() + 2 || byte == 0) {
+      return refused(
+          "has a % that two hexadecimal digits of a byte must follow; a percent sign is "
+          "written %25");
+    }
+    *path += static_cast<char>(byte);
+    rest.remove_prefix(3);
+  }
+  return path->empty() ? refused("has no path") : Status();
 }
 
 vfs::SyncPolicy sync_policy_of(Durability durability) {
@@ -122,6 +146,7 @@ Status DataDirectory::settle(Staging::Content* content) {
   Status status = staging.find(content);
   if (status.ok() && *content == Staging::Content::kCluster) {
     status = staging.check_version();
+    if (status.ok()) status = staging.check_links();
     if (status.ok()) status = check_server();
   }
   return status.ok() ? staging.settle(content, &is_new_) : status;

@@ -17,8 +17,8 @@
 
 namespace pglite::postgres {
 
-// The path of a data directory that must be one of the host: a path or file://PATH.
-// kInvalidArgument for others.
+// The path of a data directory that must be one of the host: a path or file://PATH, in which %XX
+// stands for a byte. kInvalidArgument for others.
 Status host_path(std::string_view data_dir, std::string* path);
 
 // What a durability means for the files of a directory.

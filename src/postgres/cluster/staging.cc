@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 
+#include "postgres/cluster/control_file.h"
 #include "postgres/cluster/identity.h"
 #include "postgres/version.h"
 #include "vfs/image.h"
@@ -20,6 +21,7 @@ struct Names {
   std::string_view staging;
   std::string_view complete;
 };
+constexpr std::string_view kTablespaces = "/pg_tblspc";  // links, of a server that made them
 constexpr std::array<Names, 2> kNames{
     Names{.staging = names::kTemplateStaging, .complete = names::kTemplateComplete},
     Names{.staging = names::kRestoreStaging, .complete = names::kRestoreComplete}};
@@ -61,6 +63,18 @@ Status check_major_version(const std::string& version, const std::string& what) 
       "new directory");
 }
 
+// The cluster at `root` may be of the right version, and of a PostgreSQL for another machine. What
+// cannot be read of it is PostgreSQL's to report.
+Status check_machine(vfs::FileSystem& files, const std::string& root, const std::string& what) {
+  ControlFile control;
+  if (!read_control_file(files, root, &control).ok() || control.float8_by_value == 0) return {};
+  return Status::incompatible(
+      what +
+      " was made by a native PostgreSQL, whose 64-bit files PGlite's 32-bit PostgreSQL cannot "
+      "read: start that server, and run its SQL here in a new directory, as in: pg_dump DATABASE | "
+      "pglite-port sql -D NEW");
+}
+
 // Whether what an archive made can be opened.
 Status check_restored(const StagedCluster& cluster) {
   const std::string name = vfs::child_path(cluster.path(), names::kVersion);
@@ -77,7 +91,7 @@ Status check_restored(const StagedCluster& cluster) {
   if (!status.ok()) return status;
   bool shut_down = false;
   status = read_shut_down(cluster.files(), cluster.path(), &shut_down);
-  if (status.ok()) return {};
+  if (status.ok()) return check_machine(cluster.files(), cluster.path(), "the archive's cluster");
   if (status.code() == StatusCode::kIoError) {
     // Missing, or not to be read.
     const auto there =
@@ -128,7 +142,33 @@ Status Staging::find(Content* content) {
 }
 
 Status Staging::check_version() const {
-  return check_major_version(version_, "data directory \"" + shown_path_ + "\"");
+  const std::string what = "data directory \"" + shown_path_ + "\"";
+  Status status = check_major_version(version_, what);
+  return status.ok() ? check_machine(files_, "", what) : status;
+}
+
+// PostgreSQL would say of them that something is missing, and that sounds like damage.
+Status Staging::check_links() const {
+  const auto is_needed = [](std::string_view name) {
+    return name.starts_with("pg_") || name == "base" || name == "global" ||
+           name == "postgresql.conf";
+  };
+  for (const std::string_view directory : {std::string_view("/"), kTablespaces}) {
+    const auto entries = list(files_, directory);
+    if (!entries) continue;
+    for (const vfs::DirectoryEntry& entry : *entries) {
+      if (!S_ISLNK(entry.mode) || (directory == "/" && !is_needed(entry.name))) continue;
+      const std::string path = vfs::child_path(directory, entry.name);
+      if (files_.metadata(path, true)) continue;
+      const auto target = files_.read_symbolic_link(path);
+      return Status::incompatible(
+          "data directory \"" + shown_path_ + "\": its " + path.substr(1) + " is a symbolic link" +
+          (target ? " to \"" + *target + "\"" : "") +
+          ", and nothing outside of the directory is opened (docs/security.md); put what it leads "
+          "to in its place, nothing is damaged");
+    }
+  }
+  return {};
 }
 
 Status Staging::settle(Content* content, bool* is_new) {

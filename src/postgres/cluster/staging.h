@@ -47,8 +47,11 @@ class Staging {
 
   // Whether PG_VERSION is there. Changes nothing. kIoError.
   Status find(Content* content);
-  // Of a cluster that find() found. kIncompatible: it is another major version's, and what to do.
+  // Of a cluster that find() found. kIncompatible: it is another major version's, or another
+  // machine's, and what to do.
   [[nodiscard]] Status check_version() const;
+  // kIncompatible: a part of the cluster is a link that is not followed, as it leads outside.
+  [[nodiscard]] Status check_links() const;
   // Clears away what was interrupted. What was being made is removed; what was being moved into its
   // place is there afterwards, and `*content` says so. `*is_new`: the cluster's role and database
   // have still to be made. kIncompatible: the directory holds something else. kIoError: the next

@@ -58,6 +58,7 @@ class Verification {
     errors();
     backend_type();
     foreign_keys();
+    setting_sources();
     return status_;
   }
 
@@ -109,15 +110,15 @@ class Verification {
 
   void exports() {
     namespace s = postgres::symbols;
-    expect_functions(s::kStackAlloc, s::kFindOption, s::kGetUserIdAndSecContext,
-                     s::kSetUserIdAndSecContext, s::kIsTransactionState, s::kIsTransactionBlock,
-                     s::kGetFlushRecPtr, s::kShmemInitStruct, s::kHashSeqInit, s::kHashSeqSearch,
-                     s::kHashSearch, s::kSpiFreePlan, s::kErrStart, s::kErrCode, s::kErrMessage,
-                     s::kErrFinish, s::kUnpackSqlState, s::kResetLatch, s::kHashEntries,
-                     s::kProcessInterrupts, s::kProcessStartupPacket, s::kMainLoopOnce,
-                     s::kMainLongJump, s::kSendReadyForQuery, s::kFlushOutput, s::kRemainingData,
-                     s::kSetCallbacks, s::kSetActive, s::kStartPGlite, s::kGetMyProcPort,
-                     s::kSendConnectionData, s::kProcExit);
+    expect_functions(
+        s::kStackAlloc, s::kFindOption, s::kSetConfigOption, s::kGetUserIdAndSecContext,
+        s::kSetUserIdAndSecContext, s::kIsTransactionState, s::kIsTransactionBlock,
+        s::kGetFlushRecPtr, s::kShmemInitStruct, s::kHashSeqInit, s::kHashSeqSearch, s::kHashSearch,
+        s::kSpiFreePlan, s::kErrStart, s::kErrCode, s::kErrMessage, s::kErrFinish,
+        s::kUnpackSqlState, s::kResetLatch, s::kHashEntries, s::kProcessInterrupts,
+        s::kProcessStartupPacket, s::kMainLoopOnce, s::kMainLongJump, s::kSendReadyForQuery,
+        s::kFlushOutput, s::kRemainingData, s::kSetCallbacks, s::kSetActive, s::kStartPGlite,
+        s::kGetMyProcPort, s::kSendConnectionData, s::kProcExit);
     for (const char* name :
          {s::kTransamVariables, s::kTopMemoryContext, s::kCacheMemoryContext, s::kMyProcPid,
           s::kMyBackendType, s::kMyLatch, s::kQueryCancelPending, s::kRandomState}) {
@@ -216,6 +217,30 @@ class Verification {
           "log_statement", "log_min_duration_statement"}) {
       expect(variable(name) != 0, "there is no setting " + std::string(name));
     }
+  }
+
+  // What pg_settings says of a setting that was made from each source, the weakest first.
+  void setting_sources() {
+    const auto set = find_symbol(process_, postgres::symbols::kSetConfigOption);
+    const std::pair<uint32_t, std::string_view> sources[] = {
+        {layout_.source_argv, "command line"},           {layout_.source_global, "global"},
+        {layout_.source_database, "database"},           {layout_.source_user, "user"},
+        {layout_.source_database_user, "database user"}, {layout_.source_override, "override"}};
+    for (const auto& [source, name] : sources) {
+      call("SetConfigOption", [&, number = source] {
+        set(process_.push_string("work_mem"), process_.push_string("5MB"),
+            layout_.context_superuser, number);
+      });
+      expect(text("SELECT source FROM pg_settings WHERE name = 'work_mem'") == name,
+             "enum GucSource: " + std::string(name));
+    }
+    // A role that is not the superuser's may not set what is the server's.
+    call("SetConfigOption", [&] {
+      set(process_.push_string("autovacuum"), process_.push_string("off"), layout_.context_sighup,
+          layout_.source_argv);
+    });
+    expect(text("SELECT source FROM pg_settings WHERE name = 'autovacuum'") == "command line",
+           "PGC_SIGHUP");
   }
 
   void transaction_ids() {

@@ -134,7 +134,16 @@ struct Layout {
 
   uint32_t bootstrap_superuser = 10;  // BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat
   uint32_t autovacuum_worker = 4;     // B_AUTOVAC_WORKER, miscadmin.h
-  uint32_t context_sighup = 2;        // PGC_SIGHUP, utils/guc.h
+  // enum GucContext and enum GucSource, utils/guc.h.
+  uint32_t context_sighup = 2;        // PGC_SIGHUP
+  uint32_t context_backend = 4;       // PGC_BACKEND
+  uint32_t context_superuser = 5;     // PGC_SUSET
+  uint32_t source_argv = 4;           // PGC_S_ARGV
+  uint32_t source_global = 5;         // PGC_S_GLOBAL
+  uint32_t source_database = 6;       // PGC_S_DATABASE
+  uint32_t source_user = 7;           // PGC_S_USER
+  uint32_t source_database_user = 8;  // PGC_S_DATABASE_USER
+  uint32_t source_override = 10;      // PGC_S_OVERRIDE
   uint32_t error_level = 21;          // ERROR, utils/elog.h
   // ERRCODE_FEATURE_NOT_SUPPORTED, 0A000: MAKE_SQLSTATE of utils/elog.h takes six bits a character,
   // the first in the lowest bits.
@@ -169,11 +178,16 @@ namespace symbols {
 // Emscripten's and the C library's.
 inline constexpr FunctionSymbol<uint32_t(uint32_t)> kStackAlloc{"_emscripten_stack_alloc"};
 inline constexpr FunctionSymbol<uint32_t()> kErrnoLocation{"__errno_location"};
+inline constexpr FunctionSymbol<uint32_t(uint32_t size)> kMalloc{"malloc"};
+inline constexpr FunctionSymbol<void(uint32_t block)> kFree{"free"};
 
 // Functions of PostgreSQL.
 inline constexpr FunctionSymbol<uint32_t(uint32_t name, uint32_t create_placeholders,
                                          uint32_t skip_errors, uint32_t level)>
     kFindOption{"find_option"};
+inline constexpr FunctionSymbol<void(uint32_t name, uint32_t value, uint32_t context,
+                                     uint32_t source)>
+    kSetConfigOption{"SetConfigOption"};
 inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kGetUserIdAndSecContext{
     "GetUserIdAndSecContext"};
 inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kSetUserIdAndSecContext{

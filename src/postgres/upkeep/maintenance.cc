@@ -36,6 +36,8 @@ constexpr auto kPause = 500ms;
 // nothing else cuts it short either.
 constexpr milliseconds kTableLimit = 250ms;
 constexpr int kPatience = 4;
+// No table is begun with later than this at the end of a run.
+constexpr milliseconds kFinishLimit = 500ms;
 // WAL of a memory:// database; PostgreSQL's own limits are made for disks.
 constexpr uint64_t kMemoryWalLimit = uint64_t{64} << 20;
 
@@ -51,7 +53,8 @@ Maintenance::Maintenance(Backend& backend, bool in_memory, bool autovacuum)
       autovacuum_(autovacuum),
       settings_(backend.process()),
       caches_(backend.process()),
-      foreign_keys_(backend.process()) {
+      foreign_keys_(backend.process()),
+      free_memory_(backend.process()) {
   emscripten::Process& process = backend_.process();
   transam_ = process.memory()
                  .load(GuestPtr<uint32_t>{process.data_address(symbols::kTransamVariables)})
@@ -124,6 +127,7 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
       look_at_ = std::max(next_look_, last_request_);
       if (xids_run_out()) look_at_ = std::min(*look_at_, last_request_ + 1s);
     }
+    if (free_memory_.may_be_large()) memory_at_ = last_request_ + kPause;
     if (const uint64_t allocated = caches_.allocated(); allocated > CacheLimit::kLeast) {
       const bool much = allocated >= seen_caches_ + kCachesGrowth;
       if (!caches_at_ || much) {
@@ -153,6 +157,7 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
     consider(std::max(at, checkpoint_at_.value_or(at)));
   }
   consider(caches_at_);
+  consider(memory_at_);
   if (!tables_.empty()) {
     consider(treat_at_);
   } else {
@@ -161,18 +166,38 @@ std::optional<Maintenance::TimePoint> Maintenance::deadline() {
   return next;
 }
 
+bool Maintenance::in_transaction() {
+  emscripten::Process& process = backend_.process();
+  bool found = true;
+  process.run([&] {
+    (void)process.call([&] {
+      found = find_symbol(process, symbols::kIsTransactionState)() != 0 ||
+              find_symbol(process, symbols::kIsTransactionBlock)() != 0;
+    });
+  });
+  return found;
+}
+
+Status Maintenance::finish() {
+  if (!backend_.at_rest() || (!look_at_ && tables_.empty()) || in_transaction()) return {};
+  const UndisturbedStatements undisturbed(backend_.process(), settings_);
+  const TimePoint begin = Clock::now();
+  Status status;
+  if (tables_.empty()) status = look_for_tables(begin);
+  const auto may_go_on = [&] {
+    return status.ok() || status.code() == StatusCode::kInvalidArgument;
+  };
+  while (may_go_on() && !tables_.empty() && Clock::now() - begin < kFinishLimit) {
+    status = treat_table(Clock::now());
+  }
+  return may_go_on() ? Status() : status;
+}
+
 Status Maintenance::step(TimePoint now) {
   if (!backend_.at_rest()) return {};
   (void)deadline();
+  if (in_transaction()) return {};
   emscripten::Process& process = backend_.process();
-  bool in_transaction = true;
-  process.run([&] {
-    (void)process.call([&] {
-      in_transaction = find_symbol(process, symbols::kIsTransactionState)() != 0 ||
-                       find_symbol(process, symbols::kIsTransactionBlock)() != 0;
-    });
-  });
-  if (in_transaction) return {};
   // The session's time of idleness goes on as if nothing had happened.
   const int idle_limit = settings_.integer("idle_session_timeout").value_or(0);
   const auto idle = std::chrono::duration_cast<milliseconds>(now - last_request_).count();
@@ -197,6 +222,9 @@ Status Maintenance::step(TimePoint now) {
   } else if (caches_at_ && *caches_at_ <= now) {
     status = look_at_caches(now);
     if (!status.ok()) caches_at_ = now + kAfterCut;
+  } else if (memory_at_ && *memory_at_ <= now) {
+    memory_at_.reset();
+    free_memory_.give_back();
   } else if (!tables_.empty()) {
     if (treat_at_ && *treat_at_ <= now) status = treat_table(now);
   } else if (look_at_ && *look_at_ <= now) {

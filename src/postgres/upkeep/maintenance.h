@@ -25,6 +25,7 @@
 #include "postgres/guest/settings.h"
 #include "postgres/upkeep/catalog_caches.h"
 #include "postgres/upkeep/foreign_key_cache.h"
+#include "postgres/upkeep/free_memory.h"
 
 namespace pglite::postgres {
 
@@ -45,6 +46,10 @@ class Maintenance {
   // One piece of work that is due at `now`; nothing if none is. A failure is the engine's end:
   // what PostgreSQL cannot do for now it is asked to do again later.
   Status step(TimePoint now);
+  // Before PostgreSQL shuts down: looks for tables and treats them, for some 500 ms, if something
+  // was written and not looked at. Runs that are shorter than the time to the first look would
+  // never get there. Failures are step()'s.
+  Status finish();
   // It cannot wait for an idle moment any longer: step() should come before the next request.
   [[nodiscard]] bool overdue() const { return overdue_; }
 
@@ -60,6 +65,7 @@ class Maintenance {
     bool wraparound = false;
   };
 
+  [[nodiscard]] bool in_transaction();
   [[nodiscard]] uint64_t next_xid() const;
   [[nodiscard]] bool xids_run_out() const;
   uint64_t flushed_wal();
@@ -89,6 +95,7 @@ class Maintenance {
   CacheLimit cache_limit_;
   ForeignKeyCache foreign_keys_;
   CacheLimit foreign_key_limit_;
+  FreeMemory free_memory_;
   uint32_t transam_ = 0;  // TransamVariables
 
   bool request_since_deadline_ = false;
@@ -104,6 +111,7 @@ class Maintenance {
   TimePoint next_caches_look_{};            // not before
   TimePoint next_search_{};                 // for foreign keys, not before
   uint64_t seen_caches_ = 0;                // bytes, at the last look
+  std::optional<TimePoint> memory_at_;      // to be given back
   std::optional<TimePoint> look_at_;        // for tables; set while there may be some
   TimePoint next_look_{};                   // not before
   std::vector<Table> tables_;               // to be treated, the last one first

@@ -1,12 +1,12 @@
 -- GUCs: show, set, reset, pg_settings, ParameterStatus reports.
 show server_version; show server_version_num; show server_encoding; show client_encoding; show timezone; show datestyle;
 show lc_messages; show lc_monetary; show lc_numeric; show lc_time; show default_text_search_config; show data_directory; show config_file; show hba_file; show ident_file;
-show shared_buffers; show work_mem; show maintenance_work_mem; show max_connections; show fsync; show wal_level; show max_stack_depth; show search_path; show io_method; show autovacuum;
+show shared_buffers; show work_mem; show maintenance_work_mem; show max_connections; show fsync; show wal_level; show max_stack_depth; show search_path; show io_method;
 show lc_collate;
 show all;
 -- wal_recycle: in memory, pglite-port keeps no WAL for later (docs/maintenance.md)
-select name, setting, unit, category, context, vartype, source, min_val, max_val, enumvals, boot_val, reset_val, pending_restart from pg_settings where name not in ('server_version', 'transaction_timestamp', 'wal_recycle') order by name;
-select name, setting, source, sourcefile is not null from pg_settings where source not in ('default') order by name;
+select name, setting, unit, category, context, vartype, source, min_val, max_val, enumvals, boot_val, reset_val, pending_restart from pg_settings where name not in ('autovacuum', 'icu_validation_level', 'server_version', 'transaction_timestamp', 'wal_recycle') order by name;
+select name, setting, source, sourcefile is not null from pg_settings where source not in ('default') and name not in ('autovacuum', 'icu_validation_level') order by name;
 set application_name = 'conformance';
 set application_name to default;
 set timezone to 'Europe/Berlin';

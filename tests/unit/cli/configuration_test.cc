@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "cli/settings.h"
 
@@ -108,12 +109,12 @@ TEST_F(CommandLineTest, Sql) {
       good({"sql", "-c", "select 1", "-D", "./x", "-c", "-- two", "--format", "json"});
   EXPECT_EQ(configuration.command, Command::kSql);
   EXPECT_THAT(configuration.sql.commands, ElementsAre("select 1", "-- two"));
-  EXPECT_EQ(configuration.sql.format, Format::kJson);
+  EXPECT_EQ(configuration.sql.display.format, Format::kJson);
   EXPECT_EQ(configuration.engine.data_dir, "./x");
   EXPECT_EQ(good({"sql", "-f", "-"}).sql.file, "-");
   EXPECT_THAT(error({"sql", "-c", "x", "-f", "y"}), HasSubstr("exclude each other"));
   EXPECT_THAT(error({"sql", "--format", "xml"}),
-              "--format (PGLITE_SQL_FORMAT) is 'xml'; accepted is table, csv or json");
+              "--format (PGLITE_SQL_FORMAT) is 'xml'; accepted is table, unaligned, csv or json");
 }
 
 TEST_F(CommandLineTest, UrlsOfServers) {
@@ -166,7 +167,7 @@ TEST_F(CommandLineTest, SqlVariables) {
   ::setenv("PGLITE_SQL_COMMAND", "select 2", 1);
   ::setenv("PGLITE_SQL_FORMAT", "csv", 1);
   EXPECT_THAT(good({"sql"}).sql.commands, ElementsAre("select 2"));
-  EXPECT_EQ(good({"sql"}).sql.format, Format::kCsv);
+  EXPECT_EQ(good({"sql"}).sql.display.format, Format::kCsv);
   EXPECT_THAT(good({"sql", "-f", "x.sql"}).sql.commands, IsEmpty()) << "the flag wins";
   ::setenv("PGLITE_SQL_FILE", "y.sql", 1);
   EXPECT_THAT(error({"sql"}), HasSubstr("exclude each other"));
@@ -257,16 +258,38 @@ TEST_F(CommandLineTest, HelpAndVersion) {
               AllOf(HasSubstr("PGLITE_DATA_DIR"), HasSubstr("initdb")));
   EXPECT_THAT(parse({"sql", "--help"}).text.value_or(""),
               AllOf(HasSubstr("--format"), HasSubstr("PGLITE_SQL_FILE")));
+  EXPECT_EQ(parse({"-V"}).text, parse({"--version"}).text);
+  EXPECT_EQ(parse({"-h"}).text, parse({"--help"}).text);
+  EXPECT_EQ(parse({"help"}).text, parse({"--help"}).text);
+  EXPECT_EQ(error({"help", "sql", "serve"}), "help takes one command; got 'serve', too");
+  EXPECT_THAT(error({"help", "sqll"}), StartsWith("unknown command 'sqll'"));
+}
+
+TEST_F(CommandLineTest, HelpOfEachCommandFitsATerminalAndHasTheCommonOptions) {
+  for (const char* command :
+       {"port", "serve", "sql", "initdb", "dump", "restore", "repair", "compile"}) {
+    const std::string text = parse({"help", command}).text.value_or("");
+    EXPECT_EQ(parse({command, "-h"}).text, text);
+    EXPECT_EQ(parse({"-D", "x", command, "--help"}).text, text);
+    EXPECT_THAT(text, AllOf(HasSubstr("usage: pglite-port "), HasSubstr("--debug 0..5")));
+    std::istringstream lines(text + parse({"help"}).text.value_or(""));
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 79U) << line;
+  }
+  EXPECT_THAT(
+      parse({"sql", "-h"}).text.value_or(""),
+      AllOf(HasSubstr("-D, --data-dir DIR"), HasSubstr("[PGLITE_DATA_DIR]"), HasSubstr("-U, "),
+            HasSubstr("-d, "), HasSubstr("--snapshot FILE"), Not(HasSubstr("--framing"))));
 }
 
 TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({"--foo"}), AllOf(StartsWith("unknown option '--foo'; accepted are"),
                                       HasSubstr("-D/--data-dir"), HasSubstr("--framing")));
+  EXPECT_THAT(error({"dump", "--sql", "--schema-only"}), HasSubstr("dump --sql -- --schema-only"));
   EXPECT_THAT(error({"sql", "--foo"}),
               AllOf(StartsWith("unknown option '--foo'"), HasSubstr("--format")));
   EXPECT_EQ(error({"postgres"}),
-            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore and "
-            "repair");
+            "unknown command 'postgres'; accepted are port, serve, sql, initdb, dump, restore, "
+            "repair, compile and help");
   EXPECT_THAT(error({"sql", "select 1"}), StartsWith("unexpected argument 'select 1'"));
   EXPECT_EQ(error({"--debug", "6"}),
             "--debug (PGLITE_DEBUG) is '6'; accepted is a level from 0 to 5");
@@ -286,9 +309,23 @@ TEST_F(CommandLineTest, SaysWhatIsWrongAndWhatIsAccepted) {
   EXPECT_THAT(error({}), HasSubstr("--framing (PGLITE_FRAMING) is 'udp'"));
 }
 
+TEST_F(CommandLineTest, SettingsAddUp) {
+  EXPECT_THAT(good({"-o", "-c a=b -c c=d", "-o", "-c 'e=f g'", "-o", "-c a=h"}).engine.settings,
+              ElementsAre("a=b", "c=d", "e=f g", "a=h"));
+}
+
+TEST_F(CommandLineTest, UnknownVariablesAreWarnedOf) {
+  ::setenv("PGLITE_DATADIR", "/x", 1);
+  const CommandLine line = parse({"sql"});
+  ::unsetenv("PGLITE_DATADIR");
+  EXPECT_TRUE(line.status.ok());
+  EXPECT_THAT(line.warnings, ElementsAre("the variable PGLITE_DATADIR is not known, and has no "
+                                         "effect; the nearest is PGLITE_DATA_DIR"));
+  EXPECT_THAT(parse({"sql"}).warnings, IsEmpty());
+}
+
 TEST_F(CommandLineTest, DefaultModuleIsTakenIfThere) {
-  const std::filesystem::path root =
-      std::filesystem::path(::testing::TempDir()) / "pglite-cli-test";
+  const std::filesystem::path root = std::filesystem::temp_directory_path() / "pglite-cli-test";
   std::filesystem::create_directories(root / "bin");
   std::filesystem::create_directories(root / "priv/pglite");
   program_directory = (root / "bin").string();
@@ -310,7 +347,9 @@ TEST(DataDir, Accepted) {
                                                         {"file:///x", "file:///x"},
                                                         {"x", "./x"},
                                                         {"../x", "./../x"},
-                                                        {"./a://b", "./a://b"}}) {
+                                                        {"./a://b", "./a://b"},
+                                                        {"./memory:", "./memory:"},
+                                                        {"a/b:c", "./a/b:c"}}) {
     EXPECT_TRUE(parse_data_dir(text, &out).ok()) << text;
     EXPECT_EQ(out, expected);
   }
@@ -327,6 +366,10 @@ TEST(DataDir, Refused) {
   EXPECT_THAT(message("s3://x"), HasSubstr("is 's3://x'; accepted are"));
   EXPECT_THAT(message("memory://x"), HasSubstr("accepted are"));
   EXPECT_THAT(message("file://"), HasSubstr("without a path"));
+  for (const char* text : {"memory:", "file:data", "file:", "memory:/", "file:/x", "a:b", "C:x"}) {
+    EXPECT_THAT(message(text), AllOf(HasSubstr("neither a URL nor a path; accepted are memory://"),
+                                     HasSubstr(std::string("./") + text)));
+  }
   EXPECT_THAT(message(""), HasSubstr("is empty"));
 }
 

@@ -15,12 +15,12 @@ using namespace std::literals;
 constexpr uint32_t kTextOid = 25;
 using Columns = std::vector<std::pair<std::string, uint32_t>>;
 
-std::string show(Format format, const Columns& columns, const std::vector<Row>& rows,
-                 bool complete = true) {
+std::string show(const Display& display, const Columns& columns, const std::vector<Row>& rows,
+                 bool complete = true, const Caption& caption = {}) {
   const MemoryFile file;
   {
     Output out(file.fd(), "stdout");
-    const auto writer = make_writer(format, out);
+    const auto writer = make_writer(display, out);
     std::vector<wire::Column> described;
     for (const auto& [name, type_oid] : columns) {
       wire::Column column;
@@ -28,11 +28,17 @@ std::string show(Format format, const Columns& columns, const std::vector<Row>& 
       column.type_oid = type_oid;
       described.push_back(column);
     }
+    writer->set_caption(caption);
     writer->begin(described);
     for (const Row& row : rows) writer->row(row);
     writer->end(complete);
   }
   return file.content();
+}
+
+std::string show(Format format, const Columns& columns, const std::vector<Row>& rows,
+                 bool complete = true) {
+  return show(Display{.format = format}, columns, rows, complete);
 }
 
 // What psql prints was seen with psql 15 on the same results.
@@ -74,13 +80,84 @@ TEST(TableWriter, Tags) {
   const MemoryFile file;
   {
     Output out(file.fd(), "stdout");
-    const auto writer = make_table_writer(out);
+    const Display display;
+    const auto writer = make_table_writer(display, out);
     writer->command("CREATE TABLE", false);
     writer->command("SELECT 1", true);
     writer->command("INSERT 0 1", true);
     writer->command("SELECT 5", false);  // CREATE TABLE AS
   }
   EXPECT_EQ(file.content(), "CREATE TABLE\nINSERT 0 1\nSELECT 5\n");
+}
+
+const Columns kTwo = {{"abcdef", kInt4Oid}, {"t", kTextOid}, {"n", kTextOid}};
+const std::vector<Row> kTwoRows = {{"1", "x\ny", std::nullopt}, {"22", "longer text", "z"}};
+
+// As psql 18 prints them.
+TEST(TableWriter, Expanded) {
+  Display display{.expanded = Expanded::kOn};
+  EXPECT_EQ(show(display, kTwo, kTwoRows),
+            "-[ RECORD 1 ]-------\n"
+            "abcdef | 1\n"
+            "t      | x          +\n"
+            "       | y\n"
+            "n      | \n"
+            "-[ RECORD 2 ]-------\n"
+            "abcdef | 22\n"
+            "t      | longer text\n"
+            "n      | z\n\n");
+  EXPECT_EQ(show(display, kTwo, {}), "(0 rows)\n\n");
+  display.tuples_only = true;
+  display.null_text = "NULL";
+  EXPECT_EQ(show(display, kTwo, kTwoRows),
+            "abcdef | 1\n"
+            "t      | x          +\n"
+            "       | y\n"
+            "n      | NULL\n"
+            "-------+------------\n"
+            "abcdef | 22\n"
+            "t      | longer text\n"
+            "n      | z\n\n");
+}
+
+TEST(TableWriter, ExpandedWhereTheScreenIsTooNarrow) {
+  Display display{.expanded = Expanded::kAuto, .screen_width = 26};
+  EXPECT_THAT(show(display, kTwo, kTwoRows), ::testing::StartsWith(" abcdef |      t      | n \n"));
+  display.screen_width = 25;
+  EXPECT_THAT(show(display, kTwo, kTwoRows), ::testing::StartsWith("-[ RECORD 1 ]-"));
+}
+
+TEST(TableWriter, TuplesOnly) {
+  EXPECT_EQ(show(Display{.tuples_only = true}, kTwo, kTwoRows),
+            "      1 | x          +| \n"
+            "        | y           | \n"
+            "     22 | longer text | z\n\n");
+}
+
+TEST(TableWriter, Captions) {
+  EXPECT_EQ(
+      show(Display{}, kTwo, {{"1", "longer text", "z"}}, true, {"Foo", {"Indexes:", "    i"}}),
+      "           Foo\n"
+      " abcdef |      t      | n \n"
+      "--------+-------------+---\n"
+      "      1 | longer text | z\n"
+      "Indexes:\n"
+      "    i\n\n");
+}
+
+TEST(UnalignedWriter, AsPsql) {
+  Display display{.format = Format::kUnaligned};
+  EXPECT_EQ(show(display, kTwo, kTwoRows), "abcdef|t|n\n1|x\ny|\n22|longer text|z\n(2 rows)\n");
+  display.tuples_only = true;
+  EXPECT_EQ(show(display, kTwo, kTwoRows), "1|x\ny|\n22|longer text|z\n");
+  display.expanded = Expanded::kOn;
+  EXPECT_EQ(show(display, kTwo, kTwoRows),
+            "abcdef|1\nt|x\ny\nn|\n\nabcdef|22\nt|longer text\nn|z\n");
+}
+
+TEST(CsvWriter, TuplesOnly) {
+  EXPECT_EQ(show(Display{.format = Format::kCsv, .tuples_only = true}, kTwo, {{"1", "a", "b"}}),
+            "1,a,b\n");
 }
 
 TEST(CsvWriter, QuotesWhatNeedsIt) {

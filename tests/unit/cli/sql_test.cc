@@ -109,7 +109,7 @@ TEST_F(SqlTest, ErrorInTheMiddleOfAResult) {
                                          {Format::kJson, "[\n{\"a\":1}\n]\n"}}) {
     instance.answers["x"] = failing;
     request.commands = {"x"};
-    request.format = format;
+    request.display.format = format;
     run();
     EXPECT_EQ(exit_code, 1);
     EXPECT_EQ(out_text, expected);
@@ -174,14 +174,16 @@ TEST_F(SqlTest, FollowsStandardConformingStrings) {
   EXPECT_THAT(instance.queries, ElementsAre("select '\\';", "set;", "select '\\';';", "x"));
 }
 
-TEST_F(SqlTest, PsqlCommandsAreRefused) {
-  run("one;\n\\d t\n");
+TEST_F(SqlTest, CommandsOfPsqlThatAreNotThereAreRefused) {
+  run("one;\n\\watch 1\n");
   EXPECT_EQ(exit_code, 1);
-  EXPECT_EQ(err_text, "<stdin>:2: ERROR:  psql's command \\d is not supported; only SQL is\n");
-  request.commands = {"\\dt"};
+  EXPECT_EQ(err_text,
+            "<stdin>:2: ERROR:  psql's command \\watch is not supported; \\? lists those that "
+            "are\n");
+  request.commands = {"\\gset"};
   run();
   EXPECT_EQ(exit_code, 1);
-  EXPECT_EQ(err_text, "ERROR:  psql's command \\dt is not supported; only SQL is\n");
+  EXPECT_EQ(err_text, "ERROR:  psql's command \\gset is not supported; \\? lists those that are\n");
 }
 
 TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
@@ -196,13 +198,110 @@ TEST_F(SqlTest, RestrictionsOfADumpMustMatch) {
            {"\\unrestrict a", "\\unrestrict: not currently in restricted mode"},
            {"\\restrict a\n\\unrestrict", "\\unrestrict: missing required argument"},
            {"\\restrict a\n\\unrestrict b", "\\unrestrict: wrong key"},
-           {"\\restricted a", "psql's command \\restricted is not supported; only SQL is"},
-           {"\\restrict a\n\\! ls", "psql's command \\! is not supported; only SQL is"},
-           {"select 1 \\restrict a", "psql's command \\restrict is not supported; only SQL is"}}) {
+           {"\\restricted a",
+            "psql's command \\restricted is not supported; \\? lists those that are"},
+           {"\\restrict a\n\\! ls", "\\!: not allowed between \\restrict and \\unrestrict"},
+           {"\\restrict a\n\\i x", "\\i: not allowed between \\restrict and \\unrestrict"},
+           {"\\restrict a\nselect 1 \\o x", "\\o: not allowed between \\restrict and \\unrestrict"},
+           {"select 1 \\restrict a", "\\restrict: not allowed within a statement"}}) {
     run(script);
     EXPECT_EQ(exit_code, 1) << script;
     EXPECT_THAT(err_text, EndsWith(std::string(": ERROR:  ") + message + "\n")) << script;
   }
+}
+
+TEST_F(SqlTest, CommandsOfPsqlInAScript) {
+  instance.answers["select 1;"] = instance.answers["select 1 "] = one();
+  run("\\echo a 'b  c'\n\\x \\t on\nselect 1;\n\\x off \\t off\nselect 1 \\gx\nselect "
+      "1;\\q\nnever;");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(err_text, "");
+  EXPECT_EQ(out_text,
+            "a b  c\nExpanded display is on.\nTuples only is on.\na | 1\n\n"
+            "Expanded display is off.\nTuples only is off.\n-[ RECORD 1 ]\na | 1\n\n" +
+                one_table());
+  EXPECT_THAT(instance.queries, ElementsAre("select 1;", "select 1 ", "select 1;"));
+}
+
+TEST_F(SqlTest, QuietSaysNothingOfCommands) {
+  instance.answers["select 1;"] = one();
+  request.display.quiet = true;
+  run("create table t();\n\\x\n\\x\nselect 1;");
+  EXPECT_EQ(out_text, one_table());
+}
+
+TEST_F(SqlTest, ScriptsInScripts) {
+  const MemoryFile inner("two;\n\\nope\n");
+  run("one;\n\\i " + inner.path() + "\nthree;");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(instance.queries, ElementsAre("one;", "two;"));
+  EXPECT_THAT(err_text, testing::StartsWith(inner.path() + ":2: ERROR:  psql's command \\nope"));
+  run("\n\\i /nonexistent\n");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text,
+            "<stdin>:2: ERROR:  \\i: cannot open /nonexistent: No such file or directory\n");
+}
+
+TEST_F(SqlTest, AScriptThatRunsItselfComesToAnEnd) {
+  MemoryFile script;
+  const std::string text = "\\i " + script.path() + "\n";
+  ASSERT_EQ(::write(script.fd(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  request.file = script.path();
+  run();
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(err_text, HasSubstr("scripts run each other too deeply"));
+}
+
+TEST_F(SqlTest, CopyFromAndToFiles) {
+  instance.answers["COPY t FROM STDIN csv"] = copy_in();
+  const MemoryFile data("1\n2\n");
+  run("\\copy t from '" + data.path() + "' csv\n");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(instance.copied, "1\n2\n");
+  EXPECT_EQ(out_text, "COPY 1\n");
+  instance.copied.clear();
+  run("\\copy t from stdin csv\n3\n\\.\nafter;");
+  EXPECT_EQ(instance.copied, "3\n");
+  EXPECT_EQ(instance.queries.back(), "after;");
+
+  instance.answers["COPY t TO STDOUT"] = copy_out() + wire::message('d', "9\n") +
+                                         wire::message('c', "") + complete("COPY 1") + ready();
+  const MemoryFile target;
+  run("\\copy t to '" + target.path() + "'");
+  EXPECT_EQ(target.content(), "9\n");
+  EXPECT_EQ(out_text, "COPY 1\n");
+  run("\n\\copy t to /nonexistent/x");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text,
+            "<stdin>:2: ERROR:  \\copy: cannot write to /nonexistent/x: No such file or "
+            "directory\n");
+}
+
+TEST_F(SqlTest, ResultsGoToAFile) {
+  instance.answers["select 1;"] = one();
+  const MemoryFile target;
+  run("\\o " + target.path() + "\nselect 1;\n\\echo screen\n\\qecho file\n\\o\nselect 1;");
+  EXPECT_EQ(target.content(), one_table() + "file\n");
+  EXPECT_EQ(out_text, "screen\n" + one_table());
+}
+
+TEST_F(SqlTest, AnotherSession) {
+  std::string asked;
+  session.connect = [&](const std::string& database, const std::string& user) {
+    asked += database + "/" + user + ";";
+    return database == "bad" ? Status::invalid_argument("there is no such database") : Status();
+  };
+  run("\\c Shop\n\\connect - \"Bob\"\n\\connect -reuse-previous=on \"dbname='it\\'s'\"\n\\c "
+      "bad\nnever;");
+  EXPECT_EQ(asked, "shop/;/Bob;it's/;bad/;");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_EQ(err_text, "<stdin>:4: ERROR:  \\connect: there is no such database\n");
+}
+
+TEST_F(SqlTest, WhatNeedsAPersonIsRefused) {
+  run("\\e");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(err_text, HasSubstr("an editor needs a person"));
 }
 
 TEST_F(SqlTest, NulIsRefused) {
@@ -232,7 +331,7 @@ TEST_F(SqlTest, BinaryValuesLookLikeBytea) {
   instance.answers["fetch c"] =
       columns + data_row({std::string("\0\x1f", 2)}) + complete("FETCH 1") + ready();
   request.commands = {"fetch c"};
-  request.format = Format::kCsv;
+  request.display.format = Format::kCsv;
   run();
   EXPECT_EQ(out_text, "b\n\\x001f\n");
 }
@@ -264,7 +363,7 @@ TEST_F(SqlTest, GivesUpWhereNobodyReads) {
     Output out(full, "stdout");
     Output err(err_file.fd(), "stderr");
     request.commands = {"one", "two"};
-    request.format = Format::kCsv;
+    request.display.format = Format::kCsv;
     EXPECT_EQ(run_sql(session, request, 0, out, err), 74);
   }
   EXPECT_EQ(times, 1);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -98,7 +99,8 @@ TEST(StatementReader, AtomicBodies) {
 TEST(StatementReader, BackslashCommands) {
   EXPECT_THAT(split("select 1;\n\\d t\nselect 2;"),
               ElementsAre("select 1;", "backslash: \\d t", "select 2;"));
-  EXPECT_THAT(split("select 1 \\gx"), ElementsAre("backslash: \\gx"));
+  EXPECT_THAT(split("select 1 \\gx"), ElementsAre("backslash: \\gx", "select 1 "));
+  EXPECT_THAT(split("select 1,\n\\x\n2;"), ElementsAre("backslash: \\x", "select 1,\n2;"));
 }
 
 TEST(StatementReader, KnowsLineNumbers) {
@@ -156,6 +158,69 @@ TEST(LineSource, TellsWhyReadingFailed) {
   std::string line;
   EXPECT_FALSE(source.next(&line));
   EXPECT_EQ(source.status().message(), "cannot read x.sql: Bad file descriptor");
+}
+
+TEST(StatementReader, SaysWhatIsOpen) {
+  using Open = StatementReader::Open;
+  const auto open_after = [](const std::string& line) {
+    StatementReader* reader = nullptr;
+    std::optional<Open> open;
+    LineSource source([&](std::string* next) {
+      if (reader->line_number() == 0) {
+        *next = line + "\n";
+        return true;
+      }
+      if (!open) open = reader->open();
+      return false;
+    });
+    StatementReader reading(source);
+    reader = &reading;
+    Statement statement;
+    while (reading.next(&statement) != Result::kEnd) {
+    }
+    return open;
+  };
+  EXPECT_EQ(open_after(""), Open::kNothing);
+  EXPECT_EQ(open_after("select 1; -- done"), Open::kNothing);
+  EXPECT_EQ(open_after("select"), Open::kStatement);
+  EXPECT_EQ(open_after("select 'it''s"), Open::kString);
+  EXPECT_EQ(open_after("select e'\\'"), Open::kString);
+  EXPECT_EQ(open_after("select \"a"), Open::kIdentifier);
+  EXPECT_EQ(open_after("select $a$ $$"), Open::kDollar);
+  EXPECT_EQ(open_after("/* /* */"), Open::kComment);
+  EXPECT_EQ(open_after("select (1, '('"), Open::kParenthesis);
+}
+
+TEST(StatementReader, GoesOnBehindACommand) {
+  LineSource source("\\a one \\b; select\n1;");
+  StatementReader reader(source);
+  Statement statement;
+  ASSERT_EQ(reader.next(&statement), Result::kBackslash);
+  EXPECT_EQ(statement.text, "\\a one \\b; select");
+  reader.resume_behind(7);
+  ASSERT_EQ(reader.next(&statement), Result::kBackslash);
+  EXPECT_EQ(statement.text, "\\b; select");
+  reader.resume_behind(2);
+  ASSERT_EQ(reader.next(&statement), Result::kStatement);
+  EXPECT_EQ(statement.text, "select\n1;");
+}
+
+TEST(StatementReader, ForgetsAndInserts) {
+  LineSource source("select ('a\n\\e\n', \\e x\nselect 3;");
+  StatementReader reader(source);
+  Statement statement;
+  ASSERT_EQ(reader.next(&statement), Result::kBackslash);
+  EXPECT_EQ(reader.pending().text, "select ('a\n\\e\n', ");
+  EXPECT_EQ(reader.take_pending().text, "select ('a\n\\e\n', ");
+  EXPECT_FALSE(reader.in_statement());
+  reader.insert("-- edited\nselect 1;\nselect 2; select 9");
+  ASSERT_EQ(reader.next(&statement), Result::kStatement);
+  EXPECT_EQ(statement.text, "-- edited\nselect 1;");
+  ASSERT_EQ(reader.next(&statement), Result::kStatement);
+  EXPECT_EQ(statement.text, "select 2;");
+  reader.reset();
+  ASSERT_EQ(reader.next(&statement), Result::kStatement);
+  EXPECT_EQ(statement.text, "select 3;");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
 #include <thread>
 
@@ -74,7 +75,8 @@ class ScriptedServer {
  public:
   using Script = std::function<void(const Peer& peer)>;
   ScriptedServer(bool tcp, std::vector<Script> scripts)
-      : directory_(testing::TempDir() + "/server." + std::to_string(::getpid())) {
+      : directory_(std::filesystem::temp_directory_path().string() + "/server." +
+                   std::to_string(::getpid())) {
     Address address;
     if (tcp) {
       std::vector<Address> addresses;

@@ -24,7 +24,8 @@ using ::testing::Optional;
 class ParametersTest : public ::testing::Test {
  protected:
   ParametersTest() {
-    home = testing::TempDir() + "/parameters." + std::to_string(::getpid());
+    home = std::filesystem::temp_directory_path().string() + "/parameters." +
+           std::to_string(::getpid());
     std::filesystem::create_directories(home);
     environment["HOME"] = home;
     sources.environment = [this](const char* name) -> const char* {

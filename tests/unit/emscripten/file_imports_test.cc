@@ -326,6 +326,8 @@ TEST_F(FileImportsTest, LinksAndTimes) {
   EXPECT_EQ(mode() & S_IFMT, unsigned{S_IFLNK});
   EXPECT_EQ(w2c_env_0x5F_syscall_readlinkat(env(), kCwd, text("/tmp/a"), scratch + 500, 100),
             failed(kInvalid));
+  EXPECT_EQ(w2c_env_0x5F_syscall_symlinkat(env(), text("/tmp"), kCwd, text("/tmp/m", 100)),
+            failed(kNotPermitted));
   EXPECT_EQ(w2c_env_0x5F_syscall_linkat(env(), kCwd, text("/tmp/a"), kCwd, text("/tmp/h", 100), 0),
             0U);
   EXPECT_EQ(stat("/tmp/h"), 0U);

@@ -24,8 +24,8 @@ inline constexpr uint32_t kBadAddresses[] = {0x80000000, 0xfffffff0, 0xffffffff}
 // The guest's errno numbers that the tests name.
 inline constexpr uint32_t kAccess = 2, kAgain = 6, kBadFile = 8, kExists = 20, kFault = 21,
                           kInvalid = 28, kIsDirectory = 31, kManyFiles = 33, kNoEntry = 44,
-                          kNoMemory = 48, kNotDirectory = 54, kNotTerminal = 59, kPipe = 64,
-                          kRange = 68, kSeek = 70, kNoDevice = 43, kNoAddress = 60,
+                          kNoMemory = 48, kNotDirectory = 54, kNotPermitted = 63, kNotTerminal = 59,
+                          kPipe = 64, kRange = 68, kSeek = 70, kNoDevice = 43, kNoAddress = 60,
                           kNotSupported = 138;
 inline constexpr uint32_t kCwd = static_cast<uint32_t>(-100);
 

@@ -17,7 +17,7 @@ namespace pglite::os {
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() : path_(testing::TempDir() + "/os.XXXXXX") {
+  TemporaryDirectory() : path_(std::filesystem::temp_directory_path().string() + "/os.XXXXXX") {
     if (::mkdtemp(path_.data()) == nullptr) ADD_FAILURE() << "no temporary directory";
   }
   ~TemporaryDirectory() { std::filesystem::remove_all(path_); }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -85,7 +86,7 @@ TEST_F(CloneTest, NotInsideATransaction) {
 TEST_F(CloneTest, ASnapshotOutlivesTheInstanceAndItsFile) {
   std::shared_ptr<const Snapshot> snapshot;
   ASSERT_TRUE(original->snapshot(&snapshot).ok());
-  const std::string path = testing::TempDir() + "/clone_test.snapshot";
+  const std::string path = std::filesystem::temp_directory_path() / "clone_test.snapshot";
   ASSERT_TRUE(snapshot->save(path).ok());
   snapshot.reset();
   original.reset();

@@ -76,7 +76,9 @@ TEST(Timeouts, OfStatementsThatFollowEachOtherAtOnce) {
   for (; done < kRounds; ++done) {
     const Answer answer = client.send(both);
     ASSERT_TRUE(answer.status.ok());
-    EXPECT_EQ(answer.errors, std::vector<std::string>{std::string(kCanceled)});
+    // On a busy machine the first one may take so long, too.
+    EXPECT_THAT(answer.errors,
+                testing::AllOf(testing::Not(testing::IsEmpty()), testing::Each(kCanceled)));
   }
   rescuer.join();
 }

@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 class SocketLockTest : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/socket-lock-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
+    std::string name = fs::temp_directory_path() / "socket-lock-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
     directory_ = name;
   }
   void TearDown() override { fs::remove_all(directory_); }

@@ -96,7 +96,8 @@ using Names = std::vector<std::string>;
 // A directory of the host, removed with all in it.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() : path_(testing::TempDir() + "/vfs_test.XXXXXX") {
+  TemporaryDirectory()
+      : path_(std::filesystem::temp_directory_path().string() + "/vfs_test.XXXXXX") {
     if (::mkdtemp(path_.data()) == nullptr) std::abort();
   }
   ~TemporaryDirectory() {

@@ -1,0 +1,58 @@
+// The guest is asked for all large blocks that its heap has, which may not grow meanwhile: what
+// malloc() gives holds nothing, so its pages can be replaced by fresh ones, and then it is freed.
+// That needs to know nothing of how the heap is kept.
+#include "postgres/upkeep/free_memory.h"
+
+#include <vector>
+
+#include "postgres/guest/layout.h"
+
+namespace pglite::postgres {
+
+namespace {
+
+constexpr uint32_t kLargest = uint32_t{1} << 30;
+constexpr uint32_t kSmallest = uint32_t{1} << 20;
+
+struct Block {
+  uint32_t address;
+  uint32_t size;
+};
+
+}  // namespace
+
+FreeMemory::FreeMemory(emscripten::Process& process)
+    : process_(process), usual_(process.linear_memory()->size) {}
+
+bool FreeMemory::may_be_large() const {
+  return process_.linear_memory()->size >= usual_ + kWorthIt;
+}
+
+void FreeMemory::give_back() {
+  const auto allocate = find_symbol(process_, symbols::kMalloc);
+  const auto release = find_symbol(process_, symbols::kFree);
+  if (!allocate || !release) return;
+  std::vector<Block> blocks;
+  process_.run([&] {
+    (void)process_.call([&] {
+      process_.memory_may_grow = false;
+      for (uint32_t size = kLargest; size >= kSmallest;) {
+        const uint32_t address = allocate(size);
+        if (address == 0) {
+          size /= 2;
+          continue;
+        }
+        blocks.push_back({.address = address, .size = size});
+      }
+    });
+    process_.memory_may_grow = true;
+    for (const Block& block : blocks) {
+      if (process_.memory().bytes(block.address, block.size)) {
+        process_.memory_owner().clear(block.address, block.size);
+      }
+      (void)process_.call([&] { release(block.address); });
+    }
+  });
+}
+
+}  // namespace pglite::postgres
