@@ -152,8 +152,8 @@ fault-test: build-tests
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/fault_injection_test
 	PGLITE_FAULTS=0 $(BUILD)/tests/durability/file_moves_test --gtest_filter='*EveryFault*'
 
-## isolation-test, regression-test: PostgreSQL's own suites on many sessions of one cluster (tests/sessions)
-.PHONY: setup-suites isolation-test regression-test
+## isolation-test, regression-test, contrib-test: PostgreSQL's own suites on many sessions of one cluster (tests/sessions)
+.PHONY: setup-suites isolation-test regression-test contrib-test
 SUITES = nice python3 tests/sessions/run_suites.py
 RESULTS = tests/sessions/results
 isolation-test: setup-suites build-tests
@@ -162,6 +162,11 @@ isolation-test: setup-suites build-tests
 regression-test: setup-suites build-tests
 	$(SUITES) regression --server native --output $(BUILD)/sessions/native
 	$(SUITES) regression --build-dir $(BUILD) --reference $(BUILD)/sessions/native --table $(RESULTS)/regression.md
+
+contrib-test: setup-suites build-tests
+	$(SUITES) contrib --server native --output $(BUILD)/sessions/native-contrib
+	$(SUITES) contrib --build-dir $(BUILD) --reference $(BUILD)/sessions/native-contrib --table $(RESULTS)/contrib.md
+	nice $(PYTEST) tests/sessions/test_extension_scripts.py
 
 setup-suites:
 	scripts/setup build test suites

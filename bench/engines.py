@@ -100,7 +100,10 @@ class Native:
             if not target.exists():
                 target.symlink_to(os.path.relpath(self.directory / link["source"], target.parent))
         self.bin = self.directory / "native" / "bin"
-        # PostgreSQL refuses to run as root.
+        self.be_unprivileged()
+
+    def be_unprivileged(self) -> None:
+        """PostgreSQL refuses to run as root."""
         self.user: dict = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")

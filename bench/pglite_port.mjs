@@ -1,11 +1,18 @@
-// PGlite on Node as a port of the Erlang VM, with {:packet, 4}: node pglite_port.mjs PACKAGE_DIRECTORY
+// PGlite on Node as a port of the Erlang VM, with {:packet, 4}: node pglite_port.mjs PACKAGE_DIRECTORY [ARCHIVE...]
+// The archives are extensions.
 // Each frame on stdin is a request of frontend messages; its answer is a frame on stdout.
 import { readSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 const { PGlite } = await import(pathToFileURL(join(process.argv[2], 'dist', 'index.js')).href)
-const db = await PGlite.create('memory://')
+const extensions = Object.fromEntries(
+  process.argv.slice(3).map((archive) => {
+    const name = basename(archive, '.tar.gz')
+    return [name, { name, setup: async () => ({ bundlePath: pathToFileURL(archive) }) }]
+  }),
+)
+const db = await PGlite.create('memory://', { extensions })
 
 function read(size) {
   const bytes = Buffer.alloc(size)

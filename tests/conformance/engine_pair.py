@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pgwire
 
@@ -40,28 +45,47 @@ def npm_directory() -> Path:
     return Path(value)
 
 
-def reference() -> pgwire.PortProcess:
+def extension_archives() -> list[Path]:
+    """Those of PGlite's contrib, and those of the packages that the program is built with."""
+    repository = HERE.parents[1]
+    lock = json.loads((repository / "aot" / "inputs.lock.json").read_text())
+    archives = sorted((npm_directory() / "dist").glob("*.tar.gz"))
+    for package in lock["npm"]:
+        if package.startswith("@electric-sql/pglite-") and package != "@electric-sql/pglite-tools":
+            fetched = subprocess.run([sys.executable, str(repository / "aot" / "fetch.py"), package], check=True,
+                                     capture_output=True, text=True)
+            archives += sorted((Path(fetched.stdout.strip()) / "dist").glob("*.tar.gz"))
+    return archives
+
+
+def reference(env: Mapping[str, str] = MappingProxyType({})) -> pgwire.PortProcess:
     """A PGlite on Node, behind the port's framing."""
     node = shutil.which("node")
     if node is None:
         raise RuntimeError("node is not installed; the reference engine needs it")
     npm_directory()
-    return pgwire.PortProcess(command=[node, str(HERE / "pglite_node.mjs")])
+    return pgwire.PortProcess(command=[node, str(HERE / "pglite_node.mjs")], env=dict(env))
 
 
 class Pair:
-    """pglite-port and PGlite on Node, both freshly opened on memory://, given the same bytes."""
+    """pglite-port and PGlite on Node, both freshly opened on memory://, given the same bytes.
 
-    def __init__(self) -> None:
+    With archives of extensions, PGlite on Node has these, and both preload those that are named.
+    """
+
+    def __init__(self, archives: Sequence[Path] = (), preload: Sequence[str] = ()) -> None:
+        self.archives = archives
+        self.preload = ",".join(preload)
         self.ours: pgwire.PortProcess | None = None
         self.theirs: pgwire.PortProcess | None = None
 
     def open(self) -> None:
         if self.ours is not None:
             return
-        self.theirs = reference()
+        options = ["--preload", self.preload] if self.preload else []
+        self.theirs = reference({"EXTENSIONS": ":".join(map(str, self.archives)), "PRELOAD": self.preload})
         # PGlite on Node has no autovacuum, which changes plans and uses up transaction ids.
-        self.ours = pgwire.PortProcess("--autovacuum", "off")
+        self.ours = pgwire.PortProcess("--autovacuum", "off", *options)
 
     def close(self) -> None:
         for engine in (self.ours, self.theirs):

@@ -4,11 +4,13 @@
 //
 //   PGLITE_NPM_DIR   directory of the unpacked @electric-sql/pglite package (holds dist/)
 //   PGLITE_DATA_DIR  as for pglite-port; default memory://
+//   EXTENSIONS       archives of extensions, separated by ':'
+//   PRELOAD          names for shared_preload_libraries, separated by ','
 //
 // Each frame goes to execProtocolRawStream (execProtocolRawSync with a sink of our own), because
 // the plain call also parses the answer in JavaScript and may throw on messages it does not know.
 import { writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 const npmDir = process.env.PGLITE_NPM_DIR
@@ -39,7 +41,15 @@ function writeFrame(chunks) {
   writeAll(body)
 }
 
-const db = await PGlite.create(process.env.PGLITE_DATA_DIR || 'memory://')
+const listed = (name, separator) => (process.env[name] || '').split(separator).filter(Boolean)
+const extensions = Object.fromEntries(
+  listed('EXTENSIONS', ':').map((archive) => {
+    const name = basename(archive, '.tar.gz')
+    const sharedPreloadLibraries = listed('PRELOAD', ',').filter((library) => library === name)
+    return [name, { name, setup: async () => ({ bundlePath: pathToFileURL(archive), sharedPreloadLibraries }) }]
+  }),
+)
+const db = await PGlite.create(process.env.PGLITE_DATA_DIR || 'memory://', { extensions })
 
 // PGlite swallows what the engine throws, other than PostgreSQL's longjmp to its main loop (an exit
 // with status 100), and goes on with a broken engine. Here it is remembered, and answered.

@@ -29,6 +29,18 @@ def test_data_is_there_after_a_restart(tmp_path, copy_made):
         assert p.value("select count(*) from r2") == "4"
 
 
+def test_cumulative_statistics_are_there_after_a_restart(tmp_path, copy_made):
+    data = copy_made(tmp_path / "data")
+    counted = "select n_tup_ins from pg_stat_user_tables where relname = 'counted'"
+    with port("-D", str(data)) as p:
+        p.query("create table counted as select generate_series(1, 100)").ok()
+        p.query("select pg_stat_force_next_flush()").ok()
+        assert p.value(counted) == "100"
+        assert p.finish() == 0
+    with port("-D", str(data)) as p:
+        assert p.value(counted) == "100"
+
+
 @pytest.mark.parametrize("form", ["absolute", "relative", "dot relative", "file url"])
 def test_forms_of_a_path(tmp_path, form):
     value = {

@@ -1,43 +1,32 @@
 #!/bin/sh
-# Builds PostgreSQL 18.6 from Debian's source package, with what its test suites need, and prints the directory it is
-# in: $XDG_CACHE_HOME/pglite-port/postgres-VERSION. The sources are in src there. Quick when it is there already.
+# Builds PostgreSQL 18.6 from Debian's source package, with contrib and what its test suites need, and prints the
+# directory it is in: $XDG_CACHE_HOME/pglite-port/postgres-VERSION-contrib. The sources are in src there. Quick when it
+# is there already.
 set -eu
 
 version=18.6
 package=postgresql-18
 sha256=555610c24d53e4316da5b7d3fc25c279d96856d5e0e23ee308c328c5fa881d9f
 
-prefix=${XDG_CACHE_HOME:-$HOME/.cache}/pglite-port/postgres-$version
+prefix=${XDG_CACHE_HOME:-$HOME/.cache}/pglite-port/postgres-$version-contrib
 if [ -e "$prefix/complete" ]; then
   echo "$prefix"
   exit
 fi
 exec 3>&1 >&2
 rm -rf "$prefix"
-mkdir -p "$prefix/src"
+"$(dirname "$0")/../../scripts/debian_source" "$package" "${package}_$version.orig.tar.bz2" "$sha256" "$prefix/src"
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-# The package is in Debian unstable. Its index is read into a directory of our own, from the mirror that apt uses.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' |
-  grep -v -e -security | head -n 1)
-echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" > "$work/sources.list"
-mkdir "$work/lists" "$work/cache" "$work/build"
-in_unstable() {
-  (cd "$work" && apt-get -q -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-    -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User= "$@")
-}
-in_unstable update
-in_unstable source --download-only --tar-only "$package"
-archive=$work/${package}_$version.orig.tar.bz2
-echo "$sha256  $archive" | sha256sum --check
-tar -xjf "$archive" -C "$prefix/src" --strip-components=1
-
 # Configured as the guest is, as far as the suites can tell.
-cd "$work/build"
+cd "$work"
 "$prefix/src/configure" --quiet --prefix="$prefix" --without-readline --with-icu --with-libxml \
+  --with-openssl --with-uuid=e2fs \
   CC="${CC:-clang-22}" CFLAGS=-O2
 nice make -s -j "${JOBS:-2}" -C src
 make -s -C src install
+nice make -s -j "${JOBS:-2}" -C contrib
+make -s -C contrib install
 touch "$prefix/complete"
 echo "$prefix" >&3

@@ -482,8 +482,35 @@ Status Postmaster::shut_down() {
   }
   if (!failure_.ok()) return failure_;
   if (!wal_is_shut_down_) return Status::engine_gone("PostgreSQL's shutdown did not end");
+  Status status = run_exit_functions();
   remove_pid_file(config_.tree);
-  return {};
+  return status;
+}
+
+Status Postmaster::run_exit_functions() {
+  emscripten::ProcessConfig config = process_config();
+  const int32_t pid = next_pid();
+  config.pid = pid;
+  emscripten::RestoreError error;
+  std::unique_ptr<Process> process;
+  process = Process::restore(
+      std::move(config), image_->state(), *image_,
+      [&](std::string_view name) { return callback(name, &process); }, &error);
+  if (process == nullptr) {
+    return Status::engine_gone("PostgreSQL's shutdown did not end: " + error.message);
+  }
+  wasm::Outcome outcome;
+  process->run([&] {
+    outcome = process->call([&] {
+      // proc_exit() is not for a process whose parent registered the functions.
+      (void)process->memory().store(GuestPtr<uint32_t>{process->data_address(symbols::kMyProcPid)},
+                                    static_cast<uint32_t>(pid));
+      find_symbol(*process, symbols::kProcExit)(0);
+    });
+  });
+  return outcome.exited(0)
+             ? Status()
+             : Status::engine_gone("PostgreSQL's shutdown did not end: " + describe(outcome));
 }
 
 void Postmaster::remove_pid_file(const GuestTree& tree) {
