@@ -43,6 +43,7 @@ struct Texts {
   std::string save_snapshot;
   std::string format = "table";
   std::string quiet;
+  std::string single_transaction;
   std::string tuples_only;
   std::string unaligned;
   std::string expanded;
@@ -250,6 +251,8 @@ Status convert_sql(const CLI::App& sql, const Texts& texts, Configuration* confi
   bool expanded = false;
   for (const auto& [option, text, value] :
        {std::tuple{"--quiet", &texts.quiet, &display.quiet},
+        std::tuple{"--single-transaction", &texts.single_transaction,
+                   &configuration->sql.single_transaction},
         std::tuple{"--tuples-only", &texts.tuples_only, &display.tuples_only},
         std::tuple{"--no-align", &texts.unaligned, &unaligned},
         std::tuple{"--expanded", &texts.expanded, &expanded}}) {
@@ -535,7 +538,10 @@ CLI::App* add_sql_command(CLI::App& app, Texts& texts, SqlRequest& request) {
         std::tuple{"-x,--expanded", &texts.expanded, "PGLITE_SQL_EXPANDED",
                    "A line for each value"},
         std::tuple{"-q,--quiet", &texts.quiet, "PGLITE_SQL_QUIET",
-                   "Results and errors only, no command tags"}}) {
+                   "Results and errors only, no command tags"},
+        std::tuple{"-1,--single-transaction", &texts.single_transaction,
+                   "PGLITE_SQL_SINGLE_TRANSACTION",
+                   "All of it, or nothing where there is an error"}}) {
     sql->add_flag(name, *text, help)->envname(variable);
   }
   add(*sql, "--history", request.history, "PGLITE_SQL_HISTORY", "FILE",

@@ -33,21 +33,13 @@ int run_command(const std::string& sql, QueryRunner& runner, MetaCommands& comma
   return code;
 }
 
-}  // namespace
-
-bool SqlRequest::is_interactive(int in, int out) const {
-  return commands.empty() && file.empty() && ::isatty(in) == 1 && ::isatty(out) == 1;
-}
-
-int run_sql(SqlSession& session, const SqlRequest& request, int in, Output& out, Output& err) {
-  if (request.is_interactive(in, out.fd())) return run_prompt(session, request, in, out, err);
-  QueryRunner runner(session, request.display, out, err);
-  MetaCommands commands(runner, in, nullptr);
+// What is not a person at a prompt.
+int run_input(QueryRunner& runner, MetaCommands& commands, const SqlRequest& request, int in,
+              int out, int err) {
   for (const std::string& command : request.commands) {
     if (const int code = run_command(command, runner, commands); code != kExitOk) return code;
   }
   if (!request.commands.empty()) return kExitOk;
-
   if (request.file.empty() || request.file == "-") {
     LineSource source(in, "<stdin>");
     return Script(runner, commands, source, false).run();
@@ -64,11 +56,43 @@ int run_sql(SqlSession& session, const SqlRequest& request, int in, Output& out,
   Script script(runner, commands, source, false);
   commands.set_script_path(request.file);
   // On a screen that results scroll over, they show how far it is.
-  const bool is_seen = ::isatty(out.fd()) == 1 && !request.display.quiet;
-  Progress progress(is_seen ? -1 : if_terminal(err.fd()), request.file, size_of_file(file.get()));
+  const bool is_seen = ::isatty(out) == 1 && !request.display.quiet;
+  Progress progress(is_seen ? -1 : if_terminal(err), request.file, size_of_file(file.get()));
   script.progress = [&] { progress.update(source.bytes()); };
   runner.before_message = [&] { progress.clear(); };
-  return script.run();
+  const int code = script.run();
+  runner.before_message = nullptr;
+  return code;
+}
+
+}  // namespace
+
+bool SqlRequest::is_interactive(int in, int out) const {
+  return commands.empty() && file.empty() && ::isatty(in) == 1 && ::isatty(out) == 1;
+}
+
+int run_sql(SqlSession& session, const SqlRequest& request, int in, Output& out, Output& err) {
+  QueryRunner runner(session, request.display, out, err);
+  if (request.is_interactive(in, out.fd())) {
+    if (!request.single_transaction) return run_prompt(session, request, in, out, err);
+    return runner.fail(
+        Status::invalid_argument("--single-transaction (PGLITE_SQL_SINGLE_TRANSACTION) is not for "
+                                 "a prompt; accepted with it "
+                                 "are -c, -f and a script on stdin"));
+  }
+  MetaCommands commands(runner, in, nullptr);
+  if (!request.single_transaction) {
+    return run_input(runner, commands, request, in, out.fd(), err.fd());
+  }
+  session.connect = [](const std::string&, const std::string&) {
+    return Status::invalid_argument("another session cannot be part of --single-transaction");
+  };
+  QueryRunner::Rows none;
+  int code = runner.fetch("BEGIN", &none);
+  if (code != kExitOk) return code;
+  code = run_input(runner, commands, request, in, out.fd(), err.fd());
+  if (code == kExitSqlError) (void)runner.fetch("ROLLBACK", &none);
+  return code == kExitOk ? runner.fetch("COMMIT", &none) : code;
 }
 
 }  // namespace pglite::cli

@@ -18,6 +18,8 @@ struct SqlRequest {
   // prompt.
   std::string file;
   Display display;
+  // All of it, or nothing where an error ends it.
+  bool single_transaction = false;
   std::string history;  // the prompt's file; "none": it keeps none; empty: the usual one
   std::string pager;    // of the prompt, for the shell; "none": there is none; empty: the usual one
 

@@ -271,3 +271,15 @@ def test_what_is_no_script_is_named(content, message, tmp_path):
     code, out, err = sql("-f", str(script))
     assert (code, out) == (65, "") and err.count("\n") == 1
     assert "is no SQL script, but" in err and message in err
+
+
+def test_a_script_in_a_single_transaction(tmp_path):
+    data = ["-D", str(tmp_path / "data"), "--durability", "relaxed"]
+    script = tmp_path / "script.sql"
+    script.write_text("create table t (a int);\n" + "insert into t values (1);\n" * 5 + "select 1 / 0;\n")
+    failed = w.run_port("sql", *data, "--single-transaction", "-f", str(script))
+    assert failed.returncode == 1 and b"script.sql:7: ERROR:  division by zero" in failed.stderr
+    script.write_text(script.read_text().replace("1 / 0", "1 / 1"))
+    done = w.run_port("sql", *data, "-q", "-f", str(script), env={"PGLITE_SQL_SINGLE_TRANSACTION": "1"})
+    assert done.returncode == 0, done.stderr
+    assert w.run_port("sql", *data, "-Atc", "select count(*) from t").stdout == b"5\n"

@@ -230,6 +230,20 @@ TEST_F(SqlTest, QuietSaysNothingOfCommands) {
   EXPECT_EQ(out_text, one_table());
 }
 
+TEST_F(SqlTest, ASingleTransaction) {
+  request.single_transaction = true;
+  run("one;\ntwo;");
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_THAT(instance.queries, ElementsAre("BEGIN", "one;", "two;", "COMMIT"));
+  instance.queries.clear();
+  run("one;\n\\nope\n");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(instance.queries, ElementsAre("BEGIN", "one;", "ROLLBACK"));
+  run("\\connect other\n");
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(err_text, testing::HasSubstr("another session cannot be part of"));
+}
+
 TEST_F(SqlTest, ScriptsInScripts) {
   const MemoryFile inner("two;\n\\nope\n");
   run("one;\n\\i " + inner.path() + "\nthree;");
