@@ -13,7 +13,7 @@ select oid, datname, encoding, datcollate, datctype, datlocprovider, datistempla
 select rolname, rolsuper, rolcanlogin, oid from pg_roles order by oid;
 select nspname, oid from pg_namespace order by oid;
 select extname, extversion from pg_extension order by 1;
-select name, version, installed from pg_available_extension_versions order by 1, 2;
+select name, version, installed from pg_available_extension_versions where name = 'plpgsql' order by 1, 2;
 select lanname, lanispl, lanpltrusted from pg_language order by oid;
 select amname, amhandler, amtype from pg_am order by oid;
 select spcname from pg_tablespace order by oid;

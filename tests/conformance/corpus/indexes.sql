@@ -80,7 +80,7 @@ select count(*), min(id), max(id) from items where id > 10;
 drop index items_nm, items_hash;
 drop index nope;
 drop index concurrently items_conc;
-create extension btree_gist;
+create extension no_such_extension;
 create table temporal (id int4range, valid daterange, primary key (id, valid without overlaps));
 insert into temporal values ('[1,2)', '[2024-01-01,2024-02-01)'), ('[1,2)', '[2024-02-01,2024-03-01)');
 insert into temporal values ('[1,2)', '[2024-02-15,2024-02-20)');
