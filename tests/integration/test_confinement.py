@@ -201,6 +201,7 @@ def test_planted_links_are_refused(place):
             refused(port, name, "/pglite/data/loop", "XX000")
         port.query("insert into t (v) values ('more'); checkpoint").ok()
         assert port.finish() == 0, port.stderr()
+    (data / "pg_tblspc/99999").unlink()
     with place.open() as port:
         assert port.value("select count(*) from t") == "2"
         assert port.finish() == 0, port.stderr()
