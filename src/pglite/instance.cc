@@ -522,7 +522,8 @@ Status PostgresInstance::shut_down() {
   // Whatever ends it: all is released.
   Status status = without_exceptions([&] {
     if (storage_.in_memory()) return Status();
-    if (maintenance_ != nullptr) (void)maintenance_->finish();  // a failure is stop()'s as well
+    // A failure is stop()'s as well.
+    if (maintenance_ != nullptr && storage_.has_room()) (void)maintenance_->finish();
     return backend_->stop();
   });
   maintenance_.reset();

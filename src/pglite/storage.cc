@@ -279,6 +279,13 @@ void Storage::close() {
   modules_.reset();
 }
 
+bool Storage::has_room() const {
+  constexpr uint64_t kRoom = uint64_t{512} << 20;  // bytes: vacuuming for half a second writes less
+  if (directory_ == nullptr) return true;
+  const auto disk = directory_->filesystem()->statistics("");
+  return disk && disk->blocks_free * disk->block_size >= kRoom;
+}
+
 std::string Storage::preload() const {
   std::string names;
   for (const std::string& name : options_.preload) names += (names.empty() ? "" : ", ") + name;

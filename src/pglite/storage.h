@@ -48,6 +48,9 @@ class Storage {
   [[nodiscard]] postgres::DataDirectory* directory() { return directory_.get(); }
   // PostgreSQL's -d.
   [[nodiscard]] int debug_level() const { return options_.debug > 2 ? options_.debug - 2 : 0; }
+  // Whether a directory's disk has space for work that nobody waits for: PostgreSQL ends in a PANIC
+  // where it cannot write WAL.
+  [[nodiscard]] bool has_room() const;
   // The setting shared_preload_libraries that options ask for; empty: they do not.
   [[nodiscard]] std::string preload() const;
   // The settings that a server gets, "name=value".

@@ -271,7 +271,9 @@ def test_an_index_built_by_parallel_workers_finds_what_a_scan_finds(vectors):
         assert "item_v" in explained(client, query)
         found = client.query(query).ok().rows
         client.query("reset enable_seqscan; set enable_indexscan = off").ok()
-        assert found == client.query(query).ok().rows
+        exact = client.query(query).ok().rows
+        # An approximate index, whose graph is another each time.
+        assert len(set(found) & set(exact)) >= 0.8 * len(set(exact)), (found, exact)
 
 
 def test_sessions_write_one_index_at_once(vectors):
