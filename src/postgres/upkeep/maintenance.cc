@@ -224,6 +224,8 @@ Status Maintenance::step(TimePoint now) {
     if (!status.ok()) caches_at_ = now + kAfterCut;
   } else if (memory_at_ && *memory_at_ <= now) {
     memory_at_.reset();
+    // What a message took, PostgreSQL frees when the next one comes.
+    status = run_sql(backend_, "SELECT");
     free_memory_.give_back();
   } else if (!tables_.empty()) {
     if (treat_at_ && *treat_at_ <= now) status = treat_table(now);
