@@ -282,7 +282,7 @@ void Storage::close() {
 bool Storage::has_room() const {
   constexpr uint64_t kRoom = uint64_t{512} << 20;  // bytes: vacuuming for half a second writes less
   if (directory_ == nullptr) return true;
-  const auto disk = directory_->filesystem()->statistics("");
+  const auto disk = directory_->filesystem()->statistics("/");
   return disk && disk->blocks_free * disk->block_size >= kRoom;
 }
 
