@@ -98,8 +98,9 @@ constexpr std::string_view kDumpMagic = "PGDMP";  // pg_dump -Fc
 
 template <class T>
 bool number_of(std::string_view text, T* value) {
-  const char* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, *value);
+  const char* const begin = text.begin();
+  const char* const end = text.end();
+  const auto parsed = std::from_chars(begin, end, *value);
   return parsed.ec == std::errc() && parsed.ptr == end;
 }
 

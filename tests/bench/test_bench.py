@@ -290,7 +290,7 @@ def test_every_measurement_of_the_server_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, str(BENCH / "server.py"), "--servers", "ours", "--tiny", "--rounds", "2", "--program",
          str(PROGRAM), "--results", str(tmp_path)], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
     (file,) = tmp_path.glob("*.json")
     result = json.loads(file.read_text())
     measured = {line["what"] for line in result["lines"] if line["servers"]}

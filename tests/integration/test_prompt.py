@@ -35,6 +35,7 @@ class Person:
             [*first, *command, *map(str, arguments)],
             env=environment,
             encoding="utf-8",
+            codec_errors="replace",  # the port answers in bytes
             dimensions=(24, columns),
             timeout=TIMEOUT,
         )

@@ -140,8 +140,8 @@ class Postmaster {
   // Does what processes have asked for by PMSignalState.
   void act_on_signals();
   void fail(const Child& child);
-  // After all others have ended: a process in the postmaster's place does what is registered for its
-  // end. Libraries that are preloaded write files there, as pg_stat_statements does.
+  // After all others have ended: a process in the postmaster's place does what is registered for
+  // its end. Libraries that are preloaded write files there, as pg_stat_statements does.
   Status run_exit_functions();
   // Runs processes until `done` or there is nothing to run for `limit_ms`.
   template <class Done>
