@@ -99,8 +99,8 @@ std::string encode_process_state(const guest_module& main, const ProcessState& s
 const char* decode_process_state(std::string_view bytes, const guest_module& main,
                                  wasm::ModuleStore* modules, int descriptor_limit,
                                  ProcessState* state);
-// What is wrong where the rest may be right: `modules` lacks one.
-inline constexpr const char* kUnknownLibrary = "it has a library that is not there";
+// What is wrong where the rest may be right: `modules` lacks one. The address tells.
+inline constexpr char kUnknownLibrary[] = "it has a library that is not there";
 
 // How many pages of linear memory the process has, read without the rest; nothing when the bytes
 // are no state of a process of `main`, or the number is not within the module's limits.
