@@ -66,7 +66,13 @@ defmodule PgliteEx.Template do
           :erlang.raise(kind, reason, __STACKTRACE__)
       else
         # Another one, started again by its supervisor, would be empty.
-        _ -> finish(name, match?({:ok, ^pid, _}, Instance.fetch(name)), {part, path, stamp})
+        # The registry may not know yet that the first has ended.
+        _ ->
+          finish(
+            name,
+            Process.alive?(pid) and match?({:ok, ^pid, _}, Instance.fetch(name)),
+            {part, path, stamp}
+          )
       end
     end
   end
