@@ -41,13 +41,13 @@ Status set_all(Backend& backend, const std::vector<Setting>& settings) {
   Status status = run_sql(backend, "BEGIN");
   for (const Setting& setting : settings) {
     if (!status.ok()) return status;
-    status = call_in_transaction(
-        backend, "the setting " + setting.name + " could not be made",
-        [&](emscripten::Process& process) {
-          const uint32_t name = process.push_string(setting.name);
-          find_symbol(process, symbols::kSetConfigOption)(name, process.push_string(setting.value),
-                                                          setting.context, setting.source);
-        });
+    status = call_in_transaction(backend, "the setting " + setting.name + " could not be made",
+                                 [&](emscripten::Process& process) {
+                                   const uint32_t name = process.push_string(setting.name);
+                                   find_symbol(process, symbols::kSetConfigOption)(
+                                       name, process.push_string(setting.value), setting.context,
+                                       setting.source);
+                                 });
   }
   return status.ok() ? run_sql(backend, "COMMIT") : status;
 }
@@ -72,14 +72,14 @@ Status begin_session(Backend& backend, const std::string& role) {
   }
   if (status.ok()) status = run_sql(backend, "BEGIN");
   if (!status.ok()) return status;
-  status = call_in_transaction(
-      backend, "the session could not be made that of " + quote_identifier(role),
-      [&](emscripten::Process& process) {
-        constexpr uint32_t kByName = 0;
-        constexpr uint32_t kBypassLoginCheck = 1;
-        find_symbol(process, symbols::kInitializeSessionUserId)(process.push_string(role), kByName,
-                                                                kBypassLoginCheck);
-      });
+  status = call_in_transaction(backend,
+                               "the session could not be made that of " + quote_identifier(role),
+                               [&](emscripten::Process& process) {
+                                 constexpr uint32_t kByName = 0;
+                                 constexpr uint32_t kBypassLoginCheck = 1;
+                                 find_symbol(process, symbols::kInitializeSessionUserId)(
+                                     process.push_string(role), kByName, kBypassLoginCheck);
+                               });
   return status.ok() ? run_sql(backend, "COMMIT") : status;
 }
 
