@@ -134,7 +134,6 @@ Status Postmaster::park() {
       // their plans can have them.
       "max_parallel_workers_per_gather=0",
       "max_parallel_maintenance_workers=0",
-      std::string(kIcuValidation),
   };
   if (!config_.autovacuum) settings.emplace_back("autovacuum=off");
   settings.insert(settings.end(), config_.settings.begin(), config_.settings.end());
