@@ -209,6 +209,16 @@ pgo:
 	llvm-profdata-22 merge --sparse -o aot/pgo/guest.profdata build/pgo/profiles/*.profraw
 	python3 aot/pgo/digest.py build/pgo/aot/modules > aot/pgo/guest.digest
 
+## manual: renew the manual page and the completions, from what the program says of its options
+.PHONY: manual manual-test
+manual: build
+	scripts/make_manual.py $(PORT)
+
+## manual-test: show them to man, mandoc, zsh and fish (by hand)
+manual-test: setup-test
+	scripts/setup manual
+	$(PYTEST) tests/manual
+
 SOURCES = $(shell git ls-files '*.c' '*.cc' '*.h')
 
 ## format: rewrite our sources in the house style

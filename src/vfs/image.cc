@@ -29,6 +29,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "os/clock.h"
 #include "os/file.h"
 #include "vfs/memory_node.h"
 
@@ -507,7 +508,7 @@ Result<void> load(const Reader& image, MemoryFileSystem& filesystem, std::string
   std::shared_ptr<LateImage> late;
   if (unpacking == Unpacking::kAsUsed && image.is_nested()) {
     late = std::make_shared<LateImage>(image, &filesystem, timespec{});
-    clock_gettime(CLOCK_REALTIME, &late->loaded);
+    late->loaded = os::wall_clock();
   }
 
   std::vector<std::shared_ptr<MemoryNode>> nodes(image.node_count());  // null: not read

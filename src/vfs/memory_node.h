@@ -10,6 +10,7 @@
 #include <string>
 #include <variant>
 
+#include "os/clock.h"
 #include "vfs/devices.h"
 #include "vfs/paged_content.h"
 
@@ -65,9 +66,9 @@ struct MemoryNode : std::enable_shared_from_this<MemoryNode> {
   MemorySymbolicLink* symbolic_link() { return std::get_if<MemorySymbolicLink>(&body); }
   MemoryDevice* device() { return std::get_if<MemoryDevice>(&body); }
 
-  void touch_changed() { clock_gettime(CLOCK_REALTIME, &change_time); }
+  void touch_changed() { change_time = os::wall_clock(); }
   void touch_modified() {
-    clock_gettime(CLOCK_REALTIME, &change_time);
+    touch_changed();
     modification_time = change_time;
   }
 

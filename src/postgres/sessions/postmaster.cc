@@ -6,9 +6,9 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <ctime>
 #include <system_error>
 
+#include "os/clock.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/layout.h"
 #include "postgres/guest/postgres_process.h"
@@ -45,8 +45,7 @@ uint32_t load(const Process& process, uint32_t address) {
 
 // Microseconds since 2000-01-01.
 int64_t postgres_time() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
+  const timespec now = os::wall_clock();
   return (now.tv_sec - kPostgresEpochSeconds) * 1'000'000 + now.tv_nsec / 1000;
 }
 
