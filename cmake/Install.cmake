@@ -11,6 +11,8 @@ include(GNUInstallDirs)
 install(TARGETS pglite-port RUNTIME COMPONENT program)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/THIRD_PARTY_NOTICES.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
+install(FILES ${PROJECT_SOURCE_DIR}/docs/man/pglite-port.1
+  DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program OPTIONAL)
 
 # A sanitizer belongs to a whole program, so there is no library of it.
 if(PGLITE_SANITIZE)
@@ -60,3 +62,23 @@ install(TARGETS pglite_shared
 install(FILES ${library_archive} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/pglite
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development FILES_MATCHING PATTERN "*.h")
+
+# Where they are is found from where they lie: a prefix may be chosen when they are installed, and moved.
+include(CMakePackageConfigHelpers)
+set(shared_name libpglite.so.${PROJECT_VERSION})
+set(shared_soname libpglite.so.${PROJECT_VERSION_MAJOR})
+set(package_directory ${CMAKE_INSTALL_LIBDIR}/cmake/pglite_port)
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/pglite_portConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/library/pglite_portConfig.cmake
+  INSTALL_DESTINATION ${package_directory}
+  PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/library/pglite_portConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/library/pglite_portConfig.cmake
+    ${PROJECT_BINARY_DIR}/library/pglite_portConfigVersion.cmake
+  DESTINATION ${package_directory} COMPONENT development)
+
+file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+configure_file(${PROJECT_SOURCE_DIR}/cmake/pglite.pc.in ${PROJECT_BINARY_DIR}/library/pglite.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/library/pglite.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
