@@ -27,6 +27,18 @@ build: setup
 	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
 
+## install: the program and the library, below PREFIX (/usr/local), or below DESTDIR and that (docs/library.md)
+PREFIX = /usr/local
+.PHONY: install
+install: build
+	cmake --build --preset $(PRESET) --target pglite_shared pglite_static
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+## install-test: the library, used from an empty prefix by the programs in examples
+.PHONY: install-test
+install-test: build-tests
+	$(TESTED) $(PYTEST) tests/install
+
 ## help: this
 .PHONY: help
 help:
