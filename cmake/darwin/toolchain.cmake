@@ -1,0 +1,33 @@
+# Programs for macOS, compiled on another system: clang and lld, with the headers, the list of libSystem's symbols and
+# the libraries that sysroot.py and libraries.py have put into PGLITE_DARWIN_SYSROOT. Used by the presets darwin-arm64 and
+# darwin-amd64, which set PGLITE_DARWIN_ARCHITECTURE (arm64, x86_64).
+set(CMAKE_SYSTEM_NAME Darwin)
+# CMake tries small projects with this file, too.
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PGLITE_DARWIN_ARCHITECTURE PGLITE_DARWIN_SYSROOT)
+set(CMAKE_SYSTEM_PROCESSOR ${PGLITE_DARWIN_ARCHITECTURE})
+set(CMAKE_OSX_ARCHITECTURES ${PGLITE_DARWIN_ARCHITECTURE} CACHE STRING "")
+# As in sysroot.py.
+set(CMAKE_OSX_DEPLOYMENT_TARGET 12.0 CACHE STRING "")
+set(CMAKE_OSX_SYSROOT ${PGLITE_DARWIN_SYSROOT} CACHE PATH "")
+
+foreach(language C CXX ASM)
+  set(CMAKE_${language}_COMPILER_TARGET ${PGLITE_DARWIN_ARCHITECTURE}-apple-macos12.0)
+endforeach()
+set(CMAKE_C_COMPILER clang-22)
+set(CMAKE_CXX_COMPILER clang++-22)
+set(CMAKE_ASM_COMPILER clang-22)
+set(CMAKE_AR /usr/bin/llvm-ar-22 CACHE FILEPATH "")
+set(CMAKE_RANLIB /usr/bin/llvm-ranlib-22 CACHE FILEPATH "")
+set(CMAKE_INSTALL_NAME_TOOL /usr/bin/llvm-install-name-tool-22 CACHE FILEPATH "")
+set(CMAKE_LINKER_TYPE LLD)
+set(CMAKE_EXE_LINKER_FLAGS_INIT -fuse-ld=lld)
+set(CMAKE_SHARED_LINKER_FLAGS_INIT -fuse-ld=lld)
+# How libc++ is configured (sysroot.py).
+file(STRINGS ${PGLITE_DARWIN_SYSROOT}/libc++.options CMAKE_CXX_FLAGS_INIT)
+
+# Nothing of this machine's own system gets in; its programs are used.
+set(CMAKE_FIND_ROOT_PATH ${PGLITE_DARWIN_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
