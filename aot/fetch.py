@@ -6,7 +6,10 @@ checked against its hash, and unpacked into the cache
 ($XDG_CACHE_HOME/pglite-port/inputs). What is in the cache is complete and checked: a directory
 appears there by one rename, so a second build fetches nothing.
 
-usage: fetch.py NAME        e.g. fetch.py @electric-sql/pglite
+usage: fetch.py NAME [PLATFORM]        e.g. fetch.py @electric-sql/pglite
+
+PLATFORM is another one than this machine's, for what differs by platform: as the lock file names it, which is the
+machine on Linux ("aarch64"), and system and machine elsewhere ("Darwin-arm64").
 """
 
 import base64
@@ -53,6 +56,11 @@ def check(file: pathlib.Path, algorithm: str, expected: bytes) -> None:
         )
 
 
+def this_platform() -> str:
+    system, machine = platform.system(), platform.machine()
+    return machine if system == "Linux" else f"{system}-{machine}"
+
+
 def fetch_npm(name: str, pin: dict, work: pathlib.Path) -> None:
     # A second version of a package has a key with the version in it: "@scope/name@1.2.3".
     package = name.removesuffix(f"@{pin['version']}")
@@ -70,10 +78,7 @@ def fetch_npm(name: str, pin: dict, work: pathlib.Path) -> None:
 
 
 def fetch_pypi(name: str, pin: dict, work: pathlib.Path) -> None:
-    machine = platform.machine()
-    if machine not in pin["platforms"]:
-        sys.exit(f"fetch.py: {name} is not pinned for {machine}; known: {', '.join(pin['platforms'])}")
-    wheel = pin["platforms"][machine]
+    (wheel,) = pin["platforms"].values()
     download = work / "download"
     download.mkdir()
     run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
@@ -88,14 +93,19 @@ def fetch_pypi(name: str, pin: dict, work: pathlib.Path) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     name = sys.argv[1]
+    wanted = sys.argv[2] if len(sys.argv) == 3 else this_platform()
     lock = json.loads(LOCK.read_text())
     for registry, fetch in (("npm", fetch_npm), ("pypi", fetch_pypi)):
         pin = lock[registry].get(name)
         if pin is None:
             continue
+        if "platforms" in pin:
+            if wanted not in pin["platforms"]:
+                sys.exit(f"fetch.py: {name} is not pinned for {wanted}; known: {', '.join(pin['platforms'])}")
+            pin = pin | {"platforms": {wanted: pin["platforms"][wanted]}}
         # The key covers the whole pin, so a changed hash never finds an old directory.
         key = hashlib.sha256(json.dumps(pin, sort_keys=True).encode()).hexdigest()[:16]
         directory = name.removesuffix(f"@{pin['version']}").replace("/", "+")
