@@ -215,9 +215,12 @@ class Build:
                        "--with-default-terminfo-dir=/usr/share/terminfo",
                        "--with-terminfo-dirs=/usr/share/terminfo:/opt/homebrew/share/terminfo:/opt/local/share/terminfo",
                        "--disable-stripping", "cf_cv_mixedcase=no")
-        # Of the old terminal interface, which is not asked for; the package of zig has no such header.
+        # The numbers that the oldest terminal interface had for speeds; the package of zig has no such header.
+        speeds = [0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600]
+        names = [*(f"B{speed}" for speed in speeds), "EXTA", "EXTB"]
         (source / "include/sys").mkdir()
-        (source / "include/sys/ttydev.h").write_text("")
+        (source / "include/sys/ttydev.h").write_text(
+            "".join(f"#define {name} {number}\n" for number, name in enumerate(names)))
         self.make(source / "include")
         self.make(source / "ncurses")
         self.install(source / "lib/libtinfo.a", source / "include/curses.h", source / "include/ncurses_dll.h",

@@ -22,8 +22,13 @@ set(CMAKE_INSTALL_NAME_TOOL /usr/bin/llvm-install-name-tool-22 CACHE FILEPATH ""
 set(CMAKE_LINKER_TYPE LLD)
 set(CMAKE_EXE_LINKER_FLAGS_INIT -fuse-ld=lld)
 set(CMAKE_SHARED_LINKER_FLAGS_INIT -fuse-ld=lld)
+# Processors of macOS 12 on x86-64 all have SSE 4.2, and its CRC-32C.
+if(PGLITE_DARWIN_ARCHITECTURE STREQUAL "x86_64")
+  set(CMAKE_C_FLAGS_INIT -msse4.2)
+endif()
 # How libc++ is configured (sysroot.py).
 file(STRINGS ${PGLITE_DARWIN_SYSROOT}/libc++.options CMAKE_CXX_FLAGS_INIT)
+string(APPEND CMAKE_CXX_FLAGS_INIT " ${CMAKE_C_FLAGS_INIT}")
 
 # Nothing of this machine's own system gets in; its programs are used.
 set(CMAKE_FIND_ROOT_PATH ${PGLITE_DARWIN_SYSROOT})

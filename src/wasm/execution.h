@@ -143,6 +143,8 @@ class Execution {
     invoke_target = point.outer_target;
   }
   bool switch_in();
+  // In the handler of a fault: a trap when it returns.
+  void trap_after_fault(void* context, const char* message, uint64_t address);
   // Aborts the program: the host has used this object wrongly.
   [[noreturn]] static void misused(const char* how);
 

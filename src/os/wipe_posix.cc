@@ -1,0 +1,13 @@
+#include "os/wipe.h"
+
+#include <cstring>
+
+namespace pglite::os {
+
+void wipe(void* start, size_t size) {
+  std::memset(start, 0, size);
+  // It might read the bytes.
+  asm volatile("" : : "r"(start) : "memory");
+}
+
+}  // namespace pglite::os
