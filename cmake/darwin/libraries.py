@@ -230,7 +230,7 @@ class Build:
         source = self.sources.unpack("libedit", self.work / "libedit")
         self.configure(source, "--disable-examples", "ac_cv_lib_tinfo_tgetent=yes", "ac_cv_lib_ncurses_tgetent=no",
                        "ac_cv_lib_curses_tgetent=no", "ac_cv_lib_termcap_tgetent=no")
-        self.make(source / "src", "libedit.la")
+        self.make(source / "src")
         self.install(source / "src/.libs/libedit.a", source / "src/histedit.h")
 
     def openssl(self) -> None:

@@ -30,7 +30,7 @@ class TouchedPages {
   void read(uint64_t first, std::span<bool> touched) const;
 
  private:
-  uint64_t first_page_;
+  [[maybe_unused]] uint64_t first_page_;  // not where the system does not tell
   UniqueFd map_;  // what the system tells; invalid where it does not
 };
 
