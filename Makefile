@@ -92,6 +92,27 @@ client-test: build
 	scripts/setup clients
 	nice python3 tests/clients/run.py --port $(abspath $(PORT)) --native "$$(tests/sessions/build_postgres.sh)"
 
+## arm64: the program for Linux on 64-bit ARM, at build/linux-arm64/pglite-port, on any machine
+.PHONY: arm64 arm64-test
+ARM64 = build/linux-arm64
+arm64:
+	scripts/setup build cross-arm64
+	scripts/sysroot arm64 build/sysroot/arm64
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target pglite_images
+	cmake --preset linux-arm64 -DPGLITE_IMAGES=$(abspath $(BUILD)/images)
+	cmake --build --preset linux-arm64 --target pglite-port
+
+## arm64-test: unit, integration and conformance tests of it, with qemu-user-static (two hours; by hand)
+ARM64_TESTS = tests/integration tests/conformance
+arm64-test: setup-test
+	scripts/setup qemu
+	$(MAKE) arm64
+	cmake --preset linux-arm64 -DBUILD_TESTING=ON
+	cmake --build --preset linux-arm64
+	tests/arm64/run ctest --preset linux-arm64
+	PORT=$(ARM64)/pglite-port tests/arm64/run pytest $(ARM64_TESTS)
+
 ## release: an archive of the program, with checksums, in build/dist; of a commit (docs/releasing.md)
 .PHONY: release
 release:
