@@ -113,6 +113,24 @@ arm64-test: setup-test
 	tests/arm64/run ctest --preset linux-arm64
 	PORT=$(ARM64)/pglite-port tests/arm64/run pytest $(ARM64_TESTS)
 
+## darwin: the programs for macOS, at build/darwin-arm64/pglite-port and build/darwin-amd64/pglite-port, on Debian on x86-64
+.PHONY: darwin darwin-check
+DARWIN_TARGETS = darwin-arm64 darwin-amd64
+darwin:
+	scripts/setup build cross-darwin
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target pglite_images
+	for target in $(DARWIN_TARGETS); do \
+	  scripts/darwin_sysroot $$target && \
+	  cmake --preset $$target -DPGLITE_IMAGES=$(abspath $(BUILD)/images) && \
+	  cmake --build --preset $$target --target pglite-port || exit 1; \
+	done
+
+## darwin-check: what can be seen of these programs here, where they do not run
+darwin-check: setup-test darwin
+	PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port \
+	  $(PYTEST) tests/darwin
+
 ## release: an archive of the program, with checksums, in build/dist; of a commit (docs/releasing.md)
 .PHONY: release
 release:

@@ -1,5 +1,5 @@
-// A file in the directory for temporary files, whose name is taken away at once. (Memory objects of shm_open(3) cannot be
-// read and written everywhere, nor grow more than once.)
+// A file in the directory for temporary files, whose name is taken away at once. (Memory objects of
+// shm_open(3) cannot be read and written everywhere, nor grow more than once.)
 #include <fcntl.h>
 #include <unistd.h>
 

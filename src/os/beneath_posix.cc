@@ -1,5 +1,5 @@
-// The walk resolves paths. Where an object must not be opened, its name in the directory that contains it stands for it,
-// and calls that do not follow links.
+// The walk resolves paths. Where an object must not be opened, its name in the directory that
+// contains it stands for it, and calls that do not follow links.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -6,9 +6,10 @@
 
 namespace pglite::os {
 
-// To be called in the handler of a fault with its third argument: when the handler returns, the thread calls `function`,
-// which does not return, on the stack that ends at `stack`, and not what caused the fault. Unlike a jump out of the
-// handler it also tells the system that the alternate signal stack is free again. Async-signal-safe.
+// To be called in the handler of a fault with its third argument: when the handler returns, the
+// thread calls `function`, which does not return, on the stack that ends at `stack`, and not what
+// caused the fault. Unlike a jump out of the handler it also tells the system that the alternate
+// signal stack is free again. Async-signal-safe.
 void go_on_in(void* context, void (*function)(), std::byte* stack);
 
 }  // namespace pglite::os

@@ -5,8 +5,8 @@
 
 namespace pglite::os {
 
-// fsync(2) gives the data to the disk, which may keep it in its own memory; F_FULLFSYNC has it written. File systems of
-// other machines have no such thing.
+// fsync(2) gives the data to the disk, which may keep it in its own memory; F_FULLFSYNC has it
+// written. File systems of other machines have no such thing.
 Result<void> sync(int fd) {
   const auto full = retry([&] { return ::fcntl(fd, F_FULLFSYNC); });
   if (full) return {};

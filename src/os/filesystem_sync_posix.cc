@@ -1,7 +1,8 @@
-// sync(2) only begins to write, and tells nobody what failed: each file has to be written by itself.
-#include "os/filesystem_sync.h"
-
+// sync(2) only begins to write, and tells nobody what failed: each file has to be written by
+// itself.
 #include <fcntl.h>
+
+#include "os/filesystem_sync.h"
 
 namespace pglite::os {
 

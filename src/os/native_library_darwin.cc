@@ -1,8 +1,9 @@
-// Libraries of later are ELF shared objects for our own loader (native_library_linux.cc). What the system's dynamic linker
-// would make of a Mach-O library's symbols is not ours to decide, so there are none yet: `pglite-port compile` says so.
-#include "os/native_library.h"
-
+// Libraries of later are ELF shared objects for our own loader (native_library_linux.cc). What the
+// system's dynamic linker would make of a Mach-O library's symbols is not ours to decide, so there
+// are none yet: `pglite-port compile` says so.
 #include <utility>
+
+#include "os/native_library.h"
 
 namespace pglite::os {
 
@@ -10,8 +11,10 @@ bool has_native_libraries() {
   return false;
 }
 
-tl::expected<NativeLibrary, std::string> NativeLibrary::load(int /*fd*/, const Symbols& /*symbols*/) {
-  return tl::unexpected(std::string("cannot be loaded: on macOS there are only the modules that are built in"));
+tl::expected<NativeLibrary, std::string> NativeLibrary::load(int /*fd*/,
+                                                             const Symbols& /*symbols*/) {
+  return tl::unexpected(
+      std::string("cannot be loaded: on macOS there are only the modules that are built in"));
 }
 
 NativeLibrary::NativeLibrary(NativeLibrary&& other) noexcept

@@ -1,4 +1,5 @@
-// A thread waits for the parent's end. It has nothing that needs to be given back, and ends with the process.
+// A thread waits for the parent's end. It has nothing that needs to be given back, and ends with
+// the process.
 #include <signal.h>
 #include <sys/event.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@ bool end_with_parent(int signal) {
   if (parent == 1) return false;
   UniqueFd queue(kqueue());
   struct kevent wanted;
-  EV_SET(&wanted, static_cast<uintptr_t>(parent), EVFILT_PROC, EV_ADD | EV_ONESHOT, NOTE_EXIT, 0, nullptr);
+  EV_SET(&wanted, static_cast<uintptr_t>(parent), EVFILT_PROC, EV_ADD | EV_ONESHOT, NOTE_EXIT, 0,
+         nullptr);
   if (!queue || kevent(queue.get(), &wanted, 1, nullptr, 0, nullptr) != 0) return false;
   // It may have died before the queue knew it.
   if (getppid() != parent) return false;

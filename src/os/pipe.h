@@ -12,8 +12,9 @@ struct Pipe {
   UniqueFd writer;
 };
 
-// Both ends are closed on exec. Where the system cannot make them so at once, a program that another thread starts at the
-// same moment gets them, too. Errors: too_many_files_open, too_many_files_open_in_system.
+// Both ends are closed on exec. Where the system cannot make them so at once, a program that
+// another thread starts at the same moment gets them, too. Errors: too_many_files_open,
+// too_many_files_open_in_system.
 Result<Pipe> make_pipe();
 
 }  // namespace pglite::os

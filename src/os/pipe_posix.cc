@@ -1,9 +1,9 @@
-#include "os/pipe.h"
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
+
+#include "os/pipe.h"
 
 namespace pglite::os {
 

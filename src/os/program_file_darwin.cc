@@ -13,8 +13,8 @@ namespace pglite::os {
 
 namespace {
 
-// Where in its file the byte is that lies `distance` behind the beginning of the loaded object. A file holds the object of
-// one architecture from its beginning on, as those that we link do.
+// Where in its file the byte is that lies `distance` behind the beginning of the loaded object. A
+// file holds the object of one architecture from its beginning on, as those that we link do.
 Result<uint64_t> offset_in_file(const mach_header_64& header, uint64_t distance) {
   const auto* at = reinterpret_cast<const std::byte*>(&header + 1);
   uint64_t text = 0;  // the address that the object was linked for
@@ -42,7 +42,8 @@ Result<std::string> program_path() {
   uint32_t size = PATH_MAX;
   std::string path(size, '\0');
   while (_NSGetExecutablePath(path.data(), &size) != 0) path.resize(size);
-  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
+                                                         &std::free);
   if (!real) return last_error();
   return std::string(real.get());
 }
@@ -52,8 +53,8 @@ Result<FilePlace> find_loaded_file(const void* address) {
   if (::dladdr(address, &object) == 0) return error(std::errc::no_such_file_or_directory);
   const auto& header = *static_cast<const mach_header_64*>(object.dli_fbase);
   if (header.magic != MH_MAGIC_64) return error(std::errc::no_such_file_or_directory);
-  const auto offset = offset_in_file(header, reinterpret_cast<uintptr_t>(address) -
-                                                 reinterpret_cast<uintptr_t>(object.dli_fbase));
+  const auto offset = offset_in_file(
+      header, reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(object.dli_fbase));
   if (!offset) return error(offset.error());
   auto fd = owned(retry([&] { return ::open(object.dli_fname, O_RDONLY | O_CLOEXEC); }));
   if (!fd) return error(fd.error());

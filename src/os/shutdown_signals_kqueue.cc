@@ -1,5 +1,5 @@
-// The signals are blocked. A kqueue tells that one was sent, as it does for blocked signals, too; what is pending then is
-// dropped at the end.
+// The signals are blocked. A kqueue tells that one was sent, as it does for blocked signals, too;
+// what is pending then is dropped at the end.
 #include <sys/event.h>
 #include <unistd.h>
 
@@ -18,8 +18,10 @@ ShutdownSignals::ShutdownSignals(std::initializer_list<int> signals) {
   descriptor_ = UniqueFd(kqueue());
   for (const int signal : signals) {
     struct kevent wanted;
-    EV_SET(&wanted, static_cast<uintptr_t>(signal), EVFILT_SIGNAL, EV_ADD | EV_CLEAR, 0, 0, nullptr);
-    if (descriptor_ && kevent(descriptor_.get(), &wanted, 1, nullptr, 0, nullptr) != 0) descriptor_ = {};
+    EV_SET(&wanted, static_cast<uintptr_t>(signal), EVFILT_SIGNAL, EV_ADD | EV_CLEAR, 0, 0,
+           nullptr);
+    if (descriptor_ && kevent(descriptor_.get(), &wanted, 1, nullptr, 0, nullptr) != 0)
+      descriptor_ = {};
   }
   // Without a descriptor the signals could only be ignored; then they had better kill.
   if (!descriptor_) sigprocmask(SIG_SETMASK, &old_mask_, nullptr);

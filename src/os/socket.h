@@ -11,11 +11,12 @@
 
 namespace pglite::os {
 
-// A stream socket of the address family that does not wait and is closed on exec. Errors as socket(2).
+// A stream socket of the address family that does not wait and is closed on exec. Errors as
+// socket(2).
 Result<UniqueFd> open_stream_socket(int family);
 
-// As send(2), errno included, on a socket of open_stream_socket(): where the other end has gone that is an error and no
-// signal.
+// As send(2), errno included, on a socket of open_stream_socket(): where the other end has gone
+// that is an error and no signal.
 ssize_t send_bytes(int socket, const void* bytes, size_t size);
 
 }  // namespace pglite::os

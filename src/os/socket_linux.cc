@@ -1,6 +1,6 @@
-#include "os/socket.h"
-
 #include <sys/socket.h>
+
+#include "os/socket.h"
 
 namespace pglite::os {
 

@@ -1,7 +1,7 @@
-#include "os/socket.h"
-
 #include <fcntl.h>
 #include <sys/socket.h>
+
+#include "os/socket.h"
 
 namespace pglite::os {
 
@@ -14,7 +14,8 @@ Result<UniqueFd> open_stream_socket(int family) {
   }
 #ifdef SO_NOSIGPIPE
   const int on = 1;
-  if (::setsockopt(socket->get(), SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on) != 0) return last_error();
+  if (::setsockopt(socket->get(), SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on) != 0)
+    return last_error();
 #endif
   return socket;
 }

@@ -15,11 +15,12 @@ namespace pglite::os {
 
 using std::chrono::nanoseconds;
 
-// The handler may look at it at any time later, so none is freed: Alarms are made again in the same place.
+// The handler may look at it at any time later, so none is freed: Alarms are made again in the same
+// place.
 struct Alarm::Place {
   timer_t timer{};
-  // Another copy of this code in the process has alarms of its own, and our signals are passed on to it. The number of the
-  // system's timer tells whose a signal is.
+  // Another copy of this code in the process has alarms of its own, and our signals are passed on
+  // to it. The number of the system's timer tells whose a signal is.
   std::atomic<int> system_id = 0;
 };
 

@@ -1,5 +1,5 @@
-// For systems whose timers cannot signal a thread: a thread of ours waits, and signals with pthread_kill(3). What it has
-// sent stands in the alarm, because such a signal carries nothing.
+// For systems whose timers cannot signal a thread: a thread of ours waits, and signals with
+// pthread_kill(3). What it has sent stands in the alarm, because such a signal carries nothing.
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -19,7 +19,8 @@ namespace pglite::os {
 using std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;
 
-// In a list that only grows, which handlers may read at any time. One that is not used waits for the next user.
+// In a list that only grows, which handlers may read at any time. One that is not used waits for
+// the next user.
 struct Alarm::Place {
   // Read by handlers, in any thread.
   std::atomic<pid_t> process = 0;  // 0: not used; a forked child has none of its parent's
@@ -42,8 +43,8 @@ std::atomic<Alarm::Place*>& first_place() {
   return first;
 }
 
-// What waits, one a process. A forked child makes its own: its parent's thread is not in it, and may have held the mutex.
-// Never freed, because its thread may run to the end of the process.
+// What waits, one a process. A forked child makes its own: its parent's thread is not in it, and
+// may have held the mutex. Never freed, because its thread may run to the end of the process.
 class Service {
  public:
   // Null where the system has no thread left.

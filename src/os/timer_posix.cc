@@ -1,4 +1,5 @@
-// The bookkeeping of timers and of the signal's disposition. What signals a thread is the system's (os/timer_alarm.h).
+// The bookkeeping of timers and of the signal's disposition. What signals a thread is the system's
+// (os/timer_alarm.h).
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>

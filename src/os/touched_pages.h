@@ -35,7 +35,7 @@ class TouchedPages {
  private:
   // Only the descriptor is used where the system does not tell.
   [[maybe_unused]] uint64_t first_page_;
-  UniqueFd map_;  // what the system tells; invalid where it does not
+  UniqueFd map_;                            // what the system tells; invalid where it does not
   [[maybe_unused]] uint64_t pages_a_word_;  // of kPage bytes, in a page of the system
 };
 

@@ -1,4 +1,5 @@
-// Nothing is asked: all pages count as touched. Reading those that are not costs time, and may cost memory.
+// Nothing is asked: all pages count as touched. Reading those that are not costs time, and may cost
+// memory.
 #include <algorithm>
 #include <utility>
 

@@ -21,8 +21,9 @@ struct WalkedPlace {
   UniqueFd directory;
   std::string name;  // ".": the directory itself
 };
-// Finds what `path` names without opening it; there need not be anything of the last name. A last symbolic link is
-// followed if `follow`: then `name` was no link when it was looked at, and the caller must not follow one.
+// Finds what `path` names without opening it; there need not be anything of the last name. A last
+// symbolic link is followed if `follow`: then `name` was no link when it was looked at, and the
+// caller must not follow one.
 Result<WalkedPlace> find_by_walk(int root, std::string_view path, bool follow, int search);
 
 }  // namespace pglite::os

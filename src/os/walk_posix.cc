@@ -92,8 +92,8 @@ class Walk {
 
  private:
   [[nodiscard]] Result<WalkedPlace> place(std::string name) const {
-    auto opened = owned(
-        retry([&] { return ::openat(directory(), ".", search_ | O_DIRECTORY | O_CLOEXEC); }));
+    auto opened =
+        owned(retry([&] { return ::openat(directory(), ".", search_ | O_DIRECTORY | O_CLOEXEC); }));
     if (!opened) return error(opened.error());
     return WalkedPlace{.directory = std::move(*opened), .name = std::move(name)};
   }

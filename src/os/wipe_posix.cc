@@ -1,6 +1,6 @@
-#include "os/wipe.h"
-
 #include <cstring>
+
+#include "os/wipe.h"
 
 namespace pglite::os {
 

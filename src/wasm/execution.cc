@@ -244,8 +244,9 @@ void Execution::trap(const char* message, uint64_t address) {
   _longjmp(innermost_->buffer, 1);
 }
 
-// The jump is made where the fault was, after the handler: one out of it would leave the signal blocked, and macOS would take
-// the alternate stack for one that is still in use. What is below the frame of protect() is not needed any more.
+// The jump is made where the fault was, after the handler: one out of it would leave the signal
+// blocked, and macOS would take the alternate stack for one that is still in use. What is below the
+// frame of protect() is not needed any more.
 void Execution::trap_after_fault(void* context, const char* message, uint64_t address) {
   pending_ = {.kind = Outcome::Kind::kTrapped, .trap = message, .trap_address = address};
   // More than that frame has below the recovery point, and less than host functions leave.

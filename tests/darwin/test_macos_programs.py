@@ -15,7 +15,7 @@ import pytest
 
 PROGRAMS = {"arm64": "PGLITE_DARWIN_ARM64", "x86_64": "PGLITE_DARWIN_AMD64"}
 LIBSYSTEM = "/usr/lib/libSystem.B.dylib"
-MINIMUM_VERSION = "12.0"  # cmake/darwin/toolchain.cmake
+MINIMUM_VERSION = "12.0"  # cmake/toolchains/darwin.cmake
 PAGE = {"arm64": 0x4000, "x86_64": 0x1000}
 
 # mach-o/loader.h and cs_blobs.h

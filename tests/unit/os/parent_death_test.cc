@@ -14,7 +14,8 @@
 namespace pglite::os {
 namespace {
 
-// A child of a child, whose parent ends: the signal ends it, too, and with it the last writer of the pipe.
+// A child of a child, whose parent ends: the signal ends it, too, and with it the last writer of
+// the pipe.
 TEST(ParentDeath, TheSignalComesWhenTheParentHasGone) {
   auto alive = make_pipe();
   auto ready = make_pipe();

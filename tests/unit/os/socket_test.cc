@@ -31,7 +31,9 @@ TEST(Socket, APeerThatHasGoneIsAnErrorAndNoSignal) {
   EXPECT_EQ(::fcntl(socket->get(), F_GETFD), FD_CLOEXEC);
   EXPECT_NE(::fcntl(socket->get(), F_GETFL) & O_NONBLOCK, 0);
   if (::connect(socket->get(), generic, size) != 0) ASSERT_EQ(errno, EINPROGRESS);
-  { const UniqueFd accepted(::accept(listener.get(), nullptr, nullptr)); }
+  {
+    const UniqueFd accepted(::accept(listener.get(), nullptr, nullptr));
+  }
   ASSERT_EQ(::signal(SIGPIPE, SIG_DFL), SIG_DFL);
   ssize_t sent = 0;
   // The first may still go out: it is the answer to it that says that nobody is there.

@@ -1,5 +1,5 @@
-// What the files for kqueues ask of <sys/event.h>, over Linux's own calls: so much of it that their logic can be tested where
-// there are no kqueues. Signals must be blocked, as they are there.
+// What the files for kqueues ask of <sys/event.h>, over Linux's own calls: so much of it that their
+// logic can be tested where there are no kqueues. Signals must be blocked, as they are there.
 #ifndef PGLITE_TESTS_KQUEUE_SYS_EVENT_H_
 #define PGLITE_TESTS_KQUEUE_SYS_EVENT_H_
 

@@ -22,10 +22,11 @@ import tempfile
 
 import sysroot as base
 
-sys.path.insert(0, str(base.HERE.parent.parent / "aot"))
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "aot"))
 import fetch  # noqa: E402  (where the inputs are kept)
 
-# The suite, the upstream archive and its SHA-256; what Debian has added to it, where that is needed: the fixes of c-ares.
+# The upstream archive and its SHA-256; what Debian has added to it, where that is needed: the fixes of c-ares.
 # OpenSSL's archive is a release of its own series of fixes; when Debian has the next one, this line changes.
 SOURCES = {
     "openssl": [("openssl_3.0.22.orig.tar.gz", "67ebca7e50d17383028045486653492195b83db95f8558709701bb47b5c1ef81")],
@@ -186,7 +187,7 @@ class Build:
         run(["cmake", "-G", "Ninja", "-S", str(source), "-B", "build", "-DCARES_STATIC=ON", "-DCARES_SHARED=OFF",
              "-DCARES_BUILD_TOOLS=OFF", "-DCARES_INSTALL=OFF", "-DHAVE_RES_SERVICENAME_IN_LIBRESOLV=OFF",
              "-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_C_FLAGS=-g0 -fvisibility=hidden -ffile-prefix-map={source}=. -DINADDRSZ=4",
-             f"-DCMAKE_TOOLCHAIN_FILE={base.HERE}/toolchain.cmake", f"-DPGLITE_DARWIN_ARCHITECTURE={self.architecture}",
+             f"-DCMAKE_TOOLCHAIN_FILE={REPOSITORY}/cmake/toolchains/darwin.cmake", f"-DPGLITE_DARWIN_ARCHITECTURE={self.architecture}",
              f"-DPGLITE_DARWIN_SYSROOT={self.sysroot}"], source)
         run(["cmake", "--build", "build"], source)
         self.install(source / "build/lib/libcares.a", source / "build/ares_build.h",

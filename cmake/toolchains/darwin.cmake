@@ -1,12 +1,15 @@
 # Programs for macOS, compiled on another system: clang and lld, with the headers, the list of libSystem's symbols and
-# the libraries that sysroot.py and libraries.py have put into PGLITE_DARWIN_SYSROOT. Used by the presets darwin-arm64 and
+# the libraries that scripts/darwin_sysroot has put into PGLITE_DARWIN_SYSROOT. Used by the presets darwin-arm64 and
 # darwin-amd64, which set PGLITE_DARWIN_ARCHITECTURE (arm64, x86_64).
+if(NOT EXISTS ${PGLITE_DARWIN_SYSROOT}/made-by)
+  message(FATAL_ERROR "There is no sysroot for macOS: scripts/darwin_sysroot darwin-arm64 (or darwin-amd64)")
+endif()
 set(CMAKE_SYSTEM_NAME Darwin)
 # CMake tries small projects with this file, too.
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PGLITE_DARWIN_ARCHITECTURE PGLITE_DARWIN_SYSROOT)
 set(CMAKE_SYSTEM_PROCESSOR ${PGLITE_DARWIN_ARCHITECTURE})
 set(CMAKE_OSX_ARCHITECTURES ${PGLITE_DARWIN_ARCHITECTURE} CACHE STRING "")
-# As in sysroot.py.
+# As in scripts/darwin/sysroot.py.
 set(CMAKE_OSX_DEPLOYMENT_TARGET 12.0 CACHE STRING "")
 set(CMAKE_OSX_SYSROOT ${PGLITE_DARWIN_SYSROOT} CACHE PATH "")
 
@@ -16,9 +19,9 @@ endforeach()
 set(CMAKE_C_COMPILER clang-22)
 set(CMAKE_CXX_COMPILER clang++-22)
 set(CMAKE_ASM_COMPILER clang-22)
-set(CMAKE_AR /usr/bin/llvm-ar-22 CACHE FILEPATH "")
-set(CMAKE_RANLIB /usr/bin/llvm-ranlib-22 CACHE FILEPATH "")
-set(CMAKE_INSTALL_NAME_TOOL /usr/bin/llvm-install-name-tool-22 CACHE FILEPATH "")
+find_program(CMAKE_AR llvm-ar-22)
+find_program(CMAKE_RANLIB llvm-ranlib-22)
+find_program(CMAKE_INSTALL_NAME_TOOL llvm-install-name-tool-22)
 set(CMAKE_LINKER_TYPE LLD)
 set(CMAKE_EXE_LINKER_FLAGS_INIT -fuse-ld=lld)
 set(CMAKE_SHARED_LINKER_FLAGS_INIT -fuse-ld=lld)
@@ -26,7 +29,7 @@ set(CMAKE_SHARED_LINKER_FLAGS_INIT -fuse-ld=lld)
 if(PGLITE_DARWIN_ARCHITECTURE STREQUAL "x86_64")
   set(CMAKE_C_FLAGS_INIT -msse4.2)
 endif()
-# How libc++ is configured (sysroot.py).
+# How libc++ is configured (scripts/darwin/sysroot.py).
 file(STRINGS ${PGLITE_DARWIN_SYSROOT}/libc++.options CMAKE_CXX_FLAGS_INIT)
 string(APPEND CMAKE_CXX_FLAGS_INIT " ${CMAKE_C_FLAGS_INIT}")
 
