@@ -27,6 +27,18 @@ build: setup
 	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
 
+## install: the program and the library, below PREFIX (/usr/local), or below DESTDIR and that (docs/library.md)
+PREFIX = /usr/local
+.PHONY: install
+install: build
+	cmake --build --preset $(PRESET) --target pglite_shared pglite_static
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+## install-test: the library, used from an empty prefix by the programs in examples
+.PHONY: install-test
+install-test: build-tests
+	$(TESTED) $(PYTEST) tests/install
+
 ## help: this
 .PHONY: help
 help:
@@ -247,6 +259,16 @@ pgo:
 	LLVM_PROFILE_FILE=$(abspath build/pgo)/profiles/%p.profraw python3 aot/pgo/train.py build/pgo/pglite-port
 	llvm-profdata-22 merge --sparse -o aot/pgo/guest.profdata build/pgo/profiles/*.profraw
 	python3 aot/pgo/digest.py build/pgo/aot/modules > aot/pgo/guest.digest
+
+## manual: renew the manual page and the completions, from what the program says of its options
+.PHONY: manual manual-test
+manual: build
+	scripts/make_manual.py $(PORT)
+
+## manual-test: show them to man, mandoc, zsh and fish (by hand)
+manual-test: setup-test
+	scripts/setup manual
+	$(PYTEST) tests/manual
 
 SOURCES = $(shell git ls-files '*.c' '*.cc' '*.h')
 

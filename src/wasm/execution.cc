@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "os/fault_context.h"
 #include "os/virtual_memory.h"
@@ -30,8 +31,10 @@ namespace pglite::wasm {
 namespace {
 
 // wasm2c's traps carry no instance, and a signal handler has no argument of ours: the running
-// execution has to be found from the thread.
-thread_local Execution* current_execution = nullptr;
+// execution has to be found from the thread. In a shared library the usual model would allocate the
+// thread's variables when they are first looked at, which for the threads of others is in the
+// handler: a thread may fault within malloc.
+[[gnu::tls_model("initial-exec")]] thread_local Execution* current_execution = nullptr;
 
 #ifdef PGLITE_TSAN
 void destroy_fiber(size_t fiber) {
@@ -50,8 +53,11 @@ struct TrapSignals {
       action.sa_sigaction = handle;
       action.sa_flags = SA_SIGINFO | SA_ONSTACK;
       sigemptyset(&action.sa_mask);
-      sigaction(SIGSEGV, &action, &previous(SIGSEGV));
-      sigaction(SIGBUS, &action, &previous(SIGBUS));
+      for (const int signal : {SIGSEGV, SIGBUS}) {
+        // Known before ours can be called.
+        sigaction(signal, nullptr, &previous(signal));
+        sigaction(signal, &action, nullptr);
+      }
     });
     // A stack overflow cannot be handled on the stack that overflowed. The alternate stack is the
     // thread's, so each thread that runs guest code needs one.
@@ -67,7 +73,9 @@ struct TrapSignals {
         sigaltstack(&alternate, nullptr);
       }
       ~AlternateStack() {
-        if (!memory) return;
+        stack_t existing{};
+        if (!memory || sigaltstack(nullptr, &existing) != 0 || existing.ss_sp != memory.get())
+          return;
         stack_t disable{};
         disable.ss_flags = SS_DISABLE;
         sigaltstack(&disable, nullptr);
@@ -102,16 +110,28 @@ struct TrapSignals {
         }
       }
     }
-    // Not ours: as if we had not been there.
+    pass_on(signal, info, context);
+  }
+
+  // As if we had not been there: runtimes (Go, the JVM) live on these signals.
+  static void pass_on(int signal, siginfo_t* info, void* context) {
     const struct sigaction& before = previous(signal);
-    if (before.sa_flags & SA_SIGINFO) {
-      before.sa_sigaction(signal, info, context);
-    } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-      before.sa_handler(signal);
-    } else {
-      sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
-      if (info->si_code <= 0) raise(signal);
+    const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
+    if (takes_info || (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
+      // What the system would have blocked; it puts the mask back when our handler returns.
+      sigset_t blocked = before.sa_mask;
+      if ((before.sa_flags & SA_NODEFER) == 0) sigaddset(&blocked, signal);
+      pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+      if (takes_info) {
+        before.sa_sigaction(signal, info, context);
+      } else {
+        before.sa_handler(signal);
+      }
+      return;
     }
+    if (before.sa_handler == SIG_IGN && info->si_code <= 0) return;
+    sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
+    if (info->si_code <= 0) raise(signal);
   }
 };
 
@@ -195,27 +215,30 @@ void Execution::abandon() {
 bool Execution::switch_in() {
   TrapSignals::install();
   Execution* outer = current_execution;
-  current_execution = this;
   running_ = true;
+  while (true) {
+    current_execution = this;
 #ifdef PGLITE_ASAN
-  void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
+    void* fake_stack = nullptr;
+    __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
 #endif
 #ifdef PGLITE_TSAN
-  caller_stack_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(reinterpret_cast<void*>(caller_stack_size_or_fiber_), 0);
+    caller_stack_ = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(reinterpret_cast<void*>(caller_stack_size_or_fiber_), 0);
 #endif
-  context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
+    context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
 #ifdef PGLITE_ASAN
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
 #endif
-  current_execution = outer;
+    current_execution = outer;
+    if (errand_ == nullptr) break;
+    (*std::exchange(errand_, nullptr))();
+  }
   running_ = false;
   return !suspended();
 }
 
-void Execution::suspend(Suspension reason) {
-  suspension_ = reason;
+void Execution::switch_out() {
 #ifdef PGLITE_ASAN
   void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, caller_stack_, caller_stack_size_or_fiber_);
@@ -227,6 +250,16 @@ void Execution::suspend(Suspension reason) {
 #ifdef PGLITE_ASAN
   __sanitizer_finish_switch_fiber(fake_stack, &caller_stack_, &caller_stack_size_or_fiber_);
 #endif
+}
+
+void Execution::suspend(Suspension reason) {
+  suspension_ = reason;
+  switch_out();
+}
+
+void Execution::run_on_callers_stack(const std::function<void()>& task) {
+  errand_ = &task;
+  switch_out();
 }
 
 void Execution::exit(int status) {

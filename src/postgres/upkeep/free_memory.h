@@ -19,7 +19,7 @@ class FreeMemory {
   // Whether the memory is so large that much of it may be free. A load.
   [[nodiscard]] bool may_be_large() const;
   // Gives the pages of large free blocks back to the system; the guest gets fresh ones when it uses
-  // them again. Nothing may be running.
+  // them again. On the guest stack, while PostgreSQL is not in malloc().
   void give_back();
 
  private:
