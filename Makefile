@@ -3,6 +3,14 @@ PRESET ?= release
 BUILD  := build/$(PRESET)
 PORT   := $(BUILD)/pglite-port
 
+# On macOS: Homebrew's compiler, and those of its libraries that it keeps out of the way (scripts/setup).
+ifeq ($(shell uname -s),Darwin)
+BREW := $(shell brew --prefix)/opt
+export PATH := $(BREW)/llvm@22/bin:$(BREW)/lld@22/bin:$(PATH)
+export CMAKE_PREFIX_PATH := $(BREW)/openssl@3:$(BREW)/libedit:$(BREW)/ncurses:$(BREW)/zlib
+NATIVE = -DCMAKE_C_COMPILER=$(BREW)/llvm@22/bin/clang -DCMAKE_CXX_COMPILER=$(BREW)/llvm@22/bin/clang++
+endif
+
 .PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
         asan tsan fuzz setup setup-test setup-bench clean
 
@@ -23,7 +31,7 @@ run: build
 
 ## build: the program, at build/release/pglite-port
 build: setup
-	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
+	cmake --preset $(PRESET) $(NATIVE) -DBUILD_TESTING=OFF
 	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
 
