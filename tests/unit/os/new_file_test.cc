@@ -121,7 +121,9 @@ TEST_F(NewFileTest, AFileThatDoesNotReachTheDiskDoesNotAppear) {
               testing::ExitedWithCode(EIO), "");
 #ifdef PGLITE_PORTABLE_OS
   // The child that ended has left its temporary file, which the next writer removes.
-  { const auto next = NewFile::create(directory / "file"); }
+  {
+    const auto next = NewFile::create(directory / "file");
+  }
 #endif
   EXPECT_THAT(directory.names(), IsEmpty());
 }
