@@ -120,11 +120,12 @@ uint32_t Client::socket_events(uint32_t events) {
 // program alone does (upkeep/maintenance.h).
 uint32_t Client::wait_event_set(emscripten::Process& process, uint32_t set, int32_t timeout,
                                 uint32_t occurred, uint32_t count, uint32_t activity) {
-  if (timeout < 0 && free_memory_->may_be_large()) {
+  FreeMemory* const memory = free_memory_ ? &*free_memory_ : nullptr;
+  if (timeout < 0 && memory != nullptr && memory->may_be_large()) {
     constexpr int32_t kPause = 500;  // milliseconds
     const uint32_t found = Child::wait_event_set(process, set, kPause, occurred, count, activity);
     if (found != 0) return found;
-    if (wants_input()) free_memory_->give_back();
+    if (wants_input()) memory->give_back();
   }
   return Child::wait_event_set(process, set, timeout, occurred, count, activity);
 }

@@ -12,8 +12,8 @@
 #include <system_error>
 #include <vector>
 
+#include "postgres/guest/free_memory.h"
 #include "postgres/sessions/child.h"
-#include "postgres/upkeep/free_memory.h"
 
 namespace pglite::postgres {
 

@@ -1,7 +1,7 @@
 // The guest is asked for all large blocks that its heap has, which may not grow meanwhile: what
 // malloc() gives holds nothing, so its pages can be replaced by fresh ones, and then it is freed.
 // That needs to know nothing of how the heap is kept.
-#include "postgres/upkeep/free_memory.h"
+#include "postgres/guest/free_memory.h"
 
 #include <array>
 #include <span>

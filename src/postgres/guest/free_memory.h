@@ -1,7 +1,7 @@
 // What the guest's heap has free. Linear memory never becomes smaller: what one large query took,
 // the process would keep.
-#ifndef PGLITE_POSTGRES_UPKEEP_FREE_MEMORY_H_
-#define PGLITE_POSTGRES_UPKEEP_FREE_MEMORY_H_
+#ifndef PGLITE_POSTGRES_GUEST_FREE_MEMORY_H_
+#define PGLITE_POSTGRES_GUEST_FREE_MEMORY_H_
 
 #include <cstdint>
 
@@ -29,4 +29,4 @@ class FreeMemory {
 
 }  // namespace pglite::postgres
 
-#endif  // PGLITE_POSTGRES_UPKEEP_FREE_MEMORY_H_
+#endif  // PGLITE_POSTGRES_GUEST_FREE_MEMORY_H_
