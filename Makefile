@@ -146,8 +146,9 @@ darwin:
 	  cmake --build --preset $$target --target pglite-port || exit 1; \
 	done
 
-## darwin-check: what can be seen of these programs here, where they do not run
+## darwin-check: what can be seen of these programs here, where they do not run, and clang-tidy over what only they have
 darwin-check: setup-test darwin
+	run-clang-tidy-22 -quiet -p build/darwin-arm64 '/src/os/.*_darwin\.cc$$'
 	PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port \
 	  $(PYTEST) tests/darwin
 

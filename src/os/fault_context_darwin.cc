@@ -22,4 +22,9 @@ void go_on_in(void* context, void (*function)(), std::byte* stack) {
 #endif
 }
 
+// What kill(2) and others give lies beyond the codes of all faults.
+bool was_sent(const siginfo_t& info) {
+  return info.si_code <= 0 || info.si_code >= SI_USER;
+}
+
 }  // namespace pglite::os

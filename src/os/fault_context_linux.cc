@@ -22,4 +22,8 @@ void go_on_in(void* context, void (*function)(), std::byte* stack) {
 #endif
 }
 
+bool was_sent(const siginfo_t& info) {
+  return info.si_code <= 0;
+}
+
 }  // namespace pglite::os

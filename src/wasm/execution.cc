@@ -95,8 +95,8 @@ struct TrapSignals {
   static void handle(int signal, siginfo_t* info, void* context) {
     Execution* execution = current_execution;
     const auto* address = static_cast<const std::byte*>(info->si_addr);
-    // A signal that somebody sent (si_code <= 0) has no address.
-    if (info->si_code > 0 && execution != nullptr && execution->innermost_ != nullptr) {
+    // A signal that somebody sent has no address.
+    if (!os::was_sent(*info) && execution != nullptr && execution->innermost_ != nullptr) {
       const auto guard = execution->stack_.first(Execution::kGuardSize);
       if (address >= guard.data() && address < guard.data() + guard.size()) {
         return execution->trap_after_fault(context, "call stack exhausted", 0);
@@ -129,9 +129,9 @@ struct TrapSignals {
       }
       return;
     }
-    if (before.sa_handler == SIG_IGN && info->si_code <= 0) return;
+    if (before.sa_handler == SIG_IGN && os::was_sent(*info)) return;
     sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
-    if (info->si_code <= 0) raise(signal);
+    if (os::was_sent(*info)) raise(signal);
   }
 };
 
