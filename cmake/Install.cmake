@@ -14,8 +14,8 @@ install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/THIRD_PARTY_NO
 install(FILES ${PROJECT_SOURCE_DIR}/docs/man/pglite-port.1
   DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program OPTIONAL)
 
-# A sanitizer belongs to a whole program, so there is no library of it.
-if(PGLITE_SANITIZE)
+# A sanitizer belongs to a whole program, so there is no library of it. For macOS there is none yet: what follows is ELF's.
+if(PGLITE_SANITIZE OR APPLE)
   return()
 endif()
 

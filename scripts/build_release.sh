@@ -20,6 +20,8 @@ umask 022
 targets="
     linux-amd64  release      llvm-strip-22
     linux-arm64  linux-arm64  llvm-strip-22
+    darwin-amd64 darwin-amd64 llvm-strip-22
+    darwin-arm64 darwin-arm64 llvm-strip-22
 "
 
 fail() {
@@ -129,6 +131,12 @@ build() {
       linux-arm64)
         scripts/setup cross-arm64
         scripts/sysroot arm64 build/sysroot/arm64
+        cmake --preset release -DBUILD_TESTING=OFF
+        cmake --build --preset release --target pglite_images
+        ;;
+      darwin-*)
+        scripts/setup cross-darwin
+        scripts/darwin_sysroot "$2"
         cmake --preset release -DBUILD_TESTING=OFF
         cmake --build --preset release --target pglite_images
         ;;

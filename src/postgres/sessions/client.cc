@@ -1,13 +1,12 @@
 #include "postgres/sessions/client.h"
 
-#include <string.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <span>
 
 #include "emscripten/import_result.h"
+#include "os/wipe.h"
 #include "postgres/guest/postgres_process.h"
 #include "postgres/sessions/channel_binding.h"
 #include "postgres/sessions/postmaster.h"
@@ -244,7 +243,7 @@ uint32_t Client::end_scram(uint32_t state, uint32_t input, uint32_t size, uint32
       replace_signature({reinterpret_cast<char*>(answer->data()), answer->size()}, signature);
     }
   }
-  explicit_bzero(signature.data(), signature.size());
+  os::wipe(signature.data(), signature.size());
   return result;
 }
 
