@@ -104,6 +104,27 @@ client-test: build
 	scripts/setup clients
 	nice python3 tests/clients/run.py --port $(abspath $(PORT)) --native "$$(tests/sessions/build_postgres.sh)"
 
+## arm64: the program for Linux on 64-bit ARM, at build/linux-arm64/pglite-port, on any machine
+.PHONY: arm64 arm64-test
+ARM64 = build/linux-arm64
+arm64:
+	scripts/setup build cross-arm64
+	scripts/sysroot arm64 build/sysroot/arm64
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target pglite_images
+	cmake --preset linux-arm64 -DPGLITE_IMAGES=$(abspath $(BUILD)/images)
+	cmake --build --preset linux-arm64 --target pglite-port
+
+## arm64-test: unit, integration and conformance tests of it, with qemu-user-static (two hours; by hand)
+ARM64_TESTS = tests/integration tests/conformance
+arm64-test: setup-test
+	scripts/setup qemu
+	$(MAKE) arm64
+	cmake --preset linux-arm64 -DBUILD_TESTING=ON
+	cmake --build --preset linux-arm64
+	tests/arm64/run ctest --preset linux-arm64
+	PORT=$(ARM64)/pglite-port tests/arm64/run pytest $(ARM64_TESTS)
+
 ## release: an archive of the program, with checksums, in build/dist; of a commit (docs/releasing.md)
 .PHONY: release
 release:
@@ -220,6 +241,16 @@ pgo:
 	LLVM_PROFILE_FILE=$(abspath build/pgo)/profiles/%p.profraw python3 aot/pgo/train.py build/pgo/pglite-port
 	llvm-profdata-22 merge --sparse -o aot/pgo/guest.profdata build/pgo/profiles/*.profraw
 	python3 aot/pgo/digest.py build/pgo/aot/modules > aot/pgo/guest.digest
+
+## manual: renew the manual page and the completions, from what the program says of its options
+.PHONY: manual manual-test
+manual: build
+	scripts/make_manual.py $(PORT)
+
+## manual-test: show them to man, mandoc, zsh and fish (by hand)
+manual-test: setup-test
+	scripts/setup manual
+	$(PYTEST) tests/manual
 
 SOURCES = $(shell git ls-files '*.c' '*.cc' '*.h')
 

@@ -36,7 +36,7 @@ ARCHIVE_LIMIT = 1 << 30
 # A compiler needs some 100 times as much memory as its part of a module.
 PART = 1 << 20
 
-FLAGS = ["-O2", "-fPIC", "-fvisibility=hidden", "-w", "-g0", "-DNDEBUG", "-fno-math-errno",
+FLAGS = ["-O2", "-fPIC", "-fsigned-char", "-fvisibility=hidden", "-w", "-g0", "-DNDEBUG", "-fno-math-errno",
          "-ffp-contract=off", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
          "-DWASM_RT_NONCONFORMING_ALLOW_OOB_READ_ELIMINATION=1"]
 LINK = ["-shared", "-nostdlib", "-Wl,-z,now", "-Wl,-z,relro", "-Wl,--hash-style=gnu",

@@ -2,7 +2,7 @@
 """Generates what connects the translated modules to each other and to the host.
 
 usage: glue.py --directory DIR --main MANIFEST --program MANIFEST... --side MANIFEST...
-               --supplement C-FILE... --abi FILE...
+               --supplement C-FILE... --platform NAME --abi FILE...
        glue.py --directory DIR --library MANIFEST --abi-identity IDENTITY [--supplement C-FILE...]
 
 The first is for the modules that are linked into a program. --main is the module whose exports side
@@ -32,7 +32,6 @@ may have, too: it then puts its own in the place.
 import argparse
 import hashlib
 import json
-import platform
 import pathlib
 import re
 import sys
@@ -320,9 +319,9 @@ def library(module: dict, identity: str, source: str) -> str:
     return "".join(out)
 
 
-def abi_identity(files: list[pathlib.Path]) -> str:
+def abi_identity(platform: str, files: list[pathlib.Path]) -> str:
     """What a library is made for: the meaning of all that it and the program share."""
-    result = hashlib.sha256(platform.machine().encode())
+    result = hashlib.sha256(platform.encode())
     for file in sorted(files, key=lambda file: file.name):
         result.update(f"{file.name} {file.stat().st_size}\n".encode())
         result.update(file.read_bytes())
@@ -416,6 +415,7 @@ def main() -> None:
     parser.add_argument("--program", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--side", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--supplement", type=pathlib.Path, nargs="*", default=[])
+    parser.add_argument("--platform", default="")
     parser.add_argument("--abi", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--library", type=pathlib.Path)
     parser.add_argument("--abi-identity")
@@ -451,7 +451,7 @@ def main() -> None:
         "registry.c": registry(everything),
         "host_symbols.c": host_symbols([main_module, *programs], sides,
                                        {entry["c_name"] for name, entry in env_functions(sides).items()
-                                        if name in supplied}, abi_identity(options.abi)),
+                                        if name in supplied}, abi_identity(options.platform, options.abi)),
     })
 
 

@@ -27,6 +27,13 @@ Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view r
 // reading them; operation_not_supported: something else is among them.
 Result<std::string> write_image_of_directory(const std::string& path);
 
+enum class Unpacking {
+  kAtOnce,
+  // A directory that was not there before is read when it is first looked into. For an image that
+  // nobody can change, as one that is linked into the program: its index is read later, too.
+  kAsUsed,
+};
+
 // Lays the tree of `image` over the directory `mount_path`, which is made with its parents where it
 // is missing. Existing directories are merged (and get the image's mode and time), existing files
 // and links are replaced; EEXIST where a directory meets something else.
@@ -35,7 +42,7 @@ Result<std::string> write_image_of_directory(const std::string& path);
 // A damaged index is refused before anything is changed: EINVAL when it is not an image of this
 // version, EILSEQ when it is one and damaged. Page contents are not checked.
 Result<void> load_image(std::span<const std::byte> image, MemoryFileSystem& filesystem,
-                        std::string_view mount_path);
+                        std::string_view mount_path, Unpacking unpacking = Unpacking::kAtOnce);
 
 }  // namespace pglite::vfs
 

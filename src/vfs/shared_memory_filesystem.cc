@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "os/anonymous_file.h"
+#include "os/clock.h"
 #include "os/file.h"
 #include "os/unique_fd.h"
 
@@ -31,7 +32,7 @@ struct SharedMemoryFileSystem::Node {
 
   [[nodiscard]] bool is_directory() const { return S_ISDIR(mode); }
   void touch_modified() {
-    clock_gettime(CLOCK_REALTIME, &change_time);
+    change_time = os::wall_clock();
     modification_time = change_time;
   }
 };
@@ -92,7 +93,7 @@ Result<size_t> write_bytes(const Node& node, std::span<const std::byte> bytes, u
   });
 }
 
-// The memory of the pages in [begin, end), which become the end of the file. Where there is not
+// The memory of [begin, end), which becomes the end of the file. Where there is not
 // enough of it, the file stays as long as it was.
 Result<void> reserve(Node& node, uint64_t begin, uint64_t end) {
   for (uint64_t at = begin; at < end; at += kReservationStep) {
@@ -116,7 +117,8 @@ Result<void> resize(Node& node, uint64_t size) {
     if (auto done = set_length(node, node.held); !done) return done;
   }
   if (size > kept) {
-    if (auto done = reserve(node, whole_pages(kept), whole_pages(size)); !done) return done;
+    // From there on: the system's pages are smaller, and of the last page it has taken some back.
+    if (auto done = reserve(node, kept, whole_pages(size)); !done) return done;
   }
   node.size = size;
   node.touch_modified();
@@ -140,7 +142,7 @@ Metadata describe(const Node& node) {
 
 void set_permissions(Node& node, uint32_t permissions) {
   node.mode = (node.mode & S_IFMT) | (permissions & kPermissions);
-  clock_gettime(CLOCK_REALTIME, &node.change_time);
+  node.change_time = os::wall_clock();
 }
 
 class Handle : public File {
@@ -302,7 +304,7 @@ Result<void> SharedMemoryFileSystem::remove_file(std::string_view path) {
   if (!found) return error(found.error());
   if ((*found)->is_directory()) return error(std::errc::is_a_directory);
   (*found)->link_count = 0;
-  clock_gettime(CLOCK_REALTIME, &(*found)->change_time);
+  (*found)->change_time = os::wall_clock();
   root_->entries.erase(root_->entries.find(path.substr(1)));
   root_->touch_modified();
   return {};
@@ -363,7 +365,7 @@ Result<void> SharedMemoryFileSystem::set_times(std::string_view path,
   Node& node = **found;
   if (access) node.access_time = *access;
   if (modification) node.modification_time = *modification;
-  if (access || modification) clock_gettime(CLOCK_REALTIME, &node.change_time);
+  if (access || modification) node.change_time = os::wall_clock();
   return {};
 }
 

@@ -52,7 +52,7 @@ def test_same_answers(path, pair, summary):
                 pytest.fail(f"PGlite on Node broke ({broken}) at:\n{request.label}", pytrace=False)
             summary["requests"] += 1
             summary["errors"] += any(m.kind == "E" for m in pgwire.split(theirs))
-            if ours == theirs:
+            if compare.equal(ours, theirs):
                 continue
             if difference and compare.same(ours, theirs, difference):
                 unused.discard(difference.statement)

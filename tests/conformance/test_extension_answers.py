@@ -70,7 +70,7 @@ def test_same_answers(script, pairs, summary):
                 pytest.fail(f"PGlite on Node broke ({broken}) at:\n{statement}", pytrace=False)
             summary["requests"] += 1
             summary["errors"] += any(m.kind == "E" for m in pgwire.split(theirs))
-            if ours == theirs:
+            if compare.equal(ours, theirs):
                 continue
             if difference and compare.same(ours, theirs, difference):
                 unused.discard(difference.statement)

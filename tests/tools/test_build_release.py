@@ -30,8 +30,11 @@ def test_an_archive_has_the_program_its_licences_and_nothing_of_who_made_it(tmp_
     archive = pack(tmp_path)
     with tarfile.open(archive) as tar:
         members = {member.name.split("/", 1)[-1]: member for member in tar if member.isfile()}
-    assert list(members) == ["LICENSE", "THIRD_PARTY_NOTICES.md", "bin/linux-amd64/pglite-port"]
-    assert [oct(member.mode) for member in members.values()] == ["0o644", "0o644", "0o755"]
+    assert list(members) == [
+        "CHANGELOG.md", "LICENSE", "README", "THIRD_PARTY_NOTICES.md", "bin/linux-amd64/pglite-port",
+        "completions/_pglite-port", "completions/pglite-port.bash", "completions/pglite-port.fish", "man/pglite-port.1"]
+    assert {name for name, member in members.items() if member.mode != 0o644} == {"bin/linux-amd64/pglite-port"}
+    assert members["bin/linux-amd64/pglite-port"].mode == 0o755
     assert {(member.uid, member.gid, member.uname, member.mtime) for member in members.values()} == {
         (0, 0, "", 1700000000)}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["SHA256SUMS", archive.name]
@@ -60,6 +63,7 @@ def test_the_lines_of_a_target_are_replaced(tmp_path):
     (["linux-vax"], 64, "no target 'linux-vax' (known: linux-amd64"),
     (["--sign"], 64, "unknown option '--sign'"),
     (["--out"], 64, "--out needs a value"),
+    (["--verify", "--program", PROGRAM, "linux-amd64"], 64, "--verify builds, and --program does not"),
     (["--program", "/nonexistent", "linux-amd64"], 66, "no program at /nonexistent"),
     (["--program", PROGRAM, "--checksums", "/nonexistent", "linux-amd64"], 66, "no file /nonexistent"),
 ])  # fmt: skip

@@ -106,7 +106,8 @@ struct Layout {
   uint32_t worker_is_parallel = 0x10;  // BGWORKER_CLASS_PARALLEL
 
   // struct PGShmemHeader, storage/pg_shmem.h.
-  uint32_t shared_memory_size = 8;  // totalsize
+  uint32_t shared_memory_size = 8;   // totalsize
+  uint32_t shared_memory_used = 12;  // freeoffset
 
   // struct ClientSocket, libpq/libpq-be.h; its sockaddr_storage begins with the family.
   uint32_t client_socket_size = 136;
@@ -192,6 +193,8 @@ inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kGetUserI
     "GetUserIdAndSecContext"};
 inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kSetUserIdAndSecContext{
     "SetUserIdAndSecContext"};
+inline constexpr FunctionSymbol<void(uint32_t name, uint32_t oid, uint32_t bypass_login_check)>
+    kInitializeSessionUserId{"InitializeSessionUserId"};
 inline constexpr FunctionSymbol<uint32_t()> kIsTransactionState{"IsTransactionState"};
 inline constexpr FunctionSymbol<uint32_t()> kIsTransactionBlock{"IsTransactionBlock"};
 inline constexpr FunctionSymbol<uint64_t(uint32_t timeline)> kGetFlushRecPtr{"GetFlushRecPtr"};
