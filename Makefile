@@ -55,7 +55,7 @@ help:
 ## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
 test: setup-test check-space build-tests unit-test
 	$(TESTED) $(PYTEST) \
-	  tests/tools tests/docs tests/aot tests/bench tests/integration tests/durability tests/conformance
+	  tests/tools tests/docs tests/aot tests/bench tests/install tests/integration tests/durability tests/conformance
 	$(ELIXIR_TEST)
 
 .PHONY: build-tests check-space
