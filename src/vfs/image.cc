@@ -549,13 +549,17 @@ Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view r
 Result<std::string> write_image_of_directory(const std::string& path) {
   namespace fs = std::filesystem;
   MemoryFileSystem tree;
+  std::vector<std::string> directories{"/"};
   std::error_code failed;
   for (fs::recursive_directory_iterator entry(path, failed), end; entry != end && !failed;
        entry.increment(failed)) {
     const std::string name = "/" + fs::relative(entry->path(), path).string();
-    const auto mode = static_cast<uint32_t>(entry->symlink_status().permissions());
+    // What the owner may do, whatever umask the others were left out by.
+    const auto owner = static_cast<uint32_t>(entry->symlink_status().permissions()) & 0700;
+    const uint32_t mode = owner | (owner & 0500) >> 3 | (owner & 0500) >> 6;
     if (entry->is_directory()) {
       if (auto made = tree.make_directories(name, mode); !made) return error(made.error());
+      directories.push_back(name);
       continue;
     }
     const auto opened = os::open_regular_file(entry->path().string());
@@ -574,6 +578,12 @@ Result<std::string> write_image_of_directory(const std::string& path) {
     }
   }
   if (failed) return error(static_cast<std::errc>(failed.value()));
+  // At the end, as each entry that is made changes its directory.
+  for (const std::string& name : directories) {
+    if (auto set = tree.set_times(name, timespec{}, timespec{}, false); !set) {
+      return error(set.error());
+    }
+  }
   return write_image(tree, "/");
 }
 
