@@ -73,7 +73,10 @@ void expire_blocked(Timer& timer, Count& calls) {
     change_mask(SIG_BLOCK);
   } while (!timer.armed());  // it was quicker
   calls = 0;
-  pause_for(10ms);
+  ASSERT_TRUE(soon([] {
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGURG) == 1;
+  }));
 }
 
 std::atomic<int> plain_calls = 0;
