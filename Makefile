@@ -55,7 +55,7 @@ help:
 ## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
 test: setup-test check-space build-tests unit-test
 	$(TESTED) $(PYTEST) \
-	  tests/tools tests/docs tests/aot tests/bench tests/integration tests/durability tests/conformance
+	  tests/tools tests/docs tests/aot tests/bench tests/install tests/integration tests/durability tests/conformance
 	$(ELIXIR_TEST)
 
 .PHONY: build-tests check-space
@@ -152,11 +152,30 @@ darwin-check: setup-test darwin
 	PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port \
 	  $(PYTEST) tests/darwin
 
-## release: an archive of the program, with checksums, in build/dist; of a commit (docs/releasing.md)
-.PHONY: release
+## release, release-verify: archives for all targets, of a commit, in build/dist; the second builds them twice and compares
+.PHONY: release release-verify
 release:
 	scripts/setup build release
 	scripts/build_release.sh $(TARGETS)
+
+release-verify:
+	scripts/setup build release
+	scripts/build_release.sh --verify $(TARGETS)
+
+## deb, image: a Debian package and a container image of the program for this machine; of a commit
+.PHONY: deb image package-test
+deb:
+	scripts/setup build release
+	archive=$$(scripts/build_release.sh native) && scripts/build_deb.sh "$$archive"
+
+image:
+	scripts/setup build release
+	archive=$$(scripts/build_release.sh native) && scripts/build_image.sh "$$archive"
+
+## package-test: lintian, the package in a new Debian 12, the image; as root (by hand)
+package-test: build
+	scripts/setup test release package
+	$(TESTED) $(PYTEST) tests/packages
 
 conformance-test: build-tests
 	$(TESTED) $(PYTEST) tests/conformance

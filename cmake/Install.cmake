@@ -9,10 +9,22 @@
 include(GNUInstallDirs)
 
 install(TARGETS pglite-port RUNTIME COMPONENT program)
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/THIRD_PARTY_NOTICES.md
-  DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
-install(FILES ${PROJECT_SOURCE_DIR}/docs/man/pglite-port.1
-  DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program OPTIONAL)
+set(share ${CMAKE_INSTALL_DATAROOTDIR})
+foreach(file IN ITEMS LICENSE THIRD_PARTY_NOTICES.md CHANGELOG.md)
+  install(FILES ${PROJECT_SOURCE_DIR}/${file} DESTINATION ${share}/doc/pglite-port COMPONENT program OPTIONAL)
+endforeach()
+if(EXISTS ${PROJECT_SOURCE_DIR}/docs/man/pglite-port.1)
+  install(FILES ${PROJECT_SOURCE_DIR}/docs/man/pglite-port.1
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
+endif()
+if(EXISTS ${PROJECT_SOURCE_DIR}/completions)
+  set(completions ${PROJECT_SOURCE_DIR}/completions)
+  install(FILES ${completions}/pglite-port.bash
+    DESTINATION ${share}/bash-completion/completions RENAME pglite-port COMPONENT program)
+  install(FILES ${completions}/_pglite-port DESTINATION ${share}/zsh/site-functions COMPONENT program)
+  install(FILES ${completions}/pglite-port.fish
+    DESTINATION ${share}/fish/vendor_completions.d COMPONENT program)
+endif()
 
 # A sanitizer belongs to a whole program, so there is no library of it. For macOS there is none yet: what follows is ELF's.
 if(PGLITE_SANITIZE OR APPLE)

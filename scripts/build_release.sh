@@ -144,7 +144,7 @@ build() {
     cmake --preset "$2" -DBUILD_TESTING=OFF
     cmake --build --preset "$2" --target pglite-port
     built=build/$2/pglite-port
-  fi
+  fi >&2
   name=pglite-port-$version
   archive=$name-$1.tar.gz
   stripped=$scratch/$1/$name/bin/$1/pglite-port

@@ -429,7 +429,8 @@ TEST(CApi, WhatACallbackThrowsStaysInside) {
     EXPECT_EQ(db.query("select 1"), PGLITE_ENGINE_GONE);
     EXPECT_THAT(db.error.message(), HasSubstr("thrown"));
     EXPECT_EQ(db.query("select 1"), PGLITE_ENGINE_GONE);
-    EXPECT_EQ(pglite_clone(db.db, &db.db, nullptr), PGLITE_ENGINE_GONE);
+    pglite_db* copy = nullptr;
+    EXPECT_EQ(pglite_clone(db.db, &copy, nullptr), PGLITE_ENGINE_GONE);
     (void)pglite_close(std::exchange(db.db, nullptr), nullptr);
   }
   CDatabase db;
