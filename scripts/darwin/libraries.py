@@ -159,7 +159,8 @@ class Build:
         source = self.sources.unpack("libmd", self.work / "libmd")
         (source / "config.h").write_text("")
         # Mach-O has no aliases; those there are for SHA-384, which nothing here asks for.
-        self.compile("libmd.a", source, ["src/sha2.c"], "-I", str(source), "-I", str(source / "include"), "-D__alias__(name)=")
+        self.compile("libmd.a", source, ["src/sha2.c", "src/sha256hl.c"], "-I", str(source), "-I", str(source / "include"),
+                     "-include", "unistd.h", "-D__alias__(name)=")
         self.install(source / "include/sha2.h")
 
     def zlib(self) -> None:

@@ -113,7 +113,7 @@ def make_libcxx(architecture: str, zig: pathlib.Path, sysroot: pathlib.Path) -> 
     library, abi = zig / "libcxx", zig / "libcxxabi"
     common = ["-std=c++23", "-fvisibility-inlines-hidden", *defines, "-nostdinc++", "-isystem", str(library / "include"),
               "-isystem", str(abi / "include"), "-I", str(library / "src"), "-I", str(library / "libc"),
-              "-D_LIBCPP_REMOVE_TRANSITIVE_INCLUDES"]
+              "-D_LIBCPP_REMOVE_TRANSITIVE_INCLUDES", "-DNDEBUG", f"-ffile-prefix-map={zig}=."]
     sources = []
     for folder in ("src", "src/filesystem", "src/ryu"):
         for source in sorted((library / folder).glob("*.cpp")):
