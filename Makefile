@@ -3,6 +3,14 @@ PRESET ?= release
 BUILD  := build/$(PRESET)
 PORT   := $(BUILD)/pglite-port
 
+# On macOS: Homebrew's compiler, and those of its libraries that it keeps out of the way (scripts/setup).
+ifeq ($(shell uname -s),Darwin)
+BREW := $(shell brew --prefix)/opt
+export PATH := $(BREW)/llvm@22/bin:$(BREW)/lld@22/bin:$(PATH)
+export CMAKE_PREFIX_PATH := $(BREW)/openssl@3:$(BREW)/libedit:$(BREW)/ncurses:$(BREW)/zlib
+NATIVE = -DCMAKE_C_COMPILER=$(BREW)/llvm@22/bin/clang -DCMAKE_CXX_COMPILER=$(BREW)/llvm@22/bin/clang++
+endif
+
 .PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
         asan tsan fuzz setup setup-test setup-bench clean
 
@@ -23,7 +31,7 @@ run: build
 
 ## build: the program, at build/release/pglite-port
 build: setup
-	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
+	cmake --preset $(PRESET) $(NATIVE) -DBUILD_TESTING=OFF
 	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
 
@@ -125,11 +133,49 @@ arm64-test: setup-test
 	tests/arm64/run ctest --preset linux-arm64
 	PORT=$(ARM64)/pglite-port tests/arm64/run pytest $(ARM64_TESTS)
 
-## release: an archive of the program, with checksums, in build/dist; of a commit (docs/releasing.md)
-.PHONY: release
+## darwin: the programs for macOS, at build/darwin-arm64/pglite-port and build/darwin-amd64/pglite-port, on Debian on x86-64
+.PHONY: darwin darwin-check
+DARWIN_TARGETS = darwin-arm64 darwin-amd64
+darwin:
+	scripts/setup build cross-darwin
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target pglite_images
+	for target in $(DARWIN_TARGETS); do \
+	  scripts/darwin_sysroot $$target && \
+	  cmake --preset $$target -DPGLITE_IMAGES=$(abspath $(BUILD)/images) && \
+	  cmake --build --preset $$target --target pglite-port || exit 1; \
+	done
+
+## darwin-check: what can be seen of these programs here, where they do not run, and clang-tidy over what only they have
+darwin-check: setup-test darwin
+	run-clang-tidy-22 -quiet -p build/darwin-arm64 '/src/os/.*_darwin\.cc$$'
+	PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port \
+	  $(PYTEST) tests/darwin
+
+## release, release-verify: archives for all targets, of a commit, in build/dist; the second builds them twice and compares
+.PHONY: release release-verify
 release:
 	scripts/setup build release
 	scripts/build_release.sh $(TARGETS)
+
+release-verify:
+	scripts/setup build release
+	scripts/build_release.sh --verify $(TARGETS)
+
+## deb, image: a Debian package and a container image of the program for this machine; of a commit
+.PHONY: deb image package-test
+deb:
+	scripts/setup build release
+	archive=$$(scripts/build_release.sh native) && scripts/build_deb.sh "$$archive"
+
+image:
+	scripts/setup build release
+	archive=$$(scripts/build_release.sh native) && scripts/build_image.sh "$$archive"
+
+## package-test: lintian, the package in a new Debian 12, the image; as root (by hand)
+package-test: build
+	scripts/setup test release package
+	$(TESTED) $(PYTEST) tests/packages
 
 conformance-test: build-tests
 	$(TESTED) $(PYTEST) tests/conformance

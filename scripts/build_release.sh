@@ -20,6 +20,8 @@ umask 022
 targets="
     linux-amd64  release      llvm-strip-22
     linux-arm64  linux-arm64  llvm-strip-22
+    darwin-amd64 darwin-amd64 llvm-strip-22
+    darwin-arm64 darwin-arm64 llvm-strip-22
 "
 
 fail() {
@@ -132,11 +134,17 @@ build() {
         cmake --preset release -DBUILD_TESTING=OFF
         cmake --build --preset release --target pglite_images
         ;;
+      darwin-*)
+        scripts/setup cross-darwin
+        scripts/darwin_sysroot "$2"
+        cmake --preset release -DBUILD_TESTING=OFF
+        cmake --build --preset release --target pglite_images
+        ;;
     esac
     cmake --preset "$2" -DBUILD_TESTING=OFF
     cmake --build --preset "$2" --target pglite-port
     built=build/$2/pglite-port
-  fi
+  fi >&2
   name=pglite-port-$version
   archive=$name-$1.tar.gz
   stripped=$scratch/$1/$name/bin/$1/pglite-port

@@ -554,7 +554,9 @@ Result<std::string> write_image_of_directory(const std::string& path) {
   for (fs::recursive_directory_iterator entry(path, failed), end; entry != end && !failed;
        entry.increment(failed)) {
     const std::string name = "/" + fs::relative(entry->path(), path).string();
-    const auto mode = static_cast<uint32_t>(entry->symlink_status().permissions());
+    // What the owner may do, whatever umask the others were left out by.
+    const auto owner = static_cast<uint32_t>(entry->symlink_status().permissions()) & 0700;
+    const uint32_t mode = owner | (owner & 0500) >> 3 | (owner & 0500) >> 6;
     if (entry->is_directory()) {
       if (auto made = tree.make_directories(name, mode); !made) return error(made.error());
       directories.push_back(name);

@@ -23,7 +23,8 @@ inline constexpr size_t kImageAlignment = 8192;
 Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view root_path);
 
 // write_image() of the files and directories below the host's directory `path`. The modification
-// times are 1970, so that the bytes do not depend on when the files were made. Errors are those of
+// times are 1970, and what others may do is what the owner may, writing aside: the bytes do not
+// depend on when and by whom the files were made. Errors are those of
 // reading them; operation_not_supported: something else is among them.
 Result<std::string> write_image_of_directory(const std::string& path);
 

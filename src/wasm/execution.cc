@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "os/fault_context.h"
 #include "os/virtual_memory.h"
 #include "wasm/linear_memory.h"
 
@@ -50,8 +51,7 @@ struct TrapSignals {
     std::call_once(once, [] {
       struct sigaction action{};
       action.sa_sigaction = handle;
-      // SA_NODEFER: the handler is left by a jump, which would leave the signal blocked otherwise.
-      action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+      action.sa_flags = SA_SIGINFO | SA_ONSTACK;
       sigemptyset(&action.sa_mask);
       for (const int signal : {SIGSEGV, SIGBUS}) {
         // Known before ours can be called.
@@ -95,17 +95,18 @@ struct TrapSignals {
   static void handle(int signal, siginfo_t* info, void* context) {
     Execution* execution = current_execution;
     const auto* address = static_cast<const std::byte*>(info->si_addr);
-    // A signal that somebody sent (si_code <= 0) has no address.
-    if (info->si_code > 0 && execution != nullptr && execution->innermost_ != nullptr) {
+    // A signal that somebody sent has no address.
+    if (!os::was_sent(*info) && execution != nullptr && execution->innermost_ != nullptr) {
       const auto guard = execution->stack_.first(Execution::kGuardSize);
       if (address >= guard.data() && address < guard.data() + guard.size()) {
-        execution->trap("call stack exhausted");
+        return execution->trap_after_fault(context, "call stack exhausted", 0);
       }
       const LinearMemory* linear = execution->memory;
       if (const wasm_rt_memory_t* memory = linear == nullptr ? nullptr : linear->get()) {
         const auto* base = reinterpret_cast<const std::byte*>(memory->data);
         if (address >= base && address < base + LinearMemory::kReservation) {
-          execution->trap("out of bounds memory access", address - base);
+          return execution->trap_after_fault(context, "out of bounds memory access",
+                                             static_cast<uint64_t>(address - base));
         }
       }
     }
@@ -118,9 +119,13 @@ struct TrapSignals {
     const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
     if (takes_info || (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
       // What the system would have blocked; it puts the mask back when our handler returns.
-      sigset_t blocked = before.sa_mask;
-      if ((before.sa_flags & SA_NODEFER) == 0) sigaddset(&blocked, signal);
-      pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+      pthread_sigmask(SIG_BLOCK, &before.sa_mask, nullptr);
+      if ((before.sa_flags & SA_NODEFER) != 0 && sigismember(&before.sa_mask, signal) == 0) {
+        sigset_t open;
+        sigemptyset(&open);
+        sigaddset(&open, signal);
+        pthread_sigmask(SIG_UNBLOCK, &open, nullptr);
+      }
       if (takes_info) {
         before.sa_sigaction(signal, info, context);
       } else {
@@ -128,9 +133,9 @@ struct TrapSignals {
       }
       return;
     }
-    if (before.sa_handler == SIG_IGN && info->si_code <= 0) return;
+    if (before.sa_handler == SIG_IGN && os::was_sent(*info)) return;
     sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
-    if (info->si_code <= 0) raise(signal);
+    if (os::was_sent(*info)) raise(signal);
   }
 };
 
@@ -274,6 +279,17 @@ void Execution::trap(const char* message, uint64_t address) {
   }
   pending_ = {.kind = Outcome::Kind::kTrapped, .trap = message, .trap_address = address};
   _longjmp(innermost_->buffer, 1);
+}
+
+// The jump is made where the fault was, after the handler: one out of it would leave the signal
+// blocked, and macOS would take the alternate stack for one that is still in use. What is below the
+// frame of protect() is not needed any more.
+void Execution::trap_after_fault(void* context, const char* message, uint64_t address) {
+  pending_ = {.kind = Outcome::Kind::kTrapped, .trap = message, .trap_address = address};
+  // More than that frame has below the recovery point, and less than host functions leave.
+  constexpr size_t kDistance = size_t{64} << 10;
+  auto* const stack = reinterpret_cast<std::byte*>(innermost_) - kDistance;
+  os::go_on_in(context, [] { _longjmp(current_execution->innermost_->buffer, 1); }, stack);
 }
 
 size_t Execution::stack_left() const {

@@ -151,6 +151,8 @@ class Execution {
   bool switch_in();
   // To run()'s or resume()'s caller; returns when it switches in again.
   void switch_out();
+  // In the handler of a fault: a trap when it returns.
+  void trap_after_fault(void* context, const char* message, uint64_t address);
   // Aborts the program: the host has used this object wrongly.
   [[noreturn]] static void misused(const char* how);
 

@@ -41,13 +41,17 @@ def test_an_image_is_the_same_bytes_again(tmp_path, maker, image):
     assert second == built
 
 
-def test_the_bundle_does_not_depend_on_times_and_order(tmp_path):
+def test_the_bundle_does_not_depend_on_times_and_order_and_umask(tmp_path):
     for name, order in {"a": ["x", "y/z"], "b": ["y/z", "x"]}.items():
         for place in order:
             file = tmp_path / name / place
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(place)
-    os.utime(tmp_path / "b/x", (1, 1))
+    for place in ("x", "y", "."):
+        os.utime(tmp_path / "b" / place, (1, 1))
+    (tmp_path / "a/x").chmod(0o555)
+    (tmp_path / "b/x").chmod(0o500)
+    (tmp_path / "b/y").chmod(0o700)
     made = []
     for name in "ab":
         subprocess.run([MAKERS / "make_bundle_image", tmp_path / name, tmp_path / f"{name}.image"], check=True)

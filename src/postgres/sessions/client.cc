@@ -1,13 +1,12 @@
 #include "postgres/sessions/client.h"
 
-#include <string.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <span>
 
 #include "emscripten/import_result.h"
+#include "os/wipe.h"
 #include "postgres/guest/postgres_process.h"
 #include "postgres/sessions/channel_binding.h"
 #include "postgres/sessions/postmaster.h"
@@ -121,11 +120,12 @@ uint32_t Client::socket_events(uint32_t events) {
 // program alone does (upkeep/maintenance.h).
 uint32_t Client::wait_event_set(emscripten::Process& process, uint32_t set, int32_t timeout,
                                 uint32_t occurred, uint32_t count, uint32_t activity) {
-  if (timeout < 0 && free_memory_->may_be_large()) {
+  FreeMemory* const memory = free_memory_ ? &*free_memory_ : nullptr;
+  if (timeout < 0 && memory != nullptr && memory->may_be_large()) {
     constexpr int32_t kPause = 500;  // milliseconds
     const uint32_t found = Child::wait_event_set(process, set, kPause, occurred, count, activity);
     if (found != 0) return found;
-    if (wants_input()) free_memory_->give_back();
+    if (wants_input()) memory->give_back();
   }
   return Child::wait_event_set(process, set, timeout, occurred, count, activity);
 }
@@ -243,7 +243,7 @@ uint32_t Client::end_scram(uint32_t state, uint32_t input, uint32_t size, uint32
       replace_signature({reinterpret_cast<char*>(answer->data()), answer->size()}, signature);
     }
   }
-  explicit_bzero(signature.data(), signature.size());
+  os::wipe(signature.data(), signature.size());
   return result;
 }
 
