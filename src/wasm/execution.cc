@@ -119,9 +119,13 @@ struct TrapSignals {
     const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
     if (takes_info || (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
       // What the system would have blocked; it puts the mask back when our handler returns.
-      sigset_t blocked = before.sa_mask;
-      if ((before.sa_flags & SA_NODEFER) == 0) sigaddset(&blocked, signal);
-      pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+      pthread_sigmask(SIG_BLOCK, &before.sa_mask, nullptr);
+      if ((before.sa_flags & SA_NODEFER) != 0 && sigismember(&before.sa_mask, signal) == 0) {
+        sigset_t open;
+        sigemptyset(&open);
+        sigaddset(&open, signal);
+        pthread_sigmask(SIG_UNBLOCK, &open, nullptr);
+      }
       if (takes_info) {
         before.sa_sigaction(signal, info, context);
       } else {

@@ -40,7 +40,8 @@ void host_handler(int signal, siginfo_t* info, void*) {
   ++seen.count;
   seen.signal = signal;
   seen.address = info->si_addr;
-  seen.mask_is_the_hosts = sigismember(&mask, SIGUSR1) == 1 && sigismember(&mask, signal) == 1;
+  seen.mask_is_the_hosts =
+      sigismember(&mask, SIGUSR1) == 1 && sigismember(&mask, signal) == (signal == SIGSEGV ? 1 : 0);
   if (page_to_open != nullptr) {
     mprotect(page_to_open, page_size(), PROT_READ | PROT_WRITE);
     return;  // the access is tried again
@@ -77,6 +78,7 @@ class TrapSignalsTest : public testing::Test {
     sigemptyset(&action.sa_mask);
     sigaddset(&action.sa_mask, SIGUSR1);
     sigaction(SIGSEGV, &action, nullptr);
+    action.sa_flags |= SA_NODEFER;
     sigaction(SIGBUS, &action, nullptr);
   }
   void SetUp() override {
@@ -138,8 +140,11 @@ TEST_F(TrapSignalsTest, AHandlerThatReturnsHasTheAccessTriedAgain) {
 TEST_F(TrapSignalsTest, ASignalThatSomebodySendsIsTheHosts) {
   raise(SIGSEGV);
   EXPECT_EQ(seen.count, 1);
+  EXPECT_TRUE(seen.mask_is_the_hosts);
   raise(SIGBUS);
   EXPECT_EQ(seen.count, 2);
+  EXPECT_TRUE(seen.mask_is_the_hosts);  // it wants no signal put off
+  EXPECT_FALSE(is_blocked(SIGBUS));
   expect_guest_traps();
 }
 
