@@ -3,6 +3,14 @@ PRESET ?= release
 BUILD  := build/$(PRESET)
 PORT   := $(BUILD)/pglite-port
 
+# On macOS: Homebrew's compiler, and those of its libraries that it keeps out of the way (scripts/setup).
+ifeq ($(shell uname -s),Darwin)
+BREW := $(shell brew --prefix)/opt
+export PATH := $(BREW)/llvm@22/bin:$(BREW)/lld@22/bin:$(PATH)
+export CMAKE_PREFIX_PATH := $(BREW)/openssl@3:$(BREW)/libedit:$(BREW)/ncurses:$(BREW)/zlib
+NATIVE = -DCMAKE_C_COMPILER=$(BREW)/llvm@22/bin/clang -DCMAKE_CXX_COMPILER=$(BREW)/llvm@22/bin/clang++
+endif
+
 .PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
         asan tsan fuzz setup setup-test setup-bench clean
 
@@ -23,9 +31,21 @@ run: build
 
 ## build: the program, at build/release/pglite-port
 build: setup
-	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
+	cmake --preset $(PRESET) $(NATIVE) -DBUILD_TESTING=OFF
 	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
+
+## install: the program and the library, below PREFIX (/usr/local), or below DESTDIR and that (docs/library.md)
+PREFIX = /usr/local
+.PHONY: install
+install: build
+	cmake --build --preset $(PRESET) --target pglite_shared pglite_static
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+## install-test: the library, used from an empty prefix by the programs in examples
+.PHONY: install-test
+install-test: build-tests
+	$(TESTED) $(PYTEST) tests/install
 
 ## help: this
 .PHONY: help
@@ -35,7 +55,7 @@ help:
 ## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
 test: setup-test check-space build-tests unit-test
 	$(TESTED) $(PYTEST) \
-	  tests/tools tests/docs tests/aot tests/bench tests/integration tests/durability tests/conformance
+	  tests/tools tests/docs tests/aot tests/bench tests/install tests/integration tests/durability tests/conformance
 	$(ELIXIR_TEST)
 
 .PHONY: build-tests check-space
@@ -91,6 +111,46 @@ kill-test: build-tests
 client-test: build
 	scripts/setup clients
 	nice python3 tests/clients/run.py --port $(abspath $(PORT)) --native "$$(tests/sessions/build_postgres.sh)"
+
+## arm64: the program for Linux on 64-bit ARM, at build/linux-arm64/pglite-port, on any machine
+.PHONY: arm64 arm64-test
+ARM64 = build/linux-arm64
+arm64:
+	scripts/setup build cross-arm64
+	scripts/sysroot arm64 build/sysroot/arm64
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target pglite_images
+	cmake --preset linux-arm64 -DPGLITE_IMAGES=$(abspath $(BUILD)/images)
+	cmake --build --preset linux-arm64 --target pglite-port
+
+## arm64-test: unit, integration and conformance tests of it, with qemu-user-static (two hours; by hand)
+ARM64_TESTS = tests/integration tests/conformance
+arm64-test: setup-test
+	scripts/setup qemu
+	$(MAKE) arm64
+	cmake --preset linux-arm64 -DBUILD_TESTING=ON
+	cmake --build --preset linux-arm64
+	tests/arm64/run ctest --preset linux-arm64
+	PORT=$(ARM64)/pglite-port tests/arm64/run pytest $(ARM64_TESTS)
+
+## darwin: the programs for macOS, at build/darwin-arm64/pglite-port and build/darwin-amd64/pglite-port, on Debian on x86-64
+.PHONY: darwin darwin-check
+DARWIN_TARGETS = darwin-arm64 darwin-amd64
+darwin:
+	scripts/setup build cross-darwin
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target pglite_images
+	for target in $(DARWIN_TARGETS); do \
+	  scripts/darwin_sysroot $$target && \
+	  cmake --preset $$target -DPGLITE_IMAGES=$(abspath $(BUILD)/images) && \
+	  cmake --build --preset $$target --target pglite-port || exit 1; \
+	done
+
+## darwin-check: what can be seen of these programs here, where they do not run, and clang-tidy over what only they have
+darwin-check: setup-test darwin
+	run-clang-tidy-22 -quiet -p build/darwin-arm64 '/src/os/.*_darwin\.cc$$'
+	PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port \
+	  $(PYTEST) tests/darwin
 
 ## release, release-verify: archives for all targets, of a commit, in build/dist; the second builds them twice and compares
 .PHONY: release release-verify

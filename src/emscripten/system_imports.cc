@@ -140,7 +140,8 @@ struct MapRequest {
 };
 
 constexpr uint64_t whole_pages(uint64_t length) {
-  constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
+  // Of WebAssembly, which are no smaller than any system's.
+  constexpr uint64_t kPage = WASM_DEFAULT_PAGE_SIZE;
   return (length + kPage - 1) / kPage * kPage;
 }
 

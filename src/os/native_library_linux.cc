@@ -37,10 +37,6 @@ constexpr bool is_address(uint32_t type) {
 // More is no library of ours: it keeps sums of addresses and sizes far from overflowing.
 constexpr uint64_t kMaximumSize = uint64_t{1} << 32;
 
-uint64_t page_size() {
-  return static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 // What the dynamic section says, in addresses of the library.
 struct Dynamic {
   uint64_t symbols = 0;
@@ -288,6 +284,10 @@ class Loader {
 };
 
 }  // namespace
+
+bool has_native_libraries() {
+  return true;
+}
 
 tl::expected<NativeLibrary, std::string> NativeLibrary::load(int fd, const Symbols& symbols) {
   Loader loader(fd, symbols);

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "os/touched_pages.h"
+#include "os/virtual_memory.h"
 
 namespace pglite::os {
 
@@ -17,25 +19,35 @@ constexpr uint64_t kPresentOrSwapped = uint64_t{3} << 62;
 }  // namespace
 
 TouchedPages::TouchedPages(const void* memory)
-    : first_page_(reinterpret_cast<uintptr_t>(memory) / kPage) {
-  if (sysconf(_SC_PAGESIZE) == static_cast<long>(kPage)) {
-    map_ = UniqueFd(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-  }
-}
+    : TouchedPages(memory, UniqueFd(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)),
+                   page_size()) {}
+
+TouchedPages::TouchedPages(const void* memory, UniqueFd map, size_t system_page)
+    : first_page_(reinterpret_cast<uintptr_t>(memory) / kPage),
+      map_(std::move(map)),
+      pages_a_word_(system_page / kPage) {}
 
 void TouchedPages::read(uint64_t first, std::span<bool> touched) const {
   std::array<uint64_t, 512> words{};
   while (!touched.empty()) {
-    const size_t count = std::min(touched.size(), words.size());
+    const uint64_t begin = first_page_ + first;
+    const uint64_t first_word = begin / pages_a_word_;
+    const uint64_t last_word = (begin + touched.size() - 1) / pages_a_word_;
+    const size_t count = std::min<uint64_t>(last_word - first_word + 1, words.size());
     const size_t size = count * sizeof words[0];
-    const auto offset = static_cast<off_t>((first_page_ + first) * sizeof words[0]);
+    const auto offset = static_cast<off_t>(first_word * sizeof words[0]);
     if (!map_ || pread(map_.get(), words.data(), size, offset) != static_cast<ssize_t>(size)) {
       std::ranges::fill(touched, true);
       return;
     }
-    for (size_t i = 0; i < count; ++i) touched[i] = (words[i] & kPresentOrSwapped) != 0;
-    touched = touched.subspan(count);
-    first += count;
+    const size_t known =
+        std::min<uint64_t>(touched.size(), (first_word + count) * pages_a_word_ - begin);
+    for (size_t i = 0; i < known; ++i) {
+      const uint64_t word = words[(begin + i) / pages_a_word_ - first_word];
+      touched[i] = (word & kPresentOrSwapped) != 0;
+    }
+    touched = touched.subspan(known);
+    first += known;
   }
 }
 

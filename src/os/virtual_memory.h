@@ -6,10 +6,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "os/result.h"
 
 namespace pglite::os {
+
+// The system's page size in bytes: a power of two; 4, 16 or 64 KiB on systems that this runs on.
+size_t page_size();
+// What of a range are whole pages of `page` bytes; empty where there is none.
+std::span<std::byte> whole_pages(void* start, size_t size, size_t page);
 
 // Address space without memory: every access faults.
 Result<std::byte*> reserve_address_space(size_t size);
@@ -35,8 +41,8 @@ Result<void> map_file_copy(void* start, size_t size, int fd, uint64_t offset);
 // As map_file_copy(), but shared: a write goes to the file, and all that map the file so see it.
 Result<void> map_file_shared(void* start, size_t size, int fd, uint64_t offset);
 
-// Gives the memory of private pages back. The range stays accessible; it then contains what it did,
-// or zeros.
+// Gives the memory of private pages back. The range, which may be any, stays accessible; what of it
+// are whole pages then contains what it did, or zeros. The rest keeps its memory.
 void give_back_memory(void* start, size_t size);
 // Asks the system not to use pages larger than its usual ones, even where it does so by itself. A
 // system without such pages does nothing.

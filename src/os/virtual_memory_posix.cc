@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "os/virtual_memory.h"
 
@@ -27,6 +28,17 @@ Result<void> protect(void* start, size_t size, int protection) {
 }
 
 }  // namespace
+
+size_t page_size() {
+  return static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::span<std::byte> whole_pages(void* start, size_t size, size_t page) {
+  auto* const bytes = static_cast<std::byte*>(start);
+  const size_t before = (page - reinterpret_cast<uintptr_t>(start) % page) % page;
+  if (before >= size) return {};
+  return {bytes + before, (size - before) / page * page};
+}
 
 Result<std::byte*> reserve_address_space(size_t size) {
   return map_anonymous(size, PROT_NONE);

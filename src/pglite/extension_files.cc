@@ -75,7 +75,7 @@ Status ExtensionImage::open(const CompiledFile& file, const std::string& cache,
                             "\"");
   }
   std::shared_ptr<ExtensionImage> image(new ExtensionImage(file.path));
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const auto page = os::page_size();
   image->size_ = static_cast<size_t>(status.st_size);
   image->mapped_ = (image->size_ + page - 1) / page * page;
   const auto place = os::reserve_address_space(image->mapped_);

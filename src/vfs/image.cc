@@ -578,7 +578,7 @@ Result<std::string> write_image_of_directory(const std::string& path) {
     }
   }
   if (failed) return error(static_cast<std::errc>(failed.value()));
-  // At the end, as each entry that is made changes its directory.
+  // What was made in them has changed their times.
   for (const std::string& name : directories) {
     if (auto set = tree.set_times(name, timespec{}, timespec{}, false); !set) {
       return error(set.error());

@@ -93,7 +93,7 @@ Result<size_t> write_bytes(const Node& node, std::span<const std::byte> bytes, u
   });
 }
 
-// The memory of the pages in [begin, end), which become the end of the file. Where there is not
+// The memory of [begin, end), which becomes the end of the file. Where there is not
 // enough of it, the file stays as long as it was.
 Result<void> reserve(Node& node, uint64_t begin, uint64_t end) {
   for (uint64_t at = begin; at < end; at += kReservationStep) {
@@ -117,7 +117,8 @@ Result<void> resize(Node& node, uint64_t size) {
     if (auto done = set_length(node, node.held); !done) return done;
   }
   if (size > kept) {
-    if (auto done = reserve(node, whole_pages(kept), whole_pages(size)); !done) return done;
+    // From there on: the system's pages are smaller, and of the last page it has taken some back.
+    if (auto done = reserve(node, kept, whole_pages(size)); !done) return done;
   }
   node.size = size;
   node.touch_modified();

@@ -23,8 +23,8 @@ namespace pglite::vfs {
 
 class SharedMemoryFileSystem : public FileSystem {
  public:
-  // Files are whole pages of so many bytes.
-  static constexpr uint64_t kPageSize = 4096;
+  // Files are whole pages of so many bytes: as they are mapped, which is the same on all systems.
+  static constexpr uint64_t kPageSize = 65536;
   // EFBIG beyond: no address of a guest reaches further.
   static constexpr uint64_t kMaximumSize = uint64_t{1} << 32;
 

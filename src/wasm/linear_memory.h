@@ -32,7 +32,7 @@ class LinearMemory {
  public:
   static constexpr uint64_t kReservation = uint64_t{8} << 30;
   // What is mapped begins and ends at multiples of it. A system whose pages are larger refuses what
-  // is no multiple of those.
+  // is no multiple of those; 64 KiB is what none does.
   static constexpr uint64_t kMapAlignment = 4096;
 
   // Nothing yet: a module that owns its memory gets it by allocate(), when it is instantiated.

@@ -25,6 +25,7 @@ Status Sessions::start(std::shared_ptr<vfs::FileSystem> data, bool fsync,
   }
   config.tree = std::move(*tree);
   config.fsync = fsync;
+  config.page_size = page_size;
   config.settings = std::move(settings);
   return postgres::Postmaster::start(std::move(config), &postmaster_);
 }

@@ -15,6 +15,9 @@ namespace pglite::durability {
 
 class Sessions {
  public:
+  // Before start(): another system's.
+  uint64_t page_size = os::page_size();
+
   // Opens and recovers the cluster, as Cluster does. Destroying it is like killing the process:
   // nothing is shut down.
   Status start(std::shared_ptr<vfs::FileSystem> data, bool fsync,

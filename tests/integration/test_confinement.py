@@ -5,6 +5,7 @@ Each test runs twice: with openat2(2), and with the walk that stands in for it.
 
 import ctypes
 import os
+import platform
 import signal
 import socket
 import stat
@@ -17,6 +18,10 @@ import pytest
 
 NOT_THERE = "58P01"  # undefined_file: the guest's tree has no such name
 REFUSED = "42501"  # insufficient_privilege: it leads out of the data directory
+
+# Libraries of the host's.
+MULTIARCH = f"{platform.machine()}-linux-gnu"
+LOADER = "/lib/ld-linux-aarch64.so.1" if platform.machine() == "aarch64" else "/lib64/ld-linux-x86-64.so.2"
 
 NO_START = (65, 70, 74)  # exit statuses: which one depends on what was damaged
 
@@ -375,9 +380,9 @@ def test_no_programs_are_run(place):
 
 def test_no_libraries_of_the_host(place):
     with place.open() as port:
-        for path in ("/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2", "../../../lib64/ld-linux-x86-64.so.2"):
+        for path in (f"/lib/{MULTIARCH}/libc.so.6", LOADER, f"../../..{LOADER}"):
             assert port.query(f"load '{path}'").sqlstate == NOT_THERE
-        port.query("set dynamic_library_path = '/lib/x86_64-linux-gnu:$libdir'").ok()
+        port.query(f"set dynamic_library_path = '/lib/{MULTIARCH}:$libdir'").ok()
         port.query("set extension_control_path = '/etc:$system'").ok()
         assert port.query("load 'libc.so.6'").sqlstate == NOT_THERE
         assert port.query("load 'libm'").sqlstate == NOT_THERE
@@ -389,7 +394,7 @@ def test_no_libraries_of_the_host(place):
         assert result.sqlstate == "XX000" and "not one that this program was built with" in result.error["M"]
         assert port.finish() == 0, port.stderr()
     # One that is to be loaded at each start ends the start, until it is overridden.
-    status, said = place.run("-o", "-c session_preload_libraries=/lib64/ld-linux-x86-64.so.2")
+    status, said = place.run("-o", f"-c session_preload_libraries={LOADER}")
     assert status in NO_START and "could not access file" in said, said
     with place.open() as port:
         assert port.value("select count(*) from t") == "1"

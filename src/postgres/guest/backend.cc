@@ -117,8 +117,7 @@ Status Backend::boot(const BackendConfig& config) {
       "search_path=public",       "exit_on_error=false",
       "log_checkpoints=false",    "max_worker_processes=0",
       "max_parallel_workers=0",   "max_parallel_workers_per_gather=0",
-      "io_method=sync",           "max_parallel_maintenance_workers=0",
-      std::string(kIcuValidation)};
+      "io_method=sync",           "max_parallel_maintenance_workers=0"};
   settings.insert(settings.end(), config.settings.begin(), config.settings.end());
   for (const std::string& setting : settings) {
     arguments.emplace_back("-c");

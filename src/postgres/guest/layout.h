@@ -106,7 +106,8 @@ struct Layout {
   uint32_t worker_is_parallel = 0x10;  // BGWORKER_CLASS_PARALLEL
 
   // struct PGShmemHeader, storage/pg_shmem.h.
-  uint32_t shared_memory_size = 8;  // totalsize
+  uint32_t shared_memory_size = 8;   // totalsize
+  uint32_t shared_memory_used = 12;  // freeoffset
 
   // struct ClientSocket, libpq/libpq-be.h; its sockaddr_storage begins with the family.
   uint32_t client_socket_size = 136;

@@ -15,8 +15,8 @@ namespace pglite::postgres {
 
 namespace {
 
-constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
-static_assert(kPage == os::TouchedPages::kPage);
+// What is looked at. The system's pages are as large, or several of it.
+constexpr uint64_t kPage = os::TouchedPages::kPage;
 // Zeros up to this long are kept within a piece: each piece costs a mapping in every process.
 constexpr uint64_t kLargestGap = 32 * kPage;
 
@@ -37,11 +37,11 @@ Status write_pages(int fd, const uint8_t* pages, uint64_t size, uint64_t offset)
   return written ? Status() : no_memory(written.error());
 }
 
-// Calls `f(first, count)` for each run of pages in [begin, end) that hold something. `touched`
-// null: any page may.
+// Calls `f(address, size)` for each run of pages of the system in [begin, end) that hold something.
+// `touched` null: any page may.
 template <class F>
 Status for_each_run(const uint8_t* memory, const os::TouchedPages* touched, uint64_t begin,
-                    uint64_t end, uint64_t largest_gap, F f) {
+                    uint64_t end, uint64_t system_page, uint64_t largest_gap, F f) {
   constexpr uint64_t kBatch = 4096;
   std::unique_ptr<bool[]> is_touched(new bool[kBatch]);
   uint64_t run_begin = 0;
@@ -55,14 +55,15 @@ Status for_each_run(const uint8_t* memory, const os::TouchedPages* touched, uint
       std::ranges::fill(batch, true);
     }
     for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t page = at + i * kPage;
-      if (!is_touched[i] || os::TouchedPages::is_zero(memory + page)) continue;
-      if (run_end != run_begin && page - run_end > largest_gap) {
+      const uint64_t held = at + i * kPage;
+      if (!is_touched[i] || os::TouchedPages::is_zero(memory + held)) continue;
+      const uint64_t page = held / system_page * system_page;
+      if (run_end != run_begin && page > run_end + largest_gap) {
         if (Status status = f(run_begin, run_end - run_begin); !status.ok()) return status;
         run_begin = page;
       }
       if (run_end == run_begin) run_begin = page;
-      run_end = page + kPage;
+      run_end = page + system_page;
     }
   }
   return run_end != run_begin ? f(run_begin, run_end - run_begin) : Status();
@@ -71,8 +72,8 @@ Status for_each_run(const uint8_t* memory, const os::TouchedPages* touched, uint
 }  // namespace
 
 Status ParkedImage::capture(emscripten::Process& process, const wasm::SharedRegion& segment,
-                            std::unique_ptr<ParkedImage>* out) {
-  std::unique_ptr<ParkedImage> image(new ParkedImage);
+                            uint64_t page, std::unique_ptr<ParkedImage>* out) {
+  std::unique_ptr<ParkedImage> image(new ParkedImage(page));
   std::string error;
   if (!process.save(&image->state_, &error)) return Status::invalid_argument(error);
   const auto mapped = process.memory_owner().shared_regions();
@@ -99,11 +100,12 @@ Status ParkedImage::copy_private(const uint8_t* memory, uint64_t size,
   };
   uint64_t begin = 0;
   for (const wasm::SharedRegion& region : shared) {
-    if (status.ok())
-      status = for_each_run(memory, &touched, begin, region.begin, kLargestGap, copy);
+    if (status.ok()) {
+      status = for_each_run(memory, &touched, begin, region.begin, page_, kLargestGap, copy);
+    }
     begin = region.end;
   }
-  if (status.ok()) status = for_each_run(memory, &touched, begin, size, kLargestGap, copy);
+  if (status.ok()) status = for_each_run(memory, &touched, begin, size, page_, kLargestGap, copy);
   return status;
 }
 
@@ -123,8 +125,8 @@ Status ParkedImage::copy_shared(const uint8_t* memory,
     }
     // A page that was mapped from a file may hold something untouched.
     const bool is_segment = region.begin == segment.begin;
-    status = for_each_run(memory, is_segment ? &touched : nullptr, region.begin, region.end, 0,
-                          [&](uint64_t address, uint64_t size) {
+    status = for_each_run(memory, is_segment ? &touched : nullptr, region.begin, region.end, page_,
+                          0, [&](uint64_t address, uint64_t size) {
                             return write_pages(shared_file_.get(), memory + address, size,
                                                offset + address - region.begin);
                           });

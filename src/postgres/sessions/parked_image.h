@@ -21,18 +21,18 @@ namespace pglite::postgres {
 class ParkedImage final : public emscripten::PageSource {
  public:
   // Takes the image of a process that is at rest. What of its memory is shared from now on is
-  // `segment`, in whole pages, and the files that it has mapped. Those are copied, as nobody will
-  // map them again. kInvalidArgument: it has something open that no other process can open;
-  // kIoError: the system has no memory for it.
+  // `segment`, and the files that it has mapped. Those are copied, as nobody will map them again.
+  // All begin and end at multiples of `page`, the system's page size. kInvalidArgument: it has
+  // something open that no other process can open; kIoError: the system has no memory for it.
   static Status capture(emscripten::Process& process, const wasm::SharedRegion& segment,
-                        std::unique_ptr<ParkedImage>* out);
+                        uint64_t page, std::unique_ptr<ParkedImage>* out);
 
   // For Process::restore.
   [[nodiscard]] std::string_view state() const { return state_; }
   bool fill(wasm::LinearMemory& memory) const override;
 
  private:
-  ParkedImage() = default;
+  explicit ParkedImage(uint64_t page) : page_(page) {}
 
   // A piece of guest memory and where it lies in its file.
   struct Piece {
@@ -48,6 +48,7 @@ class ParkedImage final : public emscripten::PageSource {
   Status copy_shared(const uint8_t* memory, const std::vector<wasm::SharedRegion>& shared,
                      const wasm::SharedRegion& segment);
 
+  uint64_t page_;
   std::string state_;
   os::UniqueFd private_file_;
   os::UniqueFd shared_file_;

@@ -43,6 +43,23 @@ uint32_t load(const Process& process, uint32_t address) {
   return process.memory().load(GuestPtr<uint32_t>{address}).value_or(0);
 }
 
+// Makes `*size` bytes of shared memory at `segment`, in which PostgreSQL has just made what it
+// needs, end at a multiple of `page`. What is behind it in the page belongs to each process alone,
+// so it is shared memory that has to give way: its last part, which PostgreSQL keeps free for
+// tables that outgrow their estimates. False: not so much is free, or it does not begin at such a
+// multiple.
+bool cut_shared_memory(const Process& process, uint32_t segment, uint64_t page, uint32_t* size) {
+  const auto cut = static_cast<uint32_t>(*size / page * page);
+  if (segment % page != 0 || load(process, segment + kLayout.shared_memory_used) > cut)
+    return false;
+  if (cut != *size) {
+    const GuestPtr<uint32_t> place{segment + kLayout.shared_memory_size};
+    if (!process.memory().store(place, cut)) return false;
+  }
+  *size = cut;
+  return true;
+}
+
 // Microseconds since 2000-01-01.
 int64_t postgres_time() {
   const timespec now = os::wall_clock();
@@ -133,7 +150,6 @@ Status Postmaster::park() {
       // their plans can have them.
       "max_parallel_workers_per_gather=0",
       "max_parallel_maintenance_workers=0",
-      std::string(kIcuValidation),
   };
   if (!config_.autovacuum) settings.emplace_back("autovacuum=off");
   settings.insert(settings.end(), config_.settings.begin(), config_.settings.end());
@@ -181,10 +197,12 @@ Status Postmaster::park() {
   }
 
   const uint32_t segment = load(process, process.data_address(symbols::kSharedMemory));
-  const uint32_t size = load(process, segment + kLayout.shared_memory_size);
-  constexpr uint64_t kPage = wasm::LinearMemory::kMapAlignment;
-  const uint64_t end = (uint64_t{segment} + size + kPage - 1) / kPage * kPage;
-  return ParkedImage::capture(process, {.begin = segment, .end = end}, &image_);
+  uint32_t size = load(process, segment + kLayout.shared_memory_size);
+  if (!cut_shared_memory(process, segment, config_.page_size, &size)) {
+    return Status::incompatible("PostgreSQL did not start: the system's pages are too large");
+  }
+  return ParkedImage::capture(process, {.begin = segment, .end = uint64_t{segment} + size},
+                              config_.page_size, &image_);
 }
 
 std::string Postmaster::reason_for(const wasm::Outcome& outcome) const {

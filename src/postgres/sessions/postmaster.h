@@ -15,6 +15,7 @@
 
 #include "emscripten/io_threads.h"
 #include "emscripten/scheduler.h"
+#include "os/virtual_memory.h"
 #include "os/wake_event.h"
 #include "pglite/status.h"
 #include "postgres/guest/guest_tree.h"
@@ -42,6 +43,8 @@ struct PostmasterConfig {
   // Whether fsync, and pread from the disk, are called in threads of ours while other sessions run.
   // False: nothing runs meanwhile, and there are no threads.
   bool has_io_threads = true;
+  // The system's page size: what is shared between processes is whole pages.
+  uint64_t page_size = os::page_size();
   // The server log goes to stderr as PostgreSQL gives it to a log collector (log_pipe.h), as
   // jsonlog.
   bool logs_json = false;

@@ -18,10 +18,11 @@ namespace pglite::postgres {
 
 namespace {
 
-constexpr uint64_t kPage = kSnapshotPage;
-static_assert(kPage == os::TouchedPages::kPage);
+// What is looked at: smaller than what runs are made of, so that little is read.
+constexpr uint64_t kPage = os::TouchedPages::kPage;
+static_assert(kSnapshotPage % kPage == 0 && WASM_DEFAULT_PAGE_SIZE % kSnapshotPage == 0);
 // Zeros up to this long are kept within a run: each run costs a mapping at every start.
-constexpr uint64_t kLargestGap = 16 * kPage;
+constexpr uint64_t kLargestGap = kSnapshotPage;
 
 bool write_all(int fd, std::string_view bytes, uint64_t offset) {
   return os::write_all_at(fd, std::as_bytes(std::span(bytes)), offset).has_value();
@@ -152,10 +153,13 @@ class MemoryScan {
 
   void add_to_runs(uint64_t offset) {
     std::vector<PageRun>& runs = tables_->runs;
-    if (!runs.empty() && offset - (runs.back().guest_offset + runs.back().size) <= kLargestGap) {
-      runs.back().size = offset + kPage - runs.back().guest_offset;
+    const uint64_t begin = offset / kSnapshotPage * kSnapshotPage;
+    const uint64_t end = begin + kSnapshotPage;
+    const uint64_t run_end = runs.empty() ? 0 : runs.back().guest_offset + runs.back().size;
+    if (!runs.empty() && begin <= run_end + kLargestGap) {
+      runs.back().size = end - runs.back().guest_offset;
     } else {
-      runs.push_back({.guest_offset = offset, .size = kPage, .file_offset = 0});
+      runs.push_back({.guest_offset = begin, .size = kSnapshotPage, .file_offset = 0});
     }
   }
 

@@ -86,8 +86,7 @@ bool SnapshotFile::fill(wasm::LinearMemory& memory) const {
   if (!runs().empty() && runs().back().guest_offset + runs().back().size > memory.size()) {
     return false;
   }
-  const bool can_map = fd_ && sysconf(_SC_PAGESIZE) == kSnapshotPage &&
-                       fd_offset_ % kSnapshotPage == 0 && runs().size() <= kMostMappedRuns;
+  const bool can_map = fd_ && fd_offset_ % kSnapshotPage == 0 && runs().size() <= kMostMappedRuns;
   for (const PageRun& run : runs()) {
     if (can_map &&
         memory.map_file(run.guest_offset, run.size, fd_.get(), fd_offset_ + run.file_offset)) {

@@ -15,7 +15,7 @@ namespace pglite::postgres {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'P', 'G', 'L', 'P', 'S', 'N', 'A', 'P'};
-constexpr uint32_t kFormat = 4;
+constexpr uint32_t kFormat = 5;
 // How much stands before the pages at most; a header that says more is damaged.
 constexpr uint64_t kLargestTables = uint64_t{256} << 20;
 constexpr size_t kRunSize = 24, kPatchSize = 8, kPathSize = 4;

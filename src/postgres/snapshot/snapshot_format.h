@@ -4,7 +4,7 @@
 //              the pages
 //   state      emscripten/process_state.h
 //   tables     runs of pages, places to patch, removed files
-//   pages      the non-zero pages of linear memory, in runs, aligned for mmap
+//   pages      the non-zero pages of linear memory, in runs, aligned for mmap on any system
 //   tree       a file tree image (vfs/image.h), aligned to its pages
 //
 // A snapshot of files only has no state, no tables and no pages.
@@ -26,8 +26,9 @@
 
 namespace pglite::postgres {
 
-// Runs are made of these. A system with larger pages copies instead of mapping.
-inline constexpr uint64_t kSnapshotPage = 4096;
+// Runs are made of these: the pages of WebAssembly. No system has larger ones, so that each can map
+// what another has written.
+inline constexpr uint64_t kSnapshotPage = 65536;
 
 // Pages of linear memory and where they lie in the snapshot. All three are bytes and multiples of
 // kSnapshotPage.

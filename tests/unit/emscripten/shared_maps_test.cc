@@ -88,6 +88,9 @@ class SharedMapsTest : public ProcessTest {
   std::unique_ptr<Process> other;
 };
 
+// What is mapped are pages of WebAssembly.
+constexpr uint32_t kPage = 65536;
+
 // The system's mappings of files of ours.
 size_t mappings() {
   std::ifstream maps("/proc/self/maps");
@@ -114,7 +117,7 @@ TEST_F(SharedMapsTest, AreSeenByAllThatMapTheFile) {
   EXPECT_EQ(other_byte(others), 'x');
   const auto region = process->memory_owner().shared_regions().front();
   EXPECT_EQ(region.begin, address);
-  EXPECT_EQ(region.end, address + 25 * 4096);
+  EXPECT_EQ(region.end, address + 2 * kPage);
 }
 
 TEST_F(SharedMapsTest, StayWhenTheFileIsRemovedAndCut) {
@@ -178,10 +181,10 @@ TEST_F(SharedMapsTest, EndWithTheProcess) {
 }
 
 TEST_F(SharedMapsTest, MayBeOfTheBeginningOfAFile) {
-  const uint32_t fd = make_file("/dev/shm/a", uint64_t{3} * 4096);
+  const uint32_t fd = make_file("/dev/shm/a", uint64_t{3} * kPage);
   const uint32_t address = map(fd, 100);
   ASSERT_NE(address, kFailed);
-  EXPECT_EQ(process->memory_owner().shared_regions()[0].end, address + 4096);
+  EXPECT_EQ(process->memory_owner().shared_regions()[0].end, address + kPage);
   write(fd, "x");
   EXPECT_EQ(byte(address), 'x');
   EXPECT_EQ(unmap(address, 100), 0U);
@@ -194,7 +197,7 @@ TEST_F(SharedMapsTest, AreRefusedWhereTheyCannotBe) {
     EXPECT_EQ(regions(), 0U);
     return error_of_last();
   };
-  EXPECT_EQ(refused(map(fd, 8193)), kNoAddress);  // beyond the file's last page
+  EXPECT_EQ(refused(map(fd, kPage + 1)), kNoAddress);  // beyond the file's last page
   EXPECT_EQ(refused(map(fd, 4096, kReadAndWrite, kShared, 4096)), kInvalid);
   EXPECT_EQ(refused(map(fd, 4096, kReadAndWrite, kShared | kFixed)), kInvalid);
   EXPECT_EQ(refused(map(fd, 0)), kInvalid);
@@ -223,20 +226,20 @@ TEST_F(SharedMapsTest, WithNowhereToSayWhereTheyAreAreNotMade) {
 }
 
 TEST_F(SharedMapsTest, AreNotUnmappedInParts) {
-  const uint32_t fd = make_file("/dev/shm/a", uint64_t{3} * 4096);
-  const uint32_t address = map(fd, 3 * 4096);
+  const uint32_t fd = make_file("/dev/shm/a", uint64_t{3} * kPage);
+  const uint32_t address = map(fd, 3 * kPage);
   const auto refused = [&](uint32_t begin, uint32_t length) {
     return w2c_env_0x5Fmunmap_js(env(), begin, length, kReadAndWrite, kShared, fd, 0);
   };
-  EXPECT_EQ(refused(address, 4096), failed(kInvalid));
-  EXPECT_EQ(refused(address + 4096, 4096), failed(kInvalid));
-  EXPECT_EQ(refused(address, 4 * 4096), failed(kInvalid));
-  EXPECT_EQ(refused(address - 4096, 8192), failed(kInvalid));
+  EXPECT_EQ(refused(address, kPage), failed(kInvalid));
+  EXPECT_EQ(refused(address + kPage, kPage), failed(kInvalid));
+  EXPECT_EQ(refused(address, 4 * kPage), failed(kInvalid));
+  EXPECT_EQ(refused(address - kPage, 2 * kPage), failed(kInvalid));
   EXPECT_EQ(refused(address, 0), failed(kInvalid));
-  EXPECT_EQ(unmap(address, 4096), kFailed);
-  EXPECT_EQ(unmap(address + 4096, 8192), kFailed);
+  EXPECT_EQ(unmap(address, kPage), kFailed);
+  EXPECT_EQ(unmap(address + kPage, 2 * kPage), kFailed);
   EXPECT_EQ(regions(), 1U);
-  EXPECT_EQ(unmap(address, 3 * 4096), 0U);
+  EXPECT_EQ(unmap(address, 3 * kPage), 0U);
 }
 
 TEST_F(SharedMapsTest, APrivateMapIsACopy) {

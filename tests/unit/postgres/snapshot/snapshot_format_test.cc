@@ -40,7 +40,7 @@ Parts good_parts() {
   EXPECT_TRUE(tree.make_directories(kDataDirectory, 0700));
   parts.tree = vfs::write_image(tree, kDataDirectory).value();
   // Sizes are known only once the runs are there, and places only once sizes are.
-  parts.tables.runs = {{8192, 2 * kPage, 0}, {20 * kPage, kPage, 0}};
+  parts.tables.runs = {{kPage, 2 * kPage, 0}, {20 * kPage, kPage, 0}};
   uint64_t at = pages_offset(parts.state.size(), encode_tables(parts.tables).size());
   for (PageRun& run : parts.tables.runs) {
     run.file_offset = at;
@@ -116,7 +116,7 @@ TEST(SnapshotFormat, RefusesPagesThatAreOutOfPlace) {
       {"half a page", [](PageRun& run) { run.size = kPage / 2; }},
       {"between pages of memory", [](PageRun& run) { run.guest_offset += 8; }},
       {"between pages of the file", [](PageRun& run) { run.file_offset += 8; }},
-      {"over the run before it", [](PageRun& run) { run.guest_offset = 8192 + kPage; }},
+      {"over the run before it", [](PageRun& run) { run.guest_offset = 2 * kPage; }},
       {"in front of the run before it", [](PageRun& run) { run.guest_offset = 0; }},
       {"beyond the memory", [](PageRun& run) { run.guest_offset = uint64_t{1} << 31; }},
       {"at the end of numbers", [](PageRun& run) { run.guest_offset = kMost - kPage + 1; }},

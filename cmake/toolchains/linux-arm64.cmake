@@ -1,0 +1,32 @@
+# Linux on 64-bit ARM, with the same clang and lld as everywhere and Debian's libraries for it (scripts/sysroot).
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+cmake_path(SET repository NORMALIZE ${CMAKE_CURRENT_LIST_DIR}/../..)
+cmake_path(APPEND repository build/sysroot/arm64 OUTPUT_VARIABLE CMAKE_SYSROOT)
+if(NOT EXISTS ${CMAKE_SYSROOT}/.made-by)
+  message(FATAL_ERROR "There is no sysroot for arm64: scripts/sysroot arm64 build/sysroot/arm64")
+endif()
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(CMAKE_C_COMPILER clang-22)
+set(CMAKE_CXX_COMPILER clang++-22)
+set(CMAKE_C_COMPILER_TARGET aarch64-linux-gnu)
+set(CMAKE_CXX_COMPILER_TARGET aarch64-linux-gnu)
+set(CMAKE_ASM_COMPILER_TARGET aarch64-linux-gnu)
+foreach(kind SHARED MODULE)
+  set(CMAKE_${kind}_LINKER_FLAGS_INIT -fuse-ld=lld)
+endforeach()
+# Tests, too, as the program: they run where the sysroot's libraries are not.
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-fuse-ld=lld -static")
+find_program(CMAKE_AR llvm-ar-22 llvm-ar)
+find_program(CMAKE_RANLIB llvm-ranlib-22 llvm-ranlib)
+
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+
+# Runs tests; nothing that is built for the program needs it.
+find_program(QEMU_AARCH64 NAMES qemu-aarch64-static qemu-aarch64)
+if(QEMU_AARCH64)
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${QEMU_AARCH64})
+endif()
