@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -70,3 +71,43 @@ def test_the_lines_of_a_target_are_replaced(tmp_path):
 def test_what_is_wrong_is_said(arguments, status, message):
     done = run(*arguments)
     assert (done.returncode, message in done.stderr) == (status, True), done.stderr
+
+
+# What the script reads of a checkout.
+PACKED = ["scripts/build_release.sh", "packaging", "docs/man", "completions", "LICENSE", "THIRD_PARTY_NOTICES.md",
+          "CHANGELOG.md", "CMakeLists.txt", "elixir/mix.exs"]
+FAKE_CMAKE = """#!/bin/sh
+# Builds another program in another directory, if it is told to.
+mkdir -p build/release
+program=/bin/true
+case $OTHER:$PWD in yes:*elsewhere*) program=/bin/false ;; esac
+cp -L "$program" build/release/pglite-port
+"""
+
+
+@pytest.mark.parametrize("other", ["no", "yes"])
+def test_a_second_build_is_compared(tmp_path, other):
+    checkout = tmp_path / "checkout"
+    for name in PACKED:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, checkout / name)
+    inputs = tmp_path / "cache/inputs/pglite"
+    inputs.mkdir(parents=True)
+    (checkout / "aot").mkdir()
+    (checkout / "aot/fetch.py").write_text(f"print('{inputs}')\n")
+    (checkout / ".gitignore").write_text("/build/\n")
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", checkout]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    cmake = tmp_path / "bin/cmake"
+    cmake.parent.mkdir()
+    cmake.write_text(FAKE_CMAKE)
+    cmake.chmod(0o755)
+    done = subprocess.run([checkout / "scripts/build_release.sh", "--verify", "linux-amd64"], capture_output=True, text=True,
+                          env=os.environ | {"PATH": f"{cmake.parent}:{os.environ['PATH']}", "OTHER": other})
+    if other == "no":
+        assert done.returncode == 0, done.stderr
+        assert "is the same bytes again" in done.stderr
+    else:
+        assert done.returncode == 1, done.stderr
+        assert "is not the same bytes when it is built elsewhere" in done.stderr

@@ -32,7 +32,8 @@ timespec monotonic_clock() {
 
 Result<void> fill_random(std::span<std::byte> bytes) {
   static std::mutex mutex;
-  static std::mt19937 generator;  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same numbers each time
+  // The same numbers each time: NOLINTNEXTLINE(bugprone-random-generator-seed,cert-msc*)
+  static std::mt19937 generator;
   const std::lock_guard lock(mutex);
   for (std::byte& byte : bytes) byte = static_cast<std::byte>(generator() & 0xff);
   return {};
