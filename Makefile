@@ -123,15 +123,18 @@ arm64:
 	cmake --preset linux-arm64 -DPGLITE_IMAGES=$(abspath $(BUILD)/images)
 	cmake --build --preset linux-arm64 --target pglite-port
 
-## arm64-test: unit, integration and conformance tests of it, with qemu-user-static (two hours; by hand)
-ARM64_TESTS = tests/integration tests/conformance
+## arm64-test: unit, integration and conformance tests of it, with qemu-user-static (hours; by hand)
+ARM64_TESTS = tests/arm64 tests/integration tests/conformance
+ARM64_LIST = tests/arm64/emulated.toml
 arm64-test: setup-test
 	scripts/setup qemu
 	$(MAKE) arm64
 	cmake --preset linux-arm64 -DBUILD_TESTING=ON
 	cmake --build --preset linux-arm64
-	tests/arm64/run ctest --preset linux-arm64
-	PORT=$(ARM64)/pglite-port tests/arm64/run pytest $(ARM64_TESTS)
+	scripts/run_arm64 ctest --no-tests=error --preset linux-arm64 -E "$$(python3 tests/emulated.py $(ARM64_LIST))"
+	PGLITE_NATIVE_PORT=$(abspath $(PORT)) PGLITE_PORT=$(abspath $(ARM64)/pglite-port) CC=$(abspath tests/arm64/cc) \
+	  PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" PGLITE_EMULATED=$(abspath $(ARM64_LIST)) \
+	  scripts/run_arm64 $(PYTEST) $(ARM64_TESTS)
 
 ## darwin: the programs for macOS, at build/darwin-arm64/pglite-port and build/darwin-amd64/pglite-port, on Debian on x86-64
 .PHONY: darwin darwin-check

@@ -14,8 +14,8 @@
 set -eu
 umask 022
 
-# A new target is a line here, and what its preset needs (CMakePresets.json). The preset builds the program, for this
-# machine or with a toolchain file for another; the command strips it.
+# A new target is a line here, and what its preset needs (CMakePresets.json). The preset builds the program: `release` for
+# the machine that this is, which has the first word, others with a toolchain file. The command strips it.
 #   target       preset       strip
 targets="
     linux-amd64  release      llvm-strip-22
@@ -126,7 +126,13 @@ set_lines() {
 build() {
   built=$program
   if [ -z "$built" ]; then
-    case $2 in
+    preset=$2
+    if [ "$1" = "$(this_machine)" ]; then
+      preset=release
+    elif [ "$preset" = release ]; then
+      fail "$1 is built on such a machine, not on $(this_machine)"
+    fi
+    case $preset in
       # Another system's takes its images from this machine's (docs/architecture.md).
       linux-arm64)
         scripts/setup cross-arm64
@@ -141,9 +147,9 @@ build() {
         cmake --build --preset release --target pglite_images
         ;;
     esac
-    cmake --preset "$2" -DBUILD_TESTING=OFF
-    cmake --build --preset "$2" --target pglite-port
-    built=build/$2/pglite-port
+    cmake --preset "$preset" -DBUILD_TESTING=OFF
+    cmake --build --preset "$preset" --target pglite-port
+    built=build/$preset/pglite-port
   fi >&2
   name=pglite-port-$version
   archive=$name-$1.tar.gz

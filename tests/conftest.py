@@ -1,1 +1,1 @@
-pytest_plugins = ["expected_skips", "temporary_files"]
+pytest_plugins = ["emulated", "expected_skips", "temporary_files"]

