@@ -50,7 +50,7 @@ def test_a_snapshot_of_one_opens_in_the_other(tmp_path, one, other):
         "create extension pg_trgm; create table t as select n, md5(n::text) as v from generate_series(1, 5000) as n;"
         "create index on t using gin (v gin_trgm_ops)")
     answer = sql(other, "--snapshot", snapshot, "-c", "select sum(n), max(v), similarity('word', 'words') from t")
-    assert answer.startswith("12502500|fff") and answer.endswith("|0.5714286\n")
+    assert answer == "12502500|ffeed84c7cb1ae7bf4ec4bd78275bb98|0.5714286\n"
 
 
 @pytest.mark.parametrize("one, other", [(NATIVE, PROGRAM), (PROGRAM, NATIVE)], ids=["from-here", "from-there"])
