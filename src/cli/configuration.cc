@@ -20,6 +20,8 @@
 #include "client/url.h"
 #include "server/address.h"
 
+extern char** environ;
+
 namespace pglite::cli {
 namespace {
 

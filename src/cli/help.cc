@@ -24,21 +24,21 @@ const std::vector<About>& abouts() {
   static const std::vector<About> kAbouts = {
       {"port",
        "pglite-port [port] [OPTIONS]",
-       R"(  pglite-port -D ./data        # a program starts it and speaks on its pipes
+       R"(  pglite-port -D ./data        # a program speaks with it on its pipes
   echo "select 1;" | pglite-port --framing line
 )",
        {}},
       {"serve",
        "pglite-port serve [OPTIONS]",
-       R"(  pglite-port serve -D ./data                              # localhost:5432
-  pglite-port serve --listen 127.0.0.1:0 --run "mix test"  # for one command
-  pglite-port serve --listen '*:5432' --tls-cert cert.pem --tls-key key.pem \
-    --password-file secret                                 # for other hosts
+       R"(  pglite-port serve -D ./data           # localhost:5432
+  pglite-port serve --run "mix test" --listen 127.0.0.1:0
+  pglite-port serve -D ./data --listen '*:5432' \
+    --password-file secret --tls-cert cert.pem --tls-key key.pem
 )",
        {"--framing"}},
       {"sql",
        "pglite-port sql [OPTIONS] [URL]",
-       R"(  pglite-port sql                               # a prompt; \? helps, \q leaves
+       R"(  pglite-port sql -D ./data             # a prompt; \? helps, \q leaves
   pglite-port sql -D ./data -c "table t"
   pglite-port sql -D ./data -f script.sql
   pglite-port sql -c "select 1 as a" --format json
@@ -52,8 +52,8 @@ const std::vector<About>& abouts() {
        {"--autovacuum", "--snapshot", "--save-snapshot", "--framing", "--stdin-end"}},
       {"dump",
        "pglite-port dump [--sql] [OPTIONS] [URL] [-- OPTIONS OF pg_dump]",
-       R"(  pglite-port dump -D ./data -o data.tar         # read by restore
-  pglite-port dump --sql -D ./data -o data.sql   # read by sql -f
+       R"(  pglite-port dump -D ./data -o data.tar        # read by restore
+  pglite-port dump --sql -D ./data -o data.sql  # read by sql -f
   pglite-port dump --sql -D ./data -- --schema-only
   pglite-port dump --sql postgres://alice@localhost/shop -o shop.sql
 )",
@@ -61,19 +61,21 @@ const std::vector<About>& abouts() {
       {"restore",
        "pglite-port restore -D DIR [OPTIONS]",
        R"(  pglite-port restore -D ./new -f data.tar
-  pglite-port sql -D ./new -f data.sql           # what dump --sql wrote
+  pglite-port sql -D ./new -f data.sql  # what dump --sql wrote
 )",
        {"-U", "-d", "-o", "--autovacuum", "--preload", "--extension-path", "--snapshot",
         "--save-snapshot", "--framing", "--stdin-end"}},
       {"repair",
        "pglite-port repair --reset-wal -D DIR [OPTIONS]",
-       R"(  pglite-port repair --reset-wal --dry-run -D ./data   # what would be done
+       R"(  pglite-port repair --reset-wal --dry-run -D ./data  # only tells
+  pglite-port repair --reset-wal -D ./data
 )",
        {"-d", "-o", "--durability", "--autovacuum", "--preload", "--extension-path", "--snapshot",
         "--save-snapshot", "--framing", "--stdin-end"}},
       {"compile",
        "pglite-port compile FILE...",
-       R"(  pglite-port compile my_extension.tar.gz
+       R"(  pglite-port compile ext.tar.gz
+  pglite-port sql --extension-path ext.tar.gz -c "create extension ext"
 )",
        {"-D", "-U", "-d", "-o", "--durability", "--autovacuum", "--preload", "--extension-path",
         "--snapshot", "--save-snapshot", "--framing", "--stdin-end"}},

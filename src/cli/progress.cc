@@ -1,12 +1,15 @@
 #include "cli/progress.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 namespace pglite::cli {
@@ -40,6 +43,42 @@ void Progress::update(uint64_t done) {
 
 void Progress::clear() {
   if (std::exchange(is_shown_, false)) show(fd_, "\r\x1b[K");
+}
+
+Status Waiting::during(const std::string& what, const std::function<Status()>& work) {
+  if (fd_ < 0) return work();
+  is_ended_ = false;
+  // Signals are for the thread that works.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::jthread shower([this, &what] { show(what); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  struct End {
+    Waiting& waiting;
+    ~End() {
+      const std::lock_guard lock(waiting.mutex_);
+      waiting.is_ended_ = true;
+      waiting.ended_.notify_one();
+    }
+  };
+  const End end{*this};
+  return work();
+}
+
+void Waiting::show(const std::string& what) {
+  std::unique_lock lock(mutex_);
+  for (int seconds = 1; !ended_.wait_for(lock, second_, [this] { return is_ended_; }); ++seconds) {
+    cli::show(fd_, "\r\x1b[K" + what + ": " + std::to_string(seconds) + " s");
+    is_shown_ = true;
+  }
+  if (std::exchange(is_shown_, false)) cli::show(fd_, "\r\x1b[K");
+}
+
+void Waiting::clear() {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(is_shown_, false)) cli::show(fd_, "\r\x1b[K");
 }
 
 int if_terminal(int fd) {

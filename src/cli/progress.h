@@ -2,9 +2,13 @@
 #ifndef PGLITE_CLI_PROGRESS_H_
 #define PGLITE_CLI_PROGRESS_H_
 
+#include <pglite/status.h>
+
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 
 namespace pglite::cli {
@@ -34,6 +38,30 @@ class Progress {
   uint64_t total_;
   std::function<Clock::time_point()> now_;
   Clock::time_point next_;
+  bool is_shown_ = false;
+};
+
+// The same for what does not tell how far it has come: how long it takes. A thread shows it, which
+// takes no signals.
+class Waiting {
+ public:
+  // `fd` as above; `second`: what counts as one.
+  explicit Waiting(int fd, std::chrono::milliseconds second = std::chrono::seconds(1))
+      : fd_(fd), second_(second) {}
+
+  // Runs `work`, and shows `what` with the seconds since, from the first one on. One at a time.
+  Status during(const std::string& what, const std::function<Status()>& work);
+  // Makes room for a message. Any thread may call it.
+  void clear();
+
+ private:
+  void show(const std::string& what);
+
+  int fd_;
+  std::chrono::milliseconds second_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool is_ended_ = false;
   bool is_shown_ = false;
 };
 

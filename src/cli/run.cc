@@ -290,30 +290,62 @@ int run_backup_command(const Host& host, const Configuration& configuration) {
   return status.ok() ? 0 : fail(host, status);
 }
 
-int run_repair(const Host& host, const Configuration& configuration) {
+int run_repair(const Host& host, Waiting& waiting, const Configuration& configuration) {
   const IgnoreBrokenPipes ignore;
   // The work goes on when the reader of the report has gone.
   const Status status =
-      host.reset_wal(configuration.engine, configuration.repair,
-                     [&](std::string_view line) { print(host.out, std::string(line) + "\n"); });
+      host.reset_wal(configuration.engine, configuration.repair, [&](std::string_view line) {
+        waiting.clear();
+        print(host.out, std::string(line) + "\n");
+      });
   return status.ok() ? 0 : fail(host, status);
 }
 
-int run_compile(const Host& host, const Configuration& configuration) {
+int run_compile(const Host& host, Waiting& waiting, const Configuration& configuration) {
   for (const std::string& file : configuration.compile) {
-    const Status status = host.compile_extension(
-        {.file = file,
-         .cache = configuration.engine.cache,
-         .wasm_path = configuration.engine.wasm_path},
-        [&](std::string_view line) { print(host.err, std::string(line) + "\n"); });
+    const Status status = host.compile_extension({.file = file,
+                                                  .cache = configuration.engine.cache,
+                                                  .wasm_path = configuration.engine.wasm_path},
+                                                 [&](std::string_view line) {
+                                                   waiting.clear();
+                                                   print(host.err, std::string(line) + "\n");
+                                                 });
     if (!status.ok()) return fail(host, status);
   }
   return 0;
 }
 
+// What may take long without telling how far it is, with a line about it where somebody looks.
+Host with_waiting(const Host& host, Waiting& waiting) {
+  Host shown = host;
+  const auto opening = [&waiting](const Options& options, const std::function<Status()>& open) {
+    const bool is_quick = options.data_dir == "memory://";
+    return is_quick ? open() : waiting.during("opening " + options.data_dir, open);
+  };
+  shown.open = [&host, opening](const Options& options, std::unique_ptr<Instance>* out) {
+    return opening(options, [&] { return host.open(options, out); });
+  };
+  shown.open_cluster = [&host, opening](const Options& options, std::unique_ptr<Cluster>* out) {
+    return opening(options, [&] { return host.open_cluster(options, out); });
+  };
+  shown.reset_wal = [&](const Options& options, const RepairRequest& request,
+                        const ReportSink& report) {
+    return waiting.during("repairing " + options.data_dir,
+                          [&] { return host.reset_wal(options, request, report); });
+  };
+  shown.compile_extension = [&](const CompileRequest& request,
+                                const std::function<void(std::string_view)>& progress) {
+    return waiting.during("compiling " + request.file,
+                          [&] { return host.compile_extension(request, progress); });
+  };
+  return shown;
+}
+
 }  // namespace
 
-int run(int argc, const char* const* argv, const Host& host) {
+int run(int argc, const char* const* argv, const Host& plain_host) {
+  Waiting waiting(if_terminal(plain_host.err));
+  const Host host = with_waiting(plain_host, waiting);
   CommandLine command_line = parse_command_line(argc, argv, host.version, host.program_directory);
   for (const std::string& warning : command_line.warnings) {
     const bool json = command_line.configuration.engine.log_format == LogFormat::kJson;
@@ -329,9 +361,11 @@ int run(int argc, const char* const* argv, const Host& host) {
   }
   Configuration& configuration = command_line.configuration;
   // One write for each line, so that lines of several processes on one stderr stay whole.
-  configuration.engine.log = [fd = host.err, debug = configuration.engine.debug](
+  configuration.engine.log = [fd = host.err, debug = configuration.engine.debug, &waiting](
                                  int level, std::string_view line) {
-    if (level <= debug) print(fd, std::string(line) + "\n");
+    if (level > debug) return;
+    waiting.clear();
+    print(fd, std::string(line) + "\n");
   };
   switch (configuration.command) {
     case Command::kPort:
@@ -347,9 +381,9 @@ int run(int argc, const char* const* argv, const Host& host) {
     case Command::kRestore:
       return run_backup_command(host, configuration);
     case Command::kRepair:
-      return run_repair(host, configuration);
+      return run_repair(host, waiting, configuration);
     case Command::kCompile:
-      return run_compile(host, configuration);
+      return run_compile(host, waiting, configuration);
   }
   return 70;
 }

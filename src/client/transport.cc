@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "os/socket.h"
 #include "wire/tls_end_point.h"
 
 namespace pglite::client {
@@ -56,8 +57,9 @@ Status Transport::connect(const Address& address, const Deadline& deadline,
                           std::unique_ptr<Transport>* out) {
   const auto failed = [](int error) { return Status::io_error(std::strerror(error)); };
   const int family = address.storage.ss_family;
-  os::UniqueFd socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return failed(errno);
+  auto opened = os::open_stream_socket(family);
+  if (!opened) return failed(static_cast<int>(opened.error()));
+  os::UniqueFd socket = std::move(*opened);
   if (family != AF_UNIX) {
     const int on = 1;
     setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -213,7 +215,7 @@ Transport::Moved Transport::write(std::string_view bytes) {
     return result == 1 ? Moved{Moved::Result::kSome, size, {}} : tls_failure(result, true);
   }
   while (true) {
-    const ssize_t size = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t size = os::send_bytes(socket_.get(), bytes.data(), bytes.size());
     if (size >= 0) return {Moved::Result::kSome, static_cast<size_t>(size), {}};
     if (errno == EAGAIN) return {Moved::Result::kBlocked, 0, {}};
     if (errno != EINTR) return {Moved::Result::kFailed, 0, std::strerror(errno)};

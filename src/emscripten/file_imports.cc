@@ -12,6 +12,7 @@
 #include "emscripten/pipe.h"
 #include "emscripten/process.h"
 #include "host_imports.h"
+#include "os/clock.h"
 
 namespace pglite::emscripten {
 
@@ -630,8 +631,7 @@ uint32_t w2c_env_0x5F_syscall_utimensat(w2c_env* env, uint32_t directory, uint32
   return syscall_result([&]() -> Result<uint32_t> {
     Process& process = Process::of(env);
     PGLITE_TRY(name, guest_path(process, directory, path, true));
-    timespec now{};
-    clock_gettime(CLOCK_REALTIME, &now);
+    const timespec now = os::wall_clock();
     const auto read_time = [&](uint32_t address) -> Result<std::optional<timespec>> {
       if (times == 0) return now;
       PGLITE_TRY(seconds, process.memory().load(GuestPtr<int64_t>{address}));

@@ -95,7 +95,8 @@ class ProgramHooks {
   virtual bool request_checkpoint(Process& process, uint32_t flags) = 0;
 };
 
-// CLOCK_MONOTONIC in milliseconds, as WaitFor::due.
+// CLOCK_MONOTONIC in milliseconds, as WaitFor::due. What waits and timers go by; what the guest is
+// told comes from os::monotonic_clock(), which says something else where images are made.
 double monotonic_milliseconds();
 
 }  // namespace pglite::emscripten

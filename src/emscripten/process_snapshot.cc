@@ -94,13 +94,19 @@ bool Process::save_files(ProcessState* state, std::string* error) {
   state->working_directory = working_directory;
   state->umask = umask;
   std::map<const vfs::OpenFile*, uint32_t> places;
+  // A pipe's identity is an address of this run, which is nobody else's business.
+  std::map<uint64_t, uint64_t> pipes;
   for (int fd = 0; fd < descriptors_.limit(); ++fd) {
     const auto open = descriptors_.get(fd);
     if (!open) continue;
     const auto [place, is_new] =
         places.try_emplace(*open, static_cast<uint32_t>(state->descriptions.size()));
-    if (is_new && !save_description(**open, &state->descriptions.emplace_back(), error)) {
-      return false;
+    if (is_new) {
+      Description& description = state->descriptions.emplace_back();
+      if (!save_description(**open, &description, error)) return false;
+      if (description.kind != Description::Kind::kFile) {
+        description.pipe = pipes.try_emplace(description.pipe, pipes.size()).first->second;
+      }
     }
     state->descriptors.push_back({.number = fd,
                                   .description = place->second,

@@ -15,6 +15,7 @@
 #include "emscripten/pipe.h"
 #include "emscripten/process.h"
 #include "host_imports.h"
+#include "os/clock.h"
 #include "os/random.h"
 
 extern "C" {
@@ -29,10 +30,8 @@ using vfs::error;
 using vfs::Result;
 using wasm::GuestPtr;
 
-double milliseconds(clockid_t clock) {
-  timespec now{};
-  clock_gettime(clock, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+double milliseconds(const timespec& time) {
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
 }
 
 void set_guest_errno(Process& process, std::errc error) {
@@ -406,21 +405,33 @@ uint32_t w2c_env_0x5Fmunmap_js(w2c_env* env, uint32_t address, uint32_t length, 
 // --- Clocks ---
 
 double w2c_env_emscripten_date_now(w2c_env*) {
-  return std::floor(milliseconds(CLOCK_REALTIME));
+  return std::floor(milliseconds(os::wall_clock()));
 }
 
 double w2c_env_emscripten_get_now(w2c_env*) {
-  return milliseconds(CLOCK_MONOTONIC);
+  return milliseconds(os::monotonic_clock());
 }
 
 uint32_t w2c_wasi__snapshot__preview1_clock_time_get(w2c_wasi__snapshot__preview1* env,
                                                      uint32_t clock, uint64_t, uint32_t out) {
   return wasi_result([&]() -> Result<void> {
-    constexpr std::array<clockid_t, 4> kClocks = {
-        CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
-    if (clock >= kClocks.size()) return error(std::errc::invalid_argument);
     timespec now{};
-    clock_gettime(kClocks[clock], &now);
+    switch (clock) {
+      case 0:
+        now = os::wall_clock();
+        break;
+      case 1:
+        now = os::monotonic_clock();
+        break;
+      case 2:
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+        break;
+      case 3:
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        break;
+      default:
+        return error(std::errc::invalid_argument);
+    }
     return Process::of(env).memory().store(
         GuestPtr<uint64_t>{out},
         static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec));
@@ -467,7 +478,7 @@ void w2c_env_0x5Ftzset_js(w2c_env* env, uint32_t offset, uint32_t has_summer, ui
 uint32_t w2c_env_0x5Fsetitimer_js(w2c_env* env, uint32_t which, double duration) {
   if (which >= 3) return 0u - guest_errno(std::errc::invalid_argument);
   Process& process = Process::of(env);
-  const double now = milliseconds(CLOCK_MONOTONIC);
+  const double now = monotonic_milliseconds();
   process.timers[which].reset();
   if (duration > 0) process.timers[which] = now + duration;
   const auto next = process.next_timer();
@@ -560,8 +571,7 @@ uint32_t guest_park(w2c_env* env) {
 }
 
 uint64_t guest_wall_clock() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
+  const timespec now = os::wall_clock();
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
 }
 
@@ -574,15 +584,15 @@ uint32_t guest_nanosleep(w2c_env* env, uint32_t request, uint32_t remaining) {
     set_guest_errno(process, std::errc::invalid_argument);
     return UINT32_MAX;
   }
-  const double due = milliseconds(CLOCK_MONOTONIC) + static_cast<double>(*seconds) * 1e3 +
+  const double due = monotonic_milliseconds() + static_cast<double>(*seconds) * 1e3 +
                      static_cast<double>(*nanoseconds) / 1e6;
   for (;;) {
-    const double left = due - milliseconds(CLOCK_MONOTONIC);
+    const double left = due - monotonic_milliseconds();
     if (left <= 0) return 0;
     process.wait({.what = WaitFor::What::kTime, .due = due});
     if (!process.deliver_signals()) continue;
     if (remaining != 0) {
-      const double rest = std::max(due - milliseconds(CLOCK_MONOTONIC), 0.0);
+      const double rest = std::max(due - monotonic_milliseconds(), 0.0);
       const auto whole = static_cast<int64_t>(rest / 1e3);
       (void)process.memory().store(GuestPtr<int64_t>{remaining}, whole);
       (void)process.memory().store(
@@ -604,9 +614,9 @@ uint32_t guest_wait_latch(w2c_env* env, uint32_t latch, uint32_t events, uint32_
     return process.memory().load(GuestPtr<uint32_t>{latch}).value_or(1) != 0;
   };
   const bool endless = !(events & kTimeout) || static_cast<int32_t>(timeout) < 0;
-  const double due = milliseconds(CLOCK_MONOTONIC) + timeout;
+  const double due = monotonic_milliseconds() + timeout;
   while (!is_set()) {
-    if (!endless && milliseconds(CLOCK_MONOTONIC) >= due) return 0;
+    if (!endless && monotonic_milliseconds() >= due) return 0;
     process.wait({.what = WaitFor::What::kLatch,
                   .due = endless ? WaitFor::kNoEnd : due,
                   .latch = {(events & kLatchSet) ? latch : 0}});
@@ -634,7 +644,7 @@ uint32_t w2c_env_0x5F_syscall_poll(w2c_env* env, uint32_t entries, uint32_t coun
     int16_t revents;
   };
   Process& process = Process::of(env);
-  const double start = milliseconds(CLOCK_MONOTONIC);
+  const double start = monotonic_milliseconds();
   for (;;) {
     const uint32_t ready = syscall_result([&]() -> Result<uint32_t> {
       if (count > static_cast<uint32_t>(process.descriptors().limit())) {
@@ -661,13 +671,13 @@ uint32_t w2c_env_0x5F_syscall_poll(w2c_env* env, uint32_t entries, uint32_t coun
       return found;
     });
     if (ready != 0 || timeout == 0) return ready;
-    const double now = milliseconds(CLOCK_MONOTONIC);
+    const double now = monotonic_milliseconds();
     const bool endless = static_cast<int32_t>(timeout) < 0;
     const double wait = endless ? kLongestWait : start + timeout - now;
     if (wait <= 0) return 0;
     process.wait({.what = WaitFor::What::kFiles, .due = now + wait});
     process.deliver_signals();
-    if (endless && milliseconds(CLOCK_MONOTONIC) - start >= kLongestWait) return 0;
+    if (endless && monotonic_milliseconds() - start >= kLongestWait) return 0;
   }
 }
 

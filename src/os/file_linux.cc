@@ -1,9 +1,18 @@
 #include <fcntl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "os/file.h"
 
 namespace pglite::os {
+
+Result<void> sync(int fd) {
+  return done(retry([&] { return ::fsync(fd); }));
+}
+
+Result<void> sync_data(int fd) {
+  return done(retry([&] { return ::fdatasync(fd); }));
+}
 
 // Not posix_fallocate: where the file system cannot allocate, it writes a byte to each block.
 // PostgreSQL writes whole pages when it is told of the failure.

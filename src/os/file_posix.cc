@@ -82,14 +82,6 @@ Result<void> write_all_at(int fd, std::span<const std::byte> bytes, uint64_t off
   return {};
 }
 
-Result<void> sync(int fd) {
-  return done(retry([&] { return ::fsync(fd); }));
-}
-
-Result<void> sync_data(int fd) {
-  return done(retry([&] { return ::fdatasync(fd); }));
-}
-
 Result<std::string> read_symbolic_link(int directory, const char* name) {
   std::string target(256, '\0');
   while (true) {

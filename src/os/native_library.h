@@ -17,6 +17,9 @@
 
 namespace pglite::os {
 
+// Whether this system has such libraries; where it has none, none can be loaded.
+bool has_native_libraries();
+
 class NativeLibrary {
  public:
   // The address of a symbol that the library imports, or that it defines and the program has, too;

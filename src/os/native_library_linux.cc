@@ -285,6 +285,10 @@ class Loader {
 
 }  // namespace
 
+bool has_native_libraries() {
+  return true;
+}
+
 tl::expected<NativeLibrary, std::string> NativeLibrary::load(int fd, const Symbols& symbols) {
   Loader loader(fd, symbols);
   if (const char* wrong = loader.load()) {

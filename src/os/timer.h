@@ -1,5 +1,5 @@
 // Calls a function in this thread at a point in time, or at an interval, whether the thread
-// computes then or waits in a call of the system. No other thread is involved.
+// computes then or waits in a call of the system.
 //
 // A timer sends SIGURG to the thread that armed it; the handler calls the timer's function. One
 // signal serves all timers of the process, because the process has only one disposition for it.

@@ -33,9 +33,10 @@ class TouchedPages {
   void read(uint64_t first, std::span<bool> touched) const;
 
  private:
-  uint64_t first_page_;
-  UniqueFd map_;           // what the system tells; invalid where it does not
-  uint64_t pages_a_word_;  // of kPage bytes, in a page of the system
+  // Only the descriptor is used where the system does not tell.
+  [[maybe_unused]] uint64_t first_page_;
+  UniqueFd map_;                            // what the system tells; invalid where it does not
+  [[maybe_unused]] uint64_t pages_a_word_;  // of kPage bytes, in a page of the system
 };
 
 }  // namespace pglite::os

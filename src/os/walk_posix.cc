@@ -54,7 +54,50 @@ class Walk {
     }
   }
 
+  Result<WalkedPlace> find(std::string_view path, bool follow) {
+    std::string rest(path);
+    while (true) {
+      rest.erase(0, rest.find_first_not_of('/'));
+      std::string name = rest.substr(0, rest.find('/'));
+      rest.erase(0, name.size());
+      const bool last = rest.find_first_not_of('/') == std::string::npos;
+      if (name.empty() || name == "." || name == "..") {
+        if (name == "..") {
+          if (above_.empty()) return error(std::errc::permission_denied);
+          above_.pop_back();
+        }
+        if (last) return place(".");
+        continue;
+      }
+      std::string target;
+      if (last) {
+        const bool want_directory = !rest.empty();
+        auto found = look_at(name);
+        if (!found) return error(found.error());
+        target = std::move(found->target);
+        if (target.empty() || (!follow && !want_directory)) {
+          if (want_directory && !S_ISDIR(found->mode)) return error(std::errc::not_a_directory);
+          return place(std::move(name));
+        }
+      } else {
+        auto entered = enter(name, target);
+        if (!entered) return error(entered.error());
+        if (target.empty()) continue;
+      }
+      if (++links_ > kMaximumLinks) return error(std::errc::too_many_symbolic_link_levels);
+      if (target.starts_with('/')) return error(std::errc::permission_denied);
+      rest.insert(0, target);
+    }
+  }
+
  private:
+  [[nodiscard]] Result<WalkedPlace> place(std::string name) const {
+    auto opened =
+        owned(retry([&] { return ::openat(directory(), ".", search_ | O_DIRECTORY | O_CLOEXEC); }));
+    if (!opened) return error(opened.error());
+    return WalkedPlace{.directory = std::move(*opened), .name = std::move(name)};
+  }
+
   [[nodiscard]] int directory() const { return above_.empty() ? root_ : above_.back().get(); }
 
   // What `name` is at one moment, and its target if it is a symbolic link.
@@ -148,6 +191,10 @@ class Walk {
 Result<UniqueFd> open_by_walk(int root, std::string_view path, int flags, uint32_t mode,
                               int search) {
   return Walk(root, search).open(path, flags, mode);
+}
+
+Result<WalkedPlace> find_by_walk(int root, std::string_view path, bool follow, int search) {
+  return Walk(root, search).find(path, follow);
 }
 
 }  // namespace pglite::os

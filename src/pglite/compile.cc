@@ -10,7 +10,9 @@
 
 #include "os/directory_lock.h"
 #include "os/file.h"
+#include "os/native_library.h"
 #include "os/new_file.h"
+#include "os/pipe.h"
 #include "pglite/extension_files.h"
 #include "pglite/extensions.h"
 #include "pglite/without_exceptions.h"
@@ -133,14 +135,12 @@ Status make_directories(const std::string& directory) {
 // Runs the program, with our stderr; what it writes to stdout, and its exit code. -1: it was ended
 // by a signal.
 Status run_program(const std::vector<std::string>& arguments, std::string* output, int* code) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return io_error("no pipe", static_cast<std::errc>(errno));
-  os::UniqueFd reader(ends[0]);
-  os::UniqueFd writer(ends[1]);
+  auto pipe = os::make_pipe();
+  if (!pipe) return io_error("no pipe", pipe.error());
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, writer.get(), STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, pipe->writer.get(), STDOUT_FILENO);
   std::vector<char*> words;
   words.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments)
@@ -155,8 +155,8 @@ Status run_program(const std::vector<std::string>& arguments, std::string* outpu
                                "): install it, for example with \"apt-get install " + arguments[0] +
                                "\"");
   }
-  writer = os::UniqueFd();
-  auto text = os::read_all(reader.get());
+  pipe->writer = os::UniqueFd();
+  auto text = os::read_all(pipe->reader.get());
   int status = 0;
   (void)os::retry([&] { return waitpid(child, &status, 0); });
   *output = text ? *text : "";
@@ -252,6 +252,9 @@ Status compile(const CompileRequest& request,
   if (wasm::find_module_by_sha256(file.sha256) != nullptr && !file.is_whole) {
     progress(file.path + ": built in");
     return {};
+  }
+  if (!os::has_native_libraries()) {
+    return Status::unavailable("on this system there are only the modules that are built in");
   }
   const std::string known = cache_directory(request.cache);
   if (known.empty()) {

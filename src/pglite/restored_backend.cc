@@ -2,8 +2,8 @@
 
 #include <array>
 #include <cstring>
-#include <ctime>
 
+#include "os/clock.h"
 #include "postgres/cluster/identity.h"
 #include "postgres/guest/layout.h"
 #include "postgres/version.h"
@@ -34,8 +34,7 @@ Status restore_backend(const postgres::SnapshotFile& snapshot,
   }
   if (!status.ok()) return status;
 
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
+  const timespec now = os::wall_clock();
   const int64_t start =
       (now.tv_sec - postgres::kPostgresEpochSeconds) * 1'000'000 + now.tv_nsec / 1000;
   const wasm::GuestMemory memory = backend->process().memory();

@@ -202,8 +202,11 @@ Status Storage::open() {
     server_log =
         std::make_shared<vfs::LineSink>([this](std::string_view line) { log_server_line(line); });
   }
-  auto tree = postgres::make_guest_tree(
-      bundle_ != nullptr ? bundle_->bytes() : postgres::bundle_image(), std::move(server_log));
+  // What was compiled lies in a file, which its owner may change.
+  auto tree = bundle_ != nullptr
+                  ? postgres::make_guest_tree(bundle_->bytes(), std::move(server_log))
+                  : postgres::make_guest_tree(postgres::bundle_image(), std::move(server_log),
+                                              vfs::Unpacking::kAsUsed);
   if (!tree) return Status::engine_gone("PGlite's files cannot be unpacked");
   tree_ = std::move(*tree);
   tree_.modules = modules_;
@@ -257,7 +260,8 @@ Status Storage::load_files(const postgres::SnapshotFile* snapshot) {
         "a snapshot of a session is of the built-in module, and cannot go on in another one");
   }
   if ((snapshot == nullptr || snapshot->is_overlay()) &&
-      !vfs::load_image(postgres::data_directory_image(), memory, postgres::kDataDirectory)) {
+      !vfs::load_image(postgres::data_directory_image(), memory, postgres::kDataDirectory,
+                       vfs::Unpacking::kAsUsed)) {
     return Status::engine_gone("the template data directory is damaged");
   }
   if (snapshot == nullptr) return {};

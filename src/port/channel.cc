@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <string>
+
+#include "os/poll.h"
 
 namespace pglite::port {
 namespace {
@@ -27,17 +28,13 @@ void Channel::tick(void* channel) {
 std::optional<Channel::Event> Channel::wait(bool block, size_t* count) {
   while (true) {
     const std::optional<TimePoint> until = deadline();
-    timespec timeout{};
-    if (until && block) {
-      const auto left = std::max(*until - TimePoint::clock::now(), TimePoint::duration::zero());
-      const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
-      timeout.tv_sec = seconds.count();
-      timeout.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
-    }
+    std::optional<std::chrono::nanoseconds> left;
+    if (!block) left = std::chrono::nanoseconds::zero();
+    if (until && block) left = *until - TimePoint::clock::now();
     // No events are asked of `out`: an error or hang-up is reported anyway.
     const int signals = signals_ != nullptr ? signals_->descriptor() : -1;
     pollfd fds[] = {{in_, POLLIN, 0}, {out_, 0, 0}, {signals, POLLIN, 0}};
-    const int ready = ::ppoll(fds, 3, until || !block ? &timeout : nullptr, nullptr);
+    const int ready = os::poll_for(fds, left);
     if (ready < 0) {
       if (errno == EINTR && ticking_) return std::nullopt;
       if (errno == EINTR || errno == EAGAIN) continue;

@@ -52,7 +52,7 @@ Status listen_on(const std::string& path, uint32_t mode, UnixAcceptor* acceptor)
     set_close_on_exec(*acceptor);
     acceptor->bind(asio::local::stream_protocol::endpoint(path), error);
   }
-  if (!error && ::chmod(path.c_str(), mode) != 0) {
+  if (!error && ::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0) {
     error = error_code(errno, boost::system::system_category());
   }
   if (!error) acceptor->listen(asio::socket_base::max_listen_connections, error);

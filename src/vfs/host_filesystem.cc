@@ -11,6 +11,7 @@
 #include <new>
 
 #include "os/file.h"
+#include "os/file_times.h"
 #include "os/filesystem_sync.h"
 
 namespace pglite::vfs {
@@ -48,9 +49,10 @@ Metadata to_metadata(const struct stat& from) {
   result.size = static_cast<uint64_t>(from.st_size);
   result.block_size = static_cast<uint32_t>(from.st_blksize);
   result.blocks = static_cast<uint64_t>(from.st_blocks);
-  result.access_time = from.st_atim;
-  result.modification_time = from.st_mtim;
-  result.change_time = from.st_ctim;
+  const os::FileTimes times = os::times_of(from);
+  result.access_time = times.access;
+  result.modification_time = times.modification;
+  result.change_time = times.change;
   return result;
 }
 

@@ -29,6 +29,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "os/clock.h"
 #include "os/file.h"
 #include "vfs/memory_node.h"
 
@@ -150,10 +151,10 @@ class Writer {
       pending.pop_back();
       if (next.node->device() != nullptr) continue;
       const uint32_t index = add(*next.node, next.parent, next.name);
-      const MemoryDirectory* directory = next.node->directory();
-      if (directory == nullptr) continue;
+      if (next.node->directory() == nullptr) continue;
       // Reversed, since the last of `pending` comes first.
-      for (auto entry = directory->entries.rbegin(); entry != directory->entries.rend(); ++entry) {
+      const MemoryEntries& entries = next.node->entries();
+      for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
         pending.push_back({entry->second.get(), index, entry->first});
       }
     }
@@ -310,6 +311,14 @@ class Reader {
   }
 
   [[nodiscard]] uint32_t node_count() const { return header_.node_count; }
+  // Whether what is below a directory follows it, and nothing has a name elsewhere.
+  [[nodiscard]] bool is_nested() const { return is_nested_; }
+  // Of an image that is nested: the first record after `directory` that is not below it.
+  [[nodiscard]] uint32_t end_of(uint32_t directory) const {
+    uint32_t end = directory + 1;
+    while (end < node_count() && node(end).parent >= directory) ++end;
+    return end;
+  }
   [[nodiscard]] NodeRecord node(uint32_t index) const {
     NodeRecord record;
     std::memcpy(&record, nodes_.data() + index * sizeof(record), sizeof(record));
@@ -349,7 +358,7 @@ class Reader {
     return offset + size <= names_.size();
   }
 
-  [[nodiscard]] bool valid() const {
+  bool valid() {
     // The last name in each directory so far: entries are in order, so that no name comes twice.
     std::vector<std::string_view> last_names(node_count());
     for (uint32_t i = 0; i < node_count(); ++i) {
@@ -358,6 +367,10 @@ class Reader {
       if (i == 0) continue;
       if (name(record) <= last_names[record.parent]) return false;
       last_names[record.parent] = name(record);
+      // From the record before it, upwards.
+      uint32_t above = i - 1;
+      while (above > record.parent) above = node(above).parent;
+      if (above != record.parent || record.hard_link != kNoLink) is_nested_ = false;
     }
     return true;
   }
@@ -392,6 +405,7 @@ class Reader {
   }
 
   Header header_{};
+  bool is_nested_ = true;
   std::span<const std::byte> nodes_;
   std::span<const std::byte> references_;
   std::string_view names_;
@@ -399,13 +413,34 @@ class Reader {
   std::span<const std::byte> pages_;
 };
 
+std::shared_ptr<MemoryNode> make(MemoryFileSystem& filesystem, const Reader& image,
+                                 const NodeRecord& record) {
+  std::shared_ptr<MemoryNode> node = filesystem.make_node(record.mode);
+  if (PagedContent* content = node->content()) {
+    (void)content->truncate(record.size);  // the size was checked
+    content->reserve(record.data_count);
+    for (uint32_t i = 0; i < record.data_count; ++i) {
+      if (const auto bytes = image.page(record, i); !bytes.empty()) content->borrow(i, bytes);
+    }
+  } else if (MemorySymbolicLink* link = node->symbolic_link()) {
+    link->target = image.link_target(record);
+  }
+  return node;
+}
+
+void set_mode_and_time(MemoryNode& node, const NodeRecord& record) {
+  node.mode = record.mode;
+  node.modification_time = {.tv_sec = record.modification_seconds,
+                            .tv_nsec = record.modification_nanoseconds};
+}
+
 // Finds or makes the node of a record whose directory is there. Null when a directory meets
 // something else.
 std::shared_ptr<MemoryNode> enter(MemoryFileSystem& filesystem, MemoryNode& parent,
                                   const Reader& image, const NodeRecord& record,
                                   const std::shared_ptr<MemoryNode>& linked) {
   const std::string_view name = image.name(record);
-  const auto& entries = parent.directory()->entries;
+  const MemoryEntries& entries = parent.entries();
   // In order, a new entry comes after all there are, and nothing needs to be searched.
   if (!entries.empty() && name <= entries.rbegin()->first) {
     if (const auto there = entries.find(name); there != entries.end()) {
@@ -416,28 +451,67 @@ std::shared_ptr<MemoryNode> enter(MemoryFileSystem& filesystem, MemoryNode& pare
       parent.detach(name);
     }
   }
-  std::shared_ptr<MemoryNode> node = linked ? linked : filesystem.make_node(record.mode);
-  if (!linked) {
-    if (PagedContent* content = node->content()) {
-      (void)content->truncate(record.size);  // the size was checked
-      content->reserve(record.data_count);
-      for (uint32_t i = 0; i < record.data_count; ++i) {
-        if (const auto bytes = image.page(record, i); !bytes.empty()) content->borrow(i, bytes);
-      }
-    } else if (MemorySymbolicLink* link = node->symbolic_link()) {
-      link->target = image.link_target(record);
-    }
-  }
+  std::shared_ptr<MemoryNode> node = linked ? linked : make(filesystem, image, record);
   parent.attach(name, node);
   return node;
 }
 
-Result<void> load(const Reader& image, MemoryFileSystem& filesystem, std::string_view mount_path) {
+// An image whose directories are read as they are used.
+struct LateImage {
+  Reader reader;
+  MemoryFileSystem* filesystem;  // which owns the directories, so outlives what they have not read
+  timespec loaded;
+};
+
+class EntriesInImage : public UnreadEntries {
+ public:
+  EntriesInImage(std::shared_ptr<const LateImage> image, uint32_t directory)
+      : image_(std::move(image)), directory_(directory) {}
+
+  // Gives `node`, which is new, the entries of the record `directory`.
+  static void give(const std::shared_ptr<const LateImage>& image, uint32_t directory,
+                   MemoryNode& node) {
+    const Reader& reader = image->reader;
+    const uint32_t end = reader.end_of(directory);
+    if (end == directory + 1) return;
+    node.directory()->unread = std::make_unique<EntriesInImage>(image, directory);
+    for (uint32_t i = directory + 1; i < end; ++i) {
+      const NodeRecord record = reader.node(i);
+      if (record.parent == directory && S_ISDIR(record.mode)) ++node.link_count;
+    }
+  }
+
+  void read_into(MemoryNode& directory) const override {
+    const Reader& reader = image_->reader;
+    for (uint32_t i = directory_ + 1; i < reader.node_count(); ++i) {
+      const NodeRecord record = reader.node(i);
+      if (record.parent < directory_) break;
+      if (record.parent != directory_) continue;
+      const std::shared_ptr<MemoryNode> node = make(*image_->filesystem, reader, record);
+      directory.attach(reader.name(record), node);
+      if (node->directory() != nullptr) give(image_, i, *node);
+      set_mode_and_time(*node, record);
+      node->access_time = node->change_time = image_->loaded;
+    }
+  }
+
+ private:
+  std::shared_ptr<const LateImage> image_;
+  uint32_t directory_;
+};
+
+Result<void> load(const Reader& image, MemoryFileSystem& filesystem, std::string_view mount_path,
+                  Unpacking unpacking) {
   if (auto made = filesystem.make_directories(mount_path, 0755); !made) return made;
   auto root = filesystem.node(mount_path);
   if (!root) return error(root.error());
+  std::shared_ptr<LateImage> late;
+  if (unpacking == Unpacking::kAsUsed && image.is_nested()) {
+    late = std::make_shared<LateImage>(image, &filesystem, timespec{});
+    late->loaded = os::wall_clock();
+  }
 
-  std::vector<std::shared_ptr<MemoryNode>> nodes(image.node_count());
+  std::vector<std::shared_ptr<MemoryNode>> nodes(image.node_count());  // null: not read
   nodes[0] = *root;
   for (uint32_t i = 1; i < image.node_count(); ++i) {
     const NodeRecord record = image.node(i);
@@ -445,13 +519,14 @@ Result<void> load(const Reader& image, MemoryFileSystem& filesystem, std::string
         record.hard_link == kNoLink ? nullptr : nodes[record.hard_link];
     nodes[i] = enter(filesystem, *nodes[record.parent], image, record, linked);
     if (!nodes[i]) return error(std::errc::file_exists);
+    if (late != nullptr && S_ISDIR(record.mode) && nodes[i]->entries().empty()) {
+      EntriesInImage::give(late, i, *nodes[i]);
+      i = image.end_of(i) - 1;
+    }
   }
   // Times come last: every entry that was made above changed those of its directory.
   for (uint32_t i = 0; i < image.node_count(); ++i) {
-    const NodeRecord record = image.node(i);
-    nodes[i]->mode = record.mode;
-    nodes[i]->modification_time = {.tv_sec = record.modification_seconds,
-                                   .tv_nsec = record.modification_nanoseconds};
+    if (nodes[i] != nullptr) set_mode_and_time(*nodes[i], image.node(i));
   }
   return {};
 }
@@ -474,13 +549,17 @@ Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view r
 Result<std::string> write_image_of_directory(const std::string& path) {
   namespace fs = std::filesystem;
   MemoryFileSystem tree;
+  std::vector<std::string> directories{"/"};
   std::error_code failed;
   for (fs::recursive_directory_iterator entry(path, failed), end; entry != end && !failed;
        entry.increment(failed)) {
     const std::string name = "/" + fs::relative(entry->path(), path).string();
-    const auto mode = static_cast<uint32_t>(entry->symlink_status().permissions());
+    // What the owner may do, whatever umask the others were left out by.
+    const auto owner = static_cast<uint32_t>(entry->symlink_status().permissions()) & 0700;
+    const uint32_t mode = owner | (owner & 0500) >> 3 | (owner & 0500) >> 6;
     if (entry->is_directory()) {
       if (auto made = tree.make_directories(name, mode); !made) return error(made.error());
+      directories.push_back(name);
       continue;
     }
     const auto opened = os::open_regular_file(entry->path().string());
@@ -499,15 +578,21 @@ Result<std::string> write_image_of_directory(const std::string& path) {
     }
   }
   if (failed) return error(static_cast<std::errc>(failed.value()));
+  // What was made in them has changed their times.
+  for (const std::string& name : directories) {
+    if (auto set = tree.set_times(name, timespec{}, timespec{}, false); !set) {
+      return error(set.error());
+    }
+  }
   return write_image(tree, "/");
 }
 
 Result<void> load_image(std::span<const std::byte> image, MemoryFileSystem& filesystem,
-                        std::string_view mount_path) {
+                        std::string_view mount_path, Unpacking unpacking) {
   try {
     auto reader = Reader::open(image);
     if (!reader) return error(reader.error());
-    return load(*reader, filesystem, mount_path);
+    return load(*reader, filesystem, mount_path, unpacking);
   } catch (const std::bad_alloc&) {
     return error(std::errc::no_space_on_device);
   }

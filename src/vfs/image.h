@@ -23,9 +23,17 @@ inline constexpr size_t kImageAlignment = 8192;
 Result<std::string> write_image(MemoryFileSystem& filesystem, std::string_view root_path);
 
 // write_image() of the files and directories below the host's directory `path`. The modification
-// times are 1970, so that the bytes do not depend on when the files were made. Errors are those of
+// times are 1970, and what others may do is what the owner may, writing aside: the bytes do not
+// depend on when and by whom the files were made. Errors are those of
 // reading them; operation_not_supported: something else is among them.
 Result<std::string> write_image_of_directory(const std::string& path);
+
+enum class Unpacking {
+  kAtOnce,
+  // A directory that was not there before is read when it is first looked into. For an image that
+  // nobody can change, as one that is linked into the program: its index is read later, too.
+  kAsUsed,
+};
 
 // Lays the tree of `image` over the directory `mount_path`, which is made with its parents where it
 // is missing. Existing directories are merged (and get the image's mode and time), existing files
@@ -35,7 +43,7 @@ Result<std::string> write_image_of_directory(const std::string& path);
 // A damaged index is refused before anything is changed: EINVAL when it is not an image of this
 // version, EILSEQ when it is one and damaged. Page contents are not checked.
 Result<void> load_image(std::span<const std::byte> image, MemoryFileSystem& filesystem,
-                        std::string_view mount_path);
+                        std::string_view mount_path, Unpacking unpacking = Unpacking::kAtOnce);
 
 }  // namespace pglite::vfs
 

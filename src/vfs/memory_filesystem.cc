@@ -136,9 +136,9 @@ class DirectoryHandle : public Handle {
   Result<std::vector<DirectoryEntry>> entries() override {
     return guarded([&]() -> Result<std::vector<DirectoryEntry>> {
       std::vector<DirectoryEntry> result;
-      const MemoryDirectory& directory = *node_->directory();
-      result.reserve(directory.entries.size());
-      for (const auto& [name, node] : directory.entries) {
+      const MemoryEntries& entries = node_->entries();
+      result.reserve(entries.size());
+      for (const auto& [name, node] : entries) {
         result.push_back({.name = name, .inode = node->inode, .mode = type_of(*node)});
       }
       return result;
@@ -168,11 +168,36 @@ class DeviceHandle : public Handle {
 
 }  // namespace
 
+MemoryEntries& MemoryNode::entries() {
+  MemoryDirectory& directory = *this->directory();
+  if (directory.unread == nullptr) return directory.entries;
+  // Reading is no change of the directory.
+  const uint32_t links = link_count;
+  const timespec modified = modification_time;
+  const timespec changed = change_time;
+  std::unique_ptr<const UnreadEntries> unread = std::move(directory.unread);
+  const auto restore = [&] {
+    link_count = links;
+    modification_time = modified;
+    change_time = changed;
+  };
+  try {
+    unread->read_into(*this);
+  } catch (...) {
+    directory.entries.clear();
+    directory.unread = std::move(unread);
+    restore();
+    throw;
+  }
+  restore();
+  return directory.entries;
+}
+
 void MemoryNode::attach(std::string_view name, std::shared_ptr<MemoryNode> child) {
   MemoryNode& node = *child;
   // Where entries come in order, as load_image brings them, the hint saves the search.
-  auto& entries = directory()->entries;
-  entries.emplace_hint(entries.end(), name, std::move(child));
+  MemoryEntries& all = entries();
+  all.emplace_hint(all.end(), name, std::move(child));
   if (MemoryDirectory* below = node.directory()) {
     below->parent = this;
     node.link_count = 2;  // its entry here and its own "."; always new and empty here
@@ -185,10 +210,10 @@ void MemoryNode::attach(std::string_view name, std::shared_ptr<MemoryNode> child
 }
 
 void MemoryNode::detach(std::string_view name) {
-  auto& entries = directory()->entries;
-  const auto entry = entries.find(name);
+  MemoryEntries& all = entries();
+  const auto entry = all.find(name);
   const std::shared_ptr<MemoryNode> child = std::move(entry->second);
-  entries.erase(entry);
+  all.erase(entry);
   if (MemoryDirectory* below = child->directory()) {
     below->parent = nullptr;
     --link_count;
@@ -230,6 +255,7 @@ MemoryFileSystem::~MemoryFileSystem() {
     MemoryDirectory* directory = node->directory();
     if (directory == nullptr) continue;
     directory->parent = nullptr;
+    directory->unread.reset();
     for (auto& [name, child] : directory->entries) pending.push_back(std::move(child));
     directory->entries.clear();
   }
@@ -290,8 +316,9 @@ Result<MemoryFileSystem::Location> MemoryFileSystem::locate(std::string_view pat
       continue;
     }
     if (name.size() > kMaximumName) return error(std::errc::filename_too_long);
-    const auto entry = directory->entries.find(name);
-    if (entry == directory->entries.end()) {
+    const MemoryEntries& entries = node->entries();
+    const auto entry = entries.find(name);
+    if (entry == entries.end()) {
       if (last && !want_directory) return Location(node, name, nullptr);
       return error(std::errc::no_such_file_or_directory);
     }
@@ -419,7 +446,7 @@ Result<void> MemoryFileSystem::remove_directory(std::string_view path) {
     const MemoryDirectory* directory = found->node->directory();
     if (directory == nullptr) return error(std::errc::not_a_directory);
     if (found->parent == nullptr) return error(std::errc::device_or_resource_busy);
-    if (!directory->entries.empty()) return error(std::errc::directory_not_empty);
+    if (!found->node->entries().empty()) return error(std::errc::directory_not_empty);
     found->parent->detach(found->name);
     return {};
   });
@@ -455,11 +482,11 @@ Result<void> MemoryFileSystem::rename(std::string_view from, std::string_view to
       const MemoryDirectory* replaced = target->node->directory();
       if (moves_directory && replaced == nullptr) return error(std::errc::not_a_directory);
       if (!moves_directory && replaced != nullptr) return error(std::errc::is_a_directory);
-      if (replaced != nullptr && !replaced->entries.empty()) {
+      if (replaced != nullptr && !target->node->entries().empty()) {
         return error(std::errc::directory_not_empty);
       }
       // The entry is there already, so nothing below needs memory.
-      const auto entry = target->parent->directory()->entries.find(target->name);
+      const auto entry = target->parent->entries().find(target->name);
       const std::shared_ptr<MemoryNode> old = std::exchange(entry->second, source->node);
       if (moves_directory) {
         old->directory()->parent = nullptr;
@@ -468,10 +495,10 @@ Result<void> MemoryFileSystem::rename(std::string_view from, std::string_view to
       }
       old->touch_changed();
     } else {
-      target->parent->directory()->entries.emplace(target->name, source->node);
+      target->parent->entries().emplace(target->name, source->node);
     }
     // The node moved: its own link count stays, and its directories' counts change only by "..".
-    auto& left = source->parent->directory()->entries;
+    MemoryEntries& left = source->parent->entries();
     left.erase(left.find(source->name));
     if (moves_directory) {
       --source->parent->link_count;

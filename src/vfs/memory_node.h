@@ -10,6 +10,7 @@
 #include <string>
 #include <variant>
 
+#include "os/clock.h"
 #include "vfs/devices.h"
 #include "vfs/paged_content.h"
 
@@ -17,9 +18,24 @@ namespace pglite::vfs {
 
 struct MemoryNode;
 
+// Ordered by name: a listing has a stable order, and images come out the same every time.
+using MemoryEntries = std::map<std::string, std::shared_ptr<MemoryNode>, std::less<>>;
+
+// The entries of a directory that nobody has looked at.
+class UnreadEntries {
+ public:
+  UnreadEntries() = default;
+  virtual ~UnreadEntries() = default;
+  UnreadEntries(const UnreadEntries&) = delete;
+  UnreadEntries& operator=(const UnreadEntries&) = delete;
+  // Attaches them to `directory`, which has none. May throw std::bad_alloc, and may then have
+  // attached some.
+  virtual void read_into(MemoryNode& directory) const = 0;
+};
+
 struct MemoryDirectory {
-  // Ordered by name: a listing has a stable order, and images come out the same every time.
-  std::map<std::string, std::shared_ptr<MemoryNode>, std::less<>> entries;
+  MemoryEntries entries;  // MemoryNode::entries() gives them
+  std::unique_ptr<const UnreadEntries> unread;
   // The directory this one is in; itself for the root. Null once it was removed. Never dangles
   // otherwise: a directory that is not empty cannot be removed.
   MemoryNode* parent = nullptr;
@@ -45,12 +61,14 @@ struct MemoryNode : std::enable_shared_from_this<MemoryNode> {
 
   PagedContent* content() { return std::get_if<PagedContent>(&body); }
   MemoryDirectory* directory() { return std::get_if<MemoryDirectory>(&body); }
+  // Of a directory, read if they were not. May throw std::bad_alloc, and then nothing has changed.
+  MemoryEntries& entries();
   MemorySymbolicLink* symbolic_link() { return std::get_if<MemorySymbolicLink>(&body); }
   MemoryDevice* device() { return std::get_if<MemoryDevice>(&body); }
 
-  void touch_changed() { clock_gettime(CLOCK_REALTIME, &change_time); }
+  void touch_changed() { change_time = os::wall_clock(); }
   void touch_modified() {
-    clock_gettime(CLOCK_REALTIME, &change_time);
+    touch_changed();
     modification_time = change_time;
   }
 

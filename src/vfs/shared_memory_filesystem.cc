@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "os/anonymous_file.h"
+#include "os/clock.h"
 #include "os/file.h"
 #include "os/unique_fd.h"
 
@@ -31,7 +32,7 @@ struct SharedMemoryFileSystem::Node {
 
   [[nodiscard]] bool is_directory() const { return S_ISDIR(mode); }
   void touch_modified() {
-    clock_gettime(CLOCK_REALTIME, &change_time);
+    change_time = os::wall_clock();
     modification_time = change_time;
   }
 };
@@ -141,7 +142,7 @@ Metadata describe(const Node& node) {
 
 void set_permissions(Node& node, uint32_t permissions) {
   node.mode = (node.mode & S_IFMT) | (permissions & kPermissions);
-  clock_gettime(CLOCK_REALTIME, &node.change_time);
+  node.change_time = os::wall_clock();
 }
 
 class Handle : public File {
@@ -303,7 +304,7 @@ Result<void> SharedMemoryFileSystem::remove_file(std::string_view path) {
   if (!found) return error(found.error());
   if ((*found)->is_directory()) return error(std::errc::is_a_directory);
   (*found)->link_count = 0;
-  clock_gettime(CLOCK_REALTIME, &(*found)->change_time);
+  (*found)->change_time = os::wall_clock();
   root_->entries.erase(root_->entries.find(path.substr(1)));
   root_->touch_modified();
   return {};
@@ -364,7 +365,7 @@ Result<void> SharedMemoryFileSystem::set_times(std::string_view path,
   Node& node = **found;
   if (access) node.access_time = *access;
   if (modification) node.modification_time = *modification;
-  if (access || modification) clock_gettime(CLOCK_REALTIME, &node.change_time);
+  if (access || modification) node.change_time = os::wall_clock();
   return {};
 }
 

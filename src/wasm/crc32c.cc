@@ -9,16 +9,30 @@
 #define PGLITE_CRC_TARGET __attribute__((target("sse4.2")))
 #elif defined(__aarch64__)
 #include <arm_acle.h>
+#if !defined(__ARM_FEATURE_CRC32)
 #include <sys/auxv.h>
+#endif
 #define PGLITE_CRC_TARGET __attribute__((target("crc")))
 #endif
 
 namespace {
 
-#if defined(__x86_64__)
+#if defined(__SSE4_2__) || defined(__ARM_FEATURE_CRC32)
+// Compiled for processors that all have it.
+bool has_instruction() {
+  return true;
+}
+#elif defined(__x86_64__)
 bool has_instruction() {
   return __builtin_cpu_supports("sse4.2");
 }
+#elif defined(__aarch64__)
+bool has_instruction() {
+  return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
+}
+#endif
+
+#if defined(__x86_64__)
 PGLITE_CRC_TARGET uint32_t step(uint32_t crc, uint64_t bytes) {
   return static_cast<uint32_t>(_mm_crc32_u64(crc, bytes));
 }
@@ -26,9 +40,6 @@ PGLITE_CRC_TARGET uint32_t step(uint32_t crc, uint8_t byte) {
   return _mm_crc32_u8(crc, byte);
 }
 #elif defined(__aarch64__)
-bool has_instruction() {
-  return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
-}
 PGLITE_CRC_TARGET uint32_t step(uint32_t crc, uint64_t bytes) {
   return __crc32cd(crc, bytes);
 }

@@ -10,7 +10,9 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <utility>
 
+#include "os/fault_context.h"
 #include "os/virtual_memory.h"
 #include "wasm/linear_memory.h"
 
@@ -29,8 +31,10 @@ namespace pglite::wasm {
 namespace {
 
 // wasm2c's traps carry no instance, and a signal handler has no argument of ours: the running
-// execution has to be found from the thread.
-thread_local Execution* current_execution = nullptr;
+// execution has to be found from the thread. In a shared library the usual model would allocate the
+// thread's variables when they are first looked at, which for the threads of others is in the
+// handler: a thread may fault within malloc.
+[[gnu::tls_model("initial-exec")]] thread_local Execution* current_execution = nullptr;
 
 #ifdef PGLITE_TSAN
 void destroy_fiber(size_t fiber) {
@@ -47,11 +51,13 @@ struct TrapSignals {
     std::call_once(once, [] {
       struct sigaction action{};
       action.sa_sigaction = handle;
-      // SA_NODEFER: the handler is left by a jump, which would leave the signal blocked otherwise.
-      action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+      action.sa_flags = SA_SIGINFO | SA_ONSTACK;
       sigemptyset(&action.sa_mask);
-      sigaction(SIGSEGV, &action, &previous(SIGSEGV));
-      sigaction(SIGBUS, &action, &previous(SIGBUS));
+      for (const int signal : {SIGSEGV, SIGBUS}) {
+        // Known before ours can be called.
+        sigaction(signal, nullptr, &previous(signal));
+        sigaction(signal, &action, nullptr);
+      }
     });
     // A stack overflow cannot be handled on the stack that overflowed. The alternate stack is the
     // thread's, so each thread that runs guest code needs one.
@@ -67,7 +73,9 @@ struct TrapSignals {
         sigaltstack(&alternate, nullptr);
       }
       ~AlternateStack() {
-        if (!memory) return;
+        stack_t existing{};
+        if (!memory || sigaltstack(nullptr, &existing) != 0 || existing.ss_sp != memory.get())
+          return;
         stack_t disable{};
         disable.ss_flags = SS_DISABLE;
         sigaltstack(&disable, nullptr);
@@ -87,30 +95,47 @@ struct TrapSignals {
   static void handle(int signal, siginfo_t* info, void* context) {
     Execution* execution = current_execution;
     const auto* address = static_cast<const std::byte*>(info->si_addr);
-    // A signal that somebody sent (si_code <= 0) has no address.
-    if (info->si_code > 0 && execution != nullptr && execution->innermost_ != nullptr) {
+    // A signal that somebody sent has no address.
+    if (!os::was_sent(*info) && execution != nullptr && execution->innermost_ != nullptr) {
       const auto guard = execution->stack_.first(Execution::kGuardSize);
       if (address >= guard.data() && address < guard.data() + guard.size()) {
-        execution->trap("call stack exhausted");
+        return execution->trap_after_fault(context, "call stack exhausted", 0);
       }
       const LinearMemory* linear = execution->memory;
       if (const wasm_rt_memory_t* memory = linear == nullptr ? nullptr : linear->get()) {
         const auto* base = reinterpret_cast<const std::byte*>(memory->data);
         if (address >= base && address < base + LinearMemory::kReservation) {
-          execution->trap("out of bounds memory access", address - base);
+          return execution->trap_after_fault(context, "out of bounds memory access",
+                                             static_cast<uint64_t>(address - base));
         }
       }
     }
-    // Not ours: as if we had not been there.
+    pass_on(signal, info, context);
+  }
+
+  // As if we had not been there: runtimes (Go, the JVM) live on these signals.
+  static void pass_on(int signal, siginfo_t* info, void* context) {
     const struct sigaction& before = previous(signal);
-    if (before.sa_flags & SA_SIGINFO) {
-      before.sa_sigaction(signal, info, context);
-    } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-      before.sa_handler(signal);
-    } else {
-      sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
-      if (info->si_code <= 0) raise(signal);
+    const bool takes_info = (before.sa_flags & SA_SIGINFO) != 0;
+    if (takes_info || (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
+      // What the system would have blocked; it puts the mask back when our handler returns.
+      pthread_sigmask(SIG_BLOCK, &before.sa_mask, nullptr);
+      if ((before.sa_flags & SA_NODEFER) != 0 && sigismember(&before.sa_mask, signal) == 0) {
+        sigset_t open;
+        sigemptyset(&open);
+        sigaddset(&open, signal);
+        pthread_sigmask(SIG_UNBLOCK, &open, nullptr);
+      }
+      if (takes_info) {
+        before.sa_sigaction(signal, info, context);
+      } else {
+        before.sa_handler(signal);
+      }
+      return;
     }
+    if (before.sa_handler == SIG_IGN && os::was_sent(*info)) return;
+    sigaction(signal, &before, nullptr);  // the access is tried again and has its default effect
+    if (os::was_sent(*info)) raise(signal);
   }
 };
 
@@ -194,27 +219,30 @@ void Execution::abandon() {
 bool Execution::switch_in() {
   TrapSignals::install();
   Execution* outer = current_execution;
-  current_execution = this;
   running_ = true;
+  while (true) {
+    current_execution = this;
 #ifdef PGLITE_ASAN
-  void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
+    void* fake_stack = nullptr;
+    __sanitizer_start_switch_fiber(&fake_stack, stack_.data() + kGuardSize, kStackSize);
 #endif
 #ifdef PGLITE_TSAN
-  caller_stack_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(reinterpret_cast<void*>(caller_stack_size_or_fiber_), 0);
+    caller_stack_ = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(reinterpret_cast<void*>(caller_stack_size_or_fiber_), 0);
 #endif
-  context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
+    context_ = boost::context::detail::jump_fcontext(context_, this).fctx;
 #ifdef PGLITE_ASAN
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
 #endif
-  current_execution = outer;
+    current_execution = outer;
+    if (errand_ == nullptr) break;
+    (*std::exchange(errand_, nullptr))();
+  }
   running_ = false;
   return !suspended();
 }
 
-void Execution::suspend(Suspension reason) {
-  suspension_ = reason;
+void Execution::switch_out() {
 #ifdef PGLITE_ASAN
   void* fake_stack = nullptr;
   __sanitizer_start_switch_fiber(&fake_stack, caller_stack_, caller_stack_size_or_fiber_);
@@ -226,6 +254,16 @@ void Execution::suspend(Suspension reason) {
 #ifdef PGLITE_ASAN
   __sanitizer_finish_switch_fiber(fake_stack, &caller_stack_, &caller_stack_size_or_fiber_);
 #endif
+}
+
+void Execution::suspend(Suspension reason) {
+  suspension_ = reason;
+  switch_out();
+}
+
+void Execution::run_on_callers_stack(const std::function<void()>& task) {
+  errand_ = &task;
+  switch_out();
 }
 
 void Execution::exit(int status) {
@@ -241,6 +279,17 @@ void Execution::trap(const char* message, uint64_t address) {
   }
   pending_ = {.kind = Outcome::Kind::kTrapped, .trap = message, .trap_address = address};
   _longjmp(innermost_->buffer, 1);
+}
+
+// The jump is made where the fault was, after the handler: one out of it would leave the signal
+// blocked, and macOS would take the alternate stack for one that is still in use. What is below the
+// frame of protect() is not needed any more.
+void Execution::trap_after_fault(void* context, const char* message, uint64_t address) {
+  pending_ = {.kind = Outcome::Kind::kTrapped, .trap = message, .trap_address = address};
+  // More than that frame has below the recovery point, and less than host functions leave.
+  constexpr size_t kDistance = size_t{64} << 10;
+  auto* const stack = reinterpret_cast<std::byte*>(innermost_) - kDistance;
+  os::go_on_in(context, [] { _longjmp(current_execution->innermost_->buffer, 1); }, stack);
 }
 
 size_t Execution::stack_left() const {

@@ -83,6 +83,12 @@ class Execution {
   // unless what it owns may be lost.
   void suspend(Suspension reason);
 
+  // On the guest stack: runs `task` on the stack, and as the code, of run()'s or resume()'s caller,
+  // and returns when it has. For callbacks into code that may not run on a stack that it does not
+  // know (Go, the JVM, CPython). `task` must not let an exception escape, and must not use this
+  // object.
+  void run_on_callers_stack(const std::function<void()>& task);
+
   // On the guest stack: calls `f` so that a trap or exit inside it ends here.
   template <class F>
   Outcome protect(F&& f) {
@@ -143,6 +149,10 @@ class Execution {
     invoke_target = point.outer_target;
   }
   bool switch_in();
+  // To run()'s or resume()'s caller; returns when it switches in again.
+  void switch_out();
+  // In the handler of a fault: a trap when it returns.
+  void trap_after_fault(void* context, const char* message, uint64_t address);
   // Aborts the program: the host has used this object wrongly.
   [[noreturn]] static void misused(const char* how);
 
@@ -150,6 +160,8 @@ class Execution {
   void* context_ = nullptr;     // where the guest stack stands while it does not run
   void* caller_ = nullptr;      // where to go back to while it runs
   const std::function<void()>* task_ = nullptr;
+  // What the caller is to run before it switches in again; null: nothing, it goes on.
+  const std::function<void()>* errand_ = nullptr;
   // For sanitizers. AddressSanitizer: the stack to go back to. ThreadSanitizer: its fiber for the
   // stack to go back to, and the one for the guest's.
   [[maybe_unused]] const void* caller_stack_ = nullptr;

@@ -148,8 +148,10 @@ const char* wasm_rt_strerror(wasm_rt_trap_t trap) {
       return "uncaught exception";
     case WASM_RT_TRAP_UNALIGNED:
       return "unaligned atomic access";
+#if !WASM_RT_MERGED_OOB_AND_EXHAUSTION_TRAPS
     case WASM_RT_TRAP_EXHAUSTION:
       return "call stack exhausted";
+#endif
   }
   return "unknown trap";
 }

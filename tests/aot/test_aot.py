@@ -342,10 +342,11 @@ def test_a_main_module_as_a_library_brings_its_supplement():
 def test_the_abi_is_another_when_a_file_is(tmp_path):
     (tmp_path / "a").write_text("a")
     (tmp_path / "b").write_text("b")
-    before = glue.abi_identity([tmp_path / "a", tmp_path / "b"])
-    assert before == glue.abi_identity([tmp_path / "b", tmp_path / "a"])
+    before = glue.abi_identity("linux-x86_64", [tmp_path / "a", tmp_path / "b"])
+    assert before == glue.abi_identity("linux-x86_64", [tmp_path / "b", tmp_path / "a"])
+    assert before != glue.abi_identity("linux-aarch64", [tmp_path / "a", tmp_path / "b"])
     (tmp_path / "b").write_text("c")
-    assert before != glue.abi_identity([tmp_path / "a", tmp_path / "b"])
+    assert before != glue.abi_identity("linux-x86_64", [tmp_path / "a", tmp_path / "b"])
 
 
 # --- translate.py ---

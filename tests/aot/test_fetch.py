@@ -110,7 +110,7 @@ class Sandbox:
 
     def pin(self, content: bytes) -> None:
         digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
-        lock = {"npm": {NAME: {"version": "1.2.3", "integrity": f"sha512-{digest}"}}, "pypi": {}}
+        lock = {"npm": {NAME: {"version": "1.2.3", "integrity": f"sha512-{digest}"}}, "pypi": {}, "debian": {}}
         (self.aot / "inputs.lock.json").write_text(json.dumps(lock))
 
     def fetch(self, wanted: str = NAME, **variables: str) -> subprocess.CompletedProcess:
@@ -167,6 +167,55 @@ def test_an_unpinned_name_is_refused(sandbox, registry):
     assert done.returncode != 0
     assert "@test/other is not in inputs.lock.json" in done.stderr
     assert registry.asked == []
+
+
+# --- Sources of Debian packages ---
+
+
+def source_archive() -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for name, content in (("top/LICENSE", b"free"), ("top/data/file.txt", b"hello\n"), ("top/rest", b"not wanted")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return target.getvalue()
+
+
+@pytest.fixture
+def mirror(sandbox, registry):
+    """PGLITE_DEBIAN_MIRROR, with one source package that is pinned as `source`."""
+    registry.answers["/debian/pool/source.orig.tar.gz"] = (200, {}, source_archive())
+    pin = {"version": "1", "path": "pool/source.orig.tar.gz", "members": ["top/LICENSE", "top/data/file.txt"],
+           "sha256": hashlib.sha256(source_archive()).hexdigest()}  # fmt: skip
+    (sandbox.aot / "inputs.lock.json").write_text(json.dumps({"npm": {}, "pypi": {}, "debian": {"source": pin}}))
+    return f"{registry.url}/debian/"
+
+
+def test_of_a_source_package_the_wanted_files_are_kept(sandbox, mirror):
+    for _ in range(2):
+        done = sandbox.fetch("source", PGLITE_DEBIAN_MIRROR=mirror)
+        assert done.returncode == 0, done.stderr
+        directory = pathlib.Path(done.stdout.strip())
+        assert sorted(file.name for file in directory.iterdir()) == ["LICENSE", "file.txt"]
+        assert (directory / "file.txt").read_text() == "hello\n"
+
+
+def test_another_source_archive_is_refused(sandbox, mirror, registry):
+    registry.answers["/debian/pool/source.orig.tar.gz"] = (200, {}, source_archive() + b"more")
+    done = sandbox.fetch("source", PGLITE_DEBIAN_MIRROR=mirror)
+    assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
+    assert sandbox.cached() == []
+
+
+def test_a_mirror_without_the_source_package(sandbox, mirror):
+    done = sandbox.fetch("source", PGLITE_DEBIAN_MIRROR=mirror + "elsewhere")
+    assert done.returncode != 0 and "404" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_without_apt_a_mirror_has_to_be_named(sandbox, mirror, tmp_path):
+    done = sandbox.fetch("source", PATH=str(tmp_path))
+    assert done.returncode != 0 and "set PGLITE_DEBIAN_MIRROR" in done.stderr
 
 
 # --- Failures ---

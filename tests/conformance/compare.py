@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pgwire
@@ -112,6 +112,28 @@ def report(label: str, ours: bytes, theirs: bytes, context: int = 2) -> str:
     if len(diff) > 60:
         lines.append(f"... and {len(diff) - 60} lines more")
     return "\n".join(line if len(line) <= 1000 else line[:1000] + "..." for line in lines)
+
+
+# initdb numbers what it makes in this order: collations, then information_schema. Here it finds ICU's locales and makes
+# some 870 collations more, so the views have higher numbers.
+INITDB_OIDS = range(12000, 16384)
+
+
+def equal(ours: bytes, theirs: bytes) -> bool:
+    """Whether the bytes are the same, but for the numbers of information_schema's views as origins of columns."""
+    return ours == theirs or _without_views(ours) == _without_views(theirs)
+
+
+def _without_views(answer: bytes) -> list[object]:
+    try:
+        return [
+            [replace(c, table=INITDB_OIDS[0] if c.table in INITDB_OIDS else c.table) for c in pgwire.columns_of(m)]
+            if m.kind == "T"
+            else m
+            for m in pgwire.split(answer)
+        ]
+    except pgwire.ProtocolError:
+        return [answer]
 
 
 def same(ours: bytes, theirs: bytes, difference: Difference) -> bool:

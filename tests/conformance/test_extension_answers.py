@@ -3,15 +3,12 @@
 All extensions are in one pair of them, but for those that PGlite on Node does not answer with others beside them.
 """
 
-from pathlib import Path
-
-import compare
 import corpus  # noqa: F401  (puts pgwire on the path)
 import engine_pair
 import extension_scripts
 import pgwire
 import pytest
-from test_conformance import DIFFERENCES, MISMATCHES_SHOWN, reference_broke
+from comparison import Comparison
 
 SCRIPTS = extension_scripts.scripts()
 
@@ -50,40 +47,18 @@ def requests(script, helpers):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_same_answers(script, pairs, summary):
-    file = f"extensions/{script.name}.sql"
-    listed = {d.statement: d for d in DIFFERENCES if d.file == file}
-    unused = set(listed)
-    mismatches = []
     pair = pairs[script.name if script.name in APART else ""]
     fresh = pair.ours is None
     pair.open()
+    comparison = Comparison(pair, f"extensions/{script.name}.sql", summary)
     clean = False
     try:
-        for statement in requests(script, fresh):
-            difference = listed.get(compare.squeeze(statement))
-            try:
-                ours, theirs = pair.exchange(pgwire.query(statement), apart=difference is not None)
-            except (pgwire.PortClosed, pgwire.PortTimeout) as e:
-                pytest.fail(f"{statement}\n{e}", pytrace=False)
-            broken = reference_broke(Path(file), theirs)
-            if broken:
-                pytest.fail(f"PGlite on Node broke ({broken}) at:\n{statement}", pytrace=False)
-            summary["requests"] += 1
-            summary["errors"] += any(m.kind == "E" for m in pgwire.split(theirs))
-            if ours == theirs:
-                continue
-            if difference and compare.same(ours, theirs, difference):
-                unused.discard(difference.statement)
-                summary["listed"] += 1
-                continue
-            mismatches.append(compare.report(statement, ours, theirs))
-        clean = not mismatches
+        comparison.ask((statement, pgwire.query(statement)) for statement in requests(script, fresh))
+        clean = comparison.equal
     finally:
         if not clean or script.name in APART:
             pair.close()
-    summary["files"] += 1
-    assert not mismatches, "\n\n".join([f"{len(mismatches)} answers differ", *mismatches[:MISMATCHES_SHOWN]])
-    assert not unused, "differences.toml lists statements that are not there or do not differ"
+    comparison.finish()
 
 
 def test_ours_answers_beside_others():

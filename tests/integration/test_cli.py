@@ -248,6 +248,15 @@ def test_what_was_asked_for_and_is_not_there_is_said_once(tmp_path):
         assert err.endswith(f"{message}\n") and err.count("\n") == 1, err
 
 
+@pytest.mark.parametrize("command", ["sql", "initdb", "port"])
+def test_a_file_is_no_data_directory(command, tmp_path):
+    file = tmp_path / "backup.tar.gz"
+    file.write_bytes(b"mine")
+    done = w.run_port(command, "-D", str(file), *(["-c", "select 1"] if command == "sql" else []))
+    assert done.returncode == 65 and b"is a file: 'restore' unpacks an archive" in done.stderr
+    assert file.read_bytes() == b"mine"
+
+
 def test_a_session_s_last_words_are_not_said_by_the_log_too():
     code, _, err = sql("-c", "select pg_terminate_backend(pg_backend_pid())")
     assert code == 70

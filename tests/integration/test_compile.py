@@ -1,5 +1,6 @@
 """Extensions that the program was not built with: `pglite-port compile` and --extension-path; and --preload."""
 
+import contextlib
 import gzip
 import io
 import os
@@ -262,6 +263,32 @@ def test_a_compilation_that_is_killed_leaves_nothing_half_done(tmp_path):
     small = archive(tmp_path / "lo.tar.gz", "lo")
     assert compile_(tmp_path, small).returncode == 0
     assert sorted(p.suffix for p in directory.iterdir()) == [".image", ".so"]
+
+
+def named_by_processes(path) -> list[str]:
+    """What runs with the path in its command line."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = file.read_bytes().replace(b"\0", b" ").decode()
+            if str(path) in command:
+                found.append(command)
+    return found
+
+
+def test_a_compilation_ends_with_its_program_alone(tmp_path):
+    path = archive(tmp_path / "pgcrypto.tar.gz", "pgcrypto")
+    process = subprocess.Popen([*w.port_command(), "compile", str(path)], env=w.port_environment(in_cache(tmp_path)),
+                               stderr=subprocess.PIPE)
+    for stage in (b"translating", b"compiling"):
+        assert stage in process.stderr.readline()
+    process.kill()
+    process.wait()
+    (directory,) = (tmp_path / "pglite-port/modules").iterdir()
+    end = time.monotonic() + 30
+    while left := named_by_processes(tmp_path) + list(directory.iterdir()):
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
 
 
 # --- --preload ---

@@ -44,6 +44,56 @@ def test_another_role_is_come_back_to(tmp_path):
             assert port.value(WHO) == "alice alice", back
 
 
+WAYS_UP = [
+    "set session authorization postgres",
+    "set local session authorization postgres",
+    "set role postgres",
+    "reset session authorization; set session authorization postgres",
+    "reset all; set role postgres",
+    "begin; savepoint s; rollback to s; set session authorization postgres",
+    "select set_config('session_authorization', 'postgres', false)",
+    "alter role alice superuser",
+]
+
+
+@pytest.mark.parametrize("kind", ["directory", "snapshot"])
+def test_a_role_is_a_boundary(kind, tmp_path):
+    saved = str(tmp_path / "s")
+    args = ["-D", str(tmp_path / "d")] if kind == "directory" else ["--snapshot", saved]
+    first = args if kind == "directory" else ["--save-snapshot", saved]
+    done = pgwire.run_port(
+        "sql", *first, "-c", "create role alice", "-c", "create role bob", "-c", "create table secret (a int)")
+    assert done.returncode == 0, done.stderr
+    with pgwire.PortProcess(*args, "-U", "alice") as port:
+        for way in WAYS_UP:
+            assert port.query(way).sqlstate in ("42501", "25P02"), way
+            port.query("rollback").ok()
+            assert port.value(WHO) == "alice alice", way
+            assert port.query("table secret").sqlstate == "42501", way
+        assert port.value("show is_superuser") == "off"
+        # What the program itself does as superuser goes on.
+        port.query("create temporary table mine (a int); insert into mine values (1)").ok()
+        port.query("set session authorization alice; set session authorization default").ok()
+        assert port.finish() == 0
+
+
+def test_the_session_of_a_snapshot_keeps_its_boundary(tmp_path):
+    first, second = str(tmp_path / "1"), str(tmp_path / "2")
+    create = ["-c", "create role alice", "-c", "create role bob"]
+    assert pgwire.run_port("sql", "--save-snapshot", first, *create).returncode == 0
+    done = pgwire.run_port("sql", "--snapshot", first, "-U", "alice", "--save-snapshot", second, "-c", "select 1")
+    assert done.returncode == 0, done.stderr
+    with pgwire.PortProcess("--snapshot", second) as port:
+        assert port.value(WHO) == "alice alice"
+        assert port.query("set session authorization postgres").sqlstate == "42501"
+    # Whoever starts the program says whose the session is.
+    with pgwire.PortProcess("--snapshot", second, "-U", "bob") as port:
+        assert port.value(WHO) == "bob bob"
+        assert port.query("set session authorization alice").sqlstate == "42501"
+    done = pgwire.run_port("sql", "--snapshot", second, "-U", "nobody", "-c", "select 1")
+    assert done.returncode == 64 and b'role "nobody" does not exist' in done.stderr
+
+
 def test_settings_of_roles_and_databases(tmp_path):
     data = str(tmp_path / "d")
     with pgwire.PortProcess("-D", data) as port:

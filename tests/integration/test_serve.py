@@ -409,6 +409,19 @@ def test_a_server_whose_clients_are_silent_takes_no_processor_time(server):
         assert ticks() - before < 40
 
 
+def test_a_session_gives_back_what_a_large_query_took():
+    large = "select length(string_agg(repeat('x', 1000000), '')) from generate_series(1, 300)"
+    with Server() as server, server.connect() as one, server.connect() as other:
+        for _ in range(2):
+            assert one.value(large) == "300000000"
+            assert other.value("select 1") == "1"
+            end = time.monotonic() + 30
+            while server.memory() > 150_000_000:
+                assert time.monotonic() < end, f"{server.memory()} bytes are kept"
+                time.sleep(0.1)
+        assert one.value("select sum(g) from generate_series(1, 100000) g") == "5000050000"
+
+
 # --- Who may use the Unix socket ---
 
 

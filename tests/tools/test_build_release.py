@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -30,8 +31,11 @@ def test_an_archive_has_the_program_its_licences_and_nothing_of_who_made_it(tmp_
     archive = pack(tmp_path)
     with tarfile.open(archive) as tar:
         members = {member.name.split("/", 1)[-1]: member for member in tar if member.isfile()}
-    assert list(members) == ["LICENSE", "THIRD_PARTY_NOTICES.md", "bin/linux-amd64/pglite-port"]
-    assert [oct(member.mode) for member in members.values()] == ["0o644", "0o644", "0o755"]
+    assert list(members) == [
+        "CHANGELOG.md", "LICENSE", "README", "THIRD_PARTY_NOTICES.md", "bin/linux-amd64/pglite-port",
+        "completions/_pglite-port", "completions/pglite-port.bash", "completions/pglite-port.fish", "man/pglite-port.1"]
+    assert {name for name, member in members.items() if member.mode != 0o644} == {"bin/linux-amd64/pglite-port"}
+    assert members["bin/linux-amd64/pglite-port"].mode == 0o755
     assert {(member.uid, member.gid, member.uname, member.mtime) for member in members.values()} == {
         (0, 0, "", 1700000000)}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["SHA256SUMS", archive.name]
@@ -60,9 +64,50 @@ def test_the_lines_of_a_target_are_replaced(tmp_path):
     (["linux-vax"], 64, "no target 'linux-vax' (known: linux-amd64"),
     (["--sign"], 64, "unknown option '--sign'"),
     (["--out"], 64, "--out needs a value"),
+    (["--verify", "--program", PROGRAM, "linux-amd64"], 64, "--verify builds, and --program does not"),
     (["--program", "/nonexistent", "linux-amd64"], 66, "no program at /nonexistent"),
     (["--program", PROGRAM, "--checksums", "/nonexistent", "linux-amd64"], 66, "no file /nonexistent"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said(arguments, status, message):
     done = run(*arguments)
     assert (done.returncode, message in done.stderr) == (status, True), done.stderr
+
+
+# What the script reads of a checkout.
+PACKED = ["scripts/build_release.sh", "packaging", "docs/man", "completions", "LICENSE", "THIRD_PARTY_NOTICES.md",
+          "CHANGELOG.md", "CMakeLists.txt", "elixir/mix.exs"]
+FAKE_CMAKE = """#!/bin/sh
+# Builds another program in another directory, if it is told to.
+mkdir -p build/release
+program=/bin/true
+case $OTHER:$PWD in yes:*elsewhere*) program=/bin/false ;; esac
+cp -L "$program" build/release/pglite-port
+"""
+
+
+@pytest.mark.parametrize("other", ["no", "yes"])
+def test_a_second_build_is_compared(tmp_path, other):
+    checkout = tmp_path / "checkout"
+    for name in PACKED:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, checkout / name)
+    inputs = tmp_path / "cache/inputs/pglite"
+    inputs.mkdir(parents=True)
+    (checkout / "aot").mkdir()
+    (checkout / "aot/fetch.py").write_text(f"print('{inputs}')\n")
+    (checkout / ".gitignore").write_text("/build/\n")
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-C", checkout]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    cmake = tmp_path / "bin/cmake"
+    cmake.parent.mkdir()
+    cmake.write_text(FAKE_CMAKE)
+    cmake.chmod(0o755)
+    done = subprocess.run([checkout / "scripts/build_release.sh", "--verify", "linux-amd64"], capture_output=True, text=True,
+                          env=os.environ | {"PATH": f"{cmake.parent}:{os.environ['PATH']}", "OTHER": other})
+    if other == "no":
+        assert done.returncode == 0, done.stderr
+        assert "is the same bytes again" in done.stderr
+    else:
+        assert done.returncode == 1, done.stderr
+        assert "is not the same bytes when it is built elsewhere" in done.stderr

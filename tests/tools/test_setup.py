@@ -15,21 +15,22 @@ def system(tmp_path):
     log = tmp_path / "log"
     log.touch()
 
-    def run(*sets, installed=(), unknown=(), user=0, without=()):
+    def run(*sets, installed=(), unknown=(), user=0, without=(), name="Linux"):
         programs = {
             "id": f"echo {user}",
             "dpkg-query": f'case " {" ".join(installed)} " in *" $4 "*) echo "ii ";; *) exit 1;; esac',
             "apt-get": f'echo "$@" >> {log}',
             "apt-cache": f'case " {" ".join(unknown)} " in *" $2 "*) exit 100;; esac',
             "python3": "exit 0",
+            "uname": f"echo {name}", "brew": f'echo brew "$@" >> {log}',
             "node": "", "npm": "", "psql": "",
         }  # fmt: skip
         binaries = tmp_path / "bin"
         binaries.mkdir()
-        for name, text in programs.items():
-            if name not in without:
-                (binaries / name).write_text(f"#!/bin/sh\n{text}\n")
-                (binaries / name).chmod(0o755)
+        for program, text in programs.items():
+            if program not in without:
+                (binaries / program).write_text(f"#!/bin/sh\n{text}\n")
+                (binaries / program).chmod(0o755)
         for name in ("grep", "sh"):
             (binaries / name).symlink_to(next(p for p in ("/usr/bin", "/bin") if os.path.exists(f"{p}/{name}")) + "/" + name)
         done = subprocess.run([binaries / "sh", SETUP, *sets], env={"PATH": str(binaries)},
@@ -77,3 +78,15 @@ def test_a_system_without_apt(system):
 
 def test_an_unknown_set(system):
     assert system("everything")[0].returncode == 64
+
+
+def test_macos_asks_homebrew(system):
+    done, log = system("build", "test", name="Darwin")
+    assert done.returncode == 0, done.stderr
+    assert log.startswith("brew install --quiet llvm@22") and "libedit" in log and "googletest" in log
+    assert "apt" not in log and "node" not in log  # which is there
+
+
+def test_macos_without_homebrew(system):
+    done, _ = system("build", name="Darwin", without=["brew"])
+    assert done.returncode == 1 and "Homebrew is needed" in done.stderr

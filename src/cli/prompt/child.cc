@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <string_view>
 
+extern char** environ;
+
 namespace pglite::cli {
 
 int start_shell(const std::string& command, int in) {

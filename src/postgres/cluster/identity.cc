@@ -1,9 +1,9 @@
 #include "postgres/cluster/identity.h"
 
 #include <cstring>
-#include <ctime>
 #include <span>
 
+#include "os/clock.h"
 #include "os/random.h"
 #include "postgres/cluster/control_file.h"
 
@@ -27,9 +27,7 @@ Status make_identity(ClusterIdentity* identity) {
     return Status::io_error("the system gives no random bytes, which a cluster's identity needs: " +
                             std::make_error_code(filled.error()).message());
   }
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  identity->system_identifier = static_cast<uint64_t>(now.tv_sec) << 32 | random.low;
+  identity->system_identifier = static_cast<uint64_t>(os::wall_clock().tv_sec) << 32 | random.low;
   identity->nonce = random.nonce;
   return {};
 }

@@ -1,20 +1,22 @@
 #include "postgres/guest/guest_tree.h"
 
 #include "vfs/devices.h"
-#include "vfs/image.h"
 
 namespace pglite::postgres {
 
 vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
-                                       std::function<void(std::string_view)> stderr_line) {
-  return make_guest_tree(bundle, std::make_shared<vfs::LineSink>(std::move(stderr_line)));
+                                       std::function<void(std::string_view)> stderr_line,
+                                       vfs::Unpacking unpacking) {
+  return make_guest_tree(bundle, std::make_shared<vfs::LineSink>(std::move(stderr_line)),
+                         unpacking);
 }
 
 vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
-                                       std::shared_ptr<vfs::Device> standard_error) {
+                                       std::shared_ptr<vfs::Device> standard_error,
+                                       vfs::Unpacking unpacking) {
   GuestTree tree;
   tree.memory = std::make_shared<vfs::MemoryFileSystem>();
-  if (auto loaded = vfs::load_image(bundle, *tree.memory, "/"); !loaded) {
+  if (auto loaded = vfs::load_image(bundle, *tree.memory, "/", unpacking); !loaded) {
     return vfs::error(loaded.error());
   }
   const auto random = vfs::make_random_device();

@@ -16,6 +16,7 @@
 
 #include "postgres/version.h"
 #include "vfs/devices.h"
+#include "vfs/image.h"
 #include "vfs/memory_filesystem.h"
 #include "vfs/mount_table.h"
 #include "wasm/module_store.h"
@@ -32,10 +33,12 @@ struct GuestTree {
 // `bundle` must outlive the tree. `stderr_line` receives what guests write to stderr, a line at
 // a time.
 vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
-                                       std::function<void(std::string_view)> stderr_line);
+                                       std::function<void(std::string_view)> stderr_line,
+                                       vfs::Unpacking unpacking = vfs::Unpacking::kAtOnce);
 // The same with another device for stderr.
 vfs::Result<GuestTree> make_guest_tree(std::span<const std::byte> bundle,
-                                       std::shared_ptr<vfs::Device> standard_error);
+                                       std::shared_ptr<vfs::Device> standard_error,
+                                       vfs::Unpacking unpacking = vfs::Unpacking::kAtOnce);
 
 }  // namespace pglite::postgres
 

@@ -193,6 +193,8 @@ inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kGetUserI
     "GetUserIdAndSecContext"};
 inline constexpr FunctionSymbol<void(uint32_t user, uint32_t context)> kSetUserIdAndSecContext{
     "SetUserIdAndSecContext"};
+inline constexpr FunctionSymbol<void(uint32_t name, uint32_t oid, uint32_t bypass_login_check)>
+    kInitializeSessionUserId{"InitializeSessionUserId"};
 inline constexpr FunctionSymbol<uint32_t()> kIsTransactionState{"IsTransactionState"};
 inline constexpr FunctionSymbol<uint32_t()> kIsTransactionBlock{"IsTransactionBlock"};
 inline constexpr FunctionSymbol<uint64_t(uint32_t timeline)> kGetFlushRecPtr{"GetFlushRecPtr"};

@@ -14,10 +14,6 @@
 
 namespace pglite::postgres {
 
-// A setting of every server: a collation of a language whose order ICU has not is refused. By
-// default PostgreSQL warns, and it would have the root locale's order, which is the wrong one.
-inline constexpr std::string_view kIcuValidation = "icu_validation_level=error";
-
 // The environment that PGlite gives PostgreSQL.
 std::vector<std::string> postgres_environment(std::string_view username, std::string_view database);
 

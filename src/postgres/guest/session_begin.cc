@@ -1,6 +1,7 @@
 #include "postgres/guest/session_begin.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "postgres/guest/layout.h"
 #include "postgres/guest/postgres_process.h"
@@ -19,30 +20,36 @@ struct Setting {
   uint32_t source;
 };
 
-// Judging a setting may take a look at the catalogues, which needs a transaction. In it nothing
-// else runs: what is set this way is not undone with it.
+// Calls a function of PostgreSQL's that looks at the catalogues, which needs a transaction. In it
+// nothing else runs: what the function sets is not undone with it. `call` pushes its arguments; the
+// stack is put back. `what` says what could not be done.
+Status call_in_transaction(Backend& backend, const std::string& what,
+                           const std::function<void(emscripten::Process&)>& call) {
+  emscripten::Process& process = backend.process();
+  wasm::Outcome outcome;
+  process.run([&] {
+    const uint32_t stack_pointer = *process.env().stack_pointer;
+    outcome = process.call([&] { call(process); });
+    *process.env().stack_pointer = stack_pointer;
+  });
+  if (outcome.returned()) return {};
+  return backend.declare_gone(what + ": " + describe(outcome));
+}
+
 Status set_all(Backend& backend, const std::vector<Setting>& settings) {
   if (settings.empty()) return {};
-  emscripten::Process& process = backend.process();
-  const auto set = find_symbol(process, symbols::kSetConfigOption);
   Status status = run_sql(backend, "BEGIN");
-  if (!status.ok()) return status;
   for (const Setting& setting : settings) {
-    wasm::Outcome outcome;
-    process.run([&] {
-      const uint32_t stack_pointer = *process.env().stack_pointer;
-      outcome = process.call([&] {
-        const uint32_t name = process.push_string(setting.name);
-        set(name, process.push_string(setting.value), setting.context, setting.source);
-      });
-      *process.env().stack_pointer = stack_pointer;
-    });
-    if (!outcome.returned()) {
-      return backend.declare_gone("the setting " + setting.name +
-                                  " could not be made: " + describe(outcome));
-    }
+    if (!status.ok()) return status;
+    status = call_in_transaction(backend, "the setting " + setting.name + " could not be made",
+                                 [&](emscripten::Process& process) {
+                                   const uint32_t name = process.push_string(setting.name);
+                                   find_symbol(process, symbols::kSetConfigOption)(
+                                       name, process.push_string(setting.value), setting.context,
+                                       setting.source);
+                                 });
   }
-  return run_sql(backend, "COMMIT");
+  return status.ok() ? run_sql(backend, "COMMIT") : status;
 }
 
 // The value of setdatabase or setrole that is for all.
@@ -50,16 +57,30 @@ constexpr std::string_view kForAll = "0";
 
 }  // namespace
 
+// InitializeSessionUserId, of which a single-user backend runs the short form: PostgreSQL takes the
+// bootstrap superuser for who has logged in, and who has may become any role.
 Status begin_session(Backend& backend, const std::string& role) {
-  if (role != kInitialName) {
-    Status status = run_sql(backend, "SET SESSION AUTHORIZATION " + quote_identifier(role));
-    if (!status.ok()) return status;
+  SqlResult found;
+  Status status = run_sql(backend,
+                          "SELECT FROM pg_catalog.pg_roles WHERE rolname "
+                          "OPERATOR(pg_catalog.=) CAST(" +
+                              quote_literal(role) + " AS pg_catalog.text)",
+                          &found);
+  if (status.ok() && found.rows.empty()) {
+    // It would end the process over it.
+    status = Status::invalid_argument("role " + quote_identifier(role) + " does not exist");
   }
-  // InitializeSessionUserId does so, InitializeSessionUserIdStandalone does not.
-  return set_all(backend, {{.name = "session_authorization",
-                            .value = role,
-                            .context = kLayout.context_backend,
-                            .source = kLayout.source_override}});
+  if (status.ok()) status = run_sql(backend, "BEGIN");
+  if (!status.ok()) return status;
+  status = call_in_transaction(backend,
+                               "the session could not be made that of " + quote_identifier(role),
+                               [&](emscripten::Process& process) {
+                                 constexpr uint32_t kByName = 0;
+                                 constexpr uint32_t kBypassLoginCheck = 1;
+                                 find_symbol(process, symbols::kInitializeSessionUserId)(
+                                     process.push_string(role), kByName, kBypassLoginCheck);
+                               });
+  return status.ok() ? run_sql(backend, "COMMIT") : status;
 }
 
 // process_settings (utils/init/postinit.c), which returns at once in a single-user backend.

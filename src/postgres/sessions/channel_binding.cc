@@ -1,10 +1,11 @@
 #include "postgres/sessions/channel_binding.h"
 
 #include <sha2.h>
-#include <string.h>
 #include <sys/types.h>
 
 #include <algorithm>
+
+#include "os/wipe.h"
 
 namespace pglite::postgres {
 
@@ -65,8 +66,8 @@ Sha256 hmac_sha256(std::span<const uint8_t> key, std::initializer_list<std::stri
   SHA256Update(&context, block.data(), block.size());
   SHA256Update(&context, digest.data(), digest.size());
   SHA256Final(digest.data(), &context);
-  explicit_bzero(block.data(), block.size());
-  explicit_bzero(&context, sizeof context);
+  os::wipe(block.data(), block.size());
+  os::wipe(&context, sizeof context);
   return digest;
 }
 
@@ -135,7 +136,7 @@ size_t unbind(std::span<char> client_final, const ScramConversation& said,
       // sees.
       value.front() = '!';
     }
-    explicit_bzero(key.data(), key.size());
+    os::wipe(key.data(), key.size());
   }
   const std::span<char> rest = client_final.subspan(channel_end);
   std::ranges::copy(kUnbound, client_final.begin());

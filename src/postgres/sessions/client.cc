@@ -1,13 +1,12 @@
 #include "postgres/sessions/client.h"
 
-#include <string.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <span>
 
 #include "emscripten/import_result.h"
+#include "os/wipe.h"
 #include "postgres/guest/postgres_process.h"
 #include "postgres/sessions/channel_binding.h"
 #include "postgres/sessions/postmaster.h"
@@ -81,6 +80,7 @@ void Client::before_main() {
   constexpr uint16_t kInet = 2;
   constexpr uint16_t kInet6 = 10;
   constexpr uint32_t kDescriptor = 1;
+  free_memory_.emplace(process());
   postmaster_.give_access_rules(process(), address_.is_outside);
   std::string socket(kLayout.client_socket_size, '\0');
   const auto put = [&](uint32_t at, const void* bytes, size_t size) {
@@ -114,6 +114,20 @@ uint32_t Client::socket_events(uint32_t events) {
   if (output().size() < kOutputLimit || is_orphan) has |= kLayout.wait_socket_writable;
   if (input_ends_) has |= kLayout.wait_socket_closed;
   return has;
+}
+
+// A session whose client makes a pause gives back what a large query of its took, as that of a
+// program alone does (upkeep/maintenance.h).
+uint32_t Client::wait_event_set(emscripten::Process& process, uint32_t set, int32_t timeout,
+                                uint32_t occurred, uint32_t count, uint32_t activity) {
+  FreeMemory* const memory = free_memory_ ? &*free_memory_ : nullptr;
+  if (timeout < 0 && memory != nullptr && memory->may_be_large()) {
+    constexpr int32_t kPause = 500;  // milliseconds
+    const uint32_t found = Child::wait_event_set(process, set, kPause, occurred, count, activity);
+    if (found != 0) return found;
+    if (wants_input()) memory->give_back();
+  }
+  return Child::wait_event_set(process, set, timeout, occurred, count, activity);
 }
 
 // PostgreSQL has the functions in a constant, of which this process's memory has a copy of its own.
@@ -229,7 +243,7 @@ uint32_t Client::end_scram(uint32_t state, uint32_t input, uint32_t size, uint32
       replace_signature({reinterpret_cast<char*>(answer->data()), answer->size()}, signature);
     }
   }
-  explicit_bzero(signature.data(), signature.size());
+  os::wipe(signature.data(), signature.size());
   return result;
 }
 

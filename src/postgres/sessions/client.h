@@ -6,11 +6,13 @@
 #define PGLITE_POSTGRES_SESSIONS_CLIENT_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "postgres/guest/free_memory.h"
 #include "postgres/sessions/child.h"
 
 namespace pglite::postgres {
@@ -61,6 +63,8 @@ class Client final : public Child {
   emscripten::Callback callback(std::string_view name) override;
   void before_main() override;
   uint32_t socket_events(uint32_t events) override;
+  uint32_t wait_event_set(emscripten::Process& process, uint32_t set, int32_t timeout,
+                          uint32_t occurred, uint32_t count, uint32_t activity) override;
 
   static uint32_t read_input(void* self, uint32_t buffer, uint32_t size);
   static uint32_t write_output(void* self, uint32_t buffer, uint32_t size);
@@ -87,6 +91,7 @@ class Client final : public Child {
   bool wants_input_ = false;
   std::string output_;
   size_t taken_ = 0;  // of output_
+  std::optional<FreeMemory> free_memory_;
 };
 
 }  // namespace pglite::postgres

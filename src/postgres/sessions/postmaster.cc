@@ -6,9 +6,9 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <ctime>
 #include <system_error>
 
+#include "os/clock.h"
 #include "postgres/guest/backend.h"
 #include "postgres/guest/layout.h"
 #include "postgres/guest/postgres_process.h"
@@ -62,8 +62,7 @@ bool cut_shared_memory(const Process& process, uint32_t segment, uint64_t page, 
 
 // Microseconds since 2000-01-01.
 int64_t postgres_time() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
+  const timespec now = os::wall_clock();
   return (now.tv_sec - kPostgresEpochSeconds) * 1'000'000 + now.tv_nsec / 1000;
 }
 
@@ -151,7 +150,6 @@ Status Postmaster::park() {
       // their plans can have them.
       "max_parallel_workers_per_gather=0",
       "max_parallel_maintenance_workers=0",
-      std::string(kIcuValidation),
   };
   if (!config_.autovacuum) settings.emplace_back("autovacuum=off");
   settings.insert(settings.end(), config_.settings.begin(), config_.settings.end());

@@ -226,7 +226,7 @@ Status Maintenance::step(TimePoint now) {
     memory_at_.reset();
     // What a message took, PostgreSQL frees when the next one comes.
     status = run_sql(backend_, "SELECT");
-    free_memory_.give_back();
+    process.run([&] { (void)process.call([&] { free_memory_.give_back(); }); });
   } else if (!tables_.empty()) {
     if (treat_at_ && *treat_at_ <= now) status = treat_table(now);
   } else if (look_at_ && *look_at_ <= now) {

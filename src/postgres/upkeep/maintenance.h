@@ -21,11 +21,11 @@
 
 #include "pglite/status.h"
 #include "postgres/guest/backend.h"
+#include "postgres/guest/free_memory.h"
 #include "postgres/guest/session_sql.h"
 #include "postgres/guest/settings.h"
 #include "postgres/upkeep/catalog_caches.h"
 #include "postgres/upkeep/foreign_key_cache.h"
-#include "postgres/upkeep/free_memory.h"
 
 namespace pglite::postgres {
 

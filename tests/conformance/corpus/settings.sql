@@ -5,8 +5,8 @@ show shared_buffers; show work_mem; show maintenance_work_mem; show max_connecti
 show lc_collate;
 show all;
 -- wal_recycle: in memory, pglite-port keeps no WAL for later (docs/maintenance.md)
-select name, setting, unit, category, context, vartype, source, min_val, max_val, enumvals, boot_val, reset_val, pending_restart from pg_settings where name not in ('autovacuum', 'icu_validation_level', 'server_version', 'transaction_timestamp', 'wal_recycle') order by name;
-select name, setting, source, sourcefile is not null from pg_settings where source not in ('default') and name not in ('autovacuum', 'icu_validation_level') order by name;
+select name, setting, unit, category, context, vartype, source, min_val, max_val, enumvals, boot_val, reset_val, pending_restart from pg_settings where name not in ('autovacuum', 'server_version', 'transaction_timestamp', 'wal_recycle') order by name;
+select name, setting, source, sourcefile is not null from pg_settings where source not in ('default') and name <> 'autovacuum' order by name;
 set application_name = 'conformance';
 set application_name to default;
 set timezone to 'Europe/Berlin';

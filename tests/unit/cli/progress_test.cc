@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
+#include <thread>
+
 #include "scripted_instance.h"
 
 namespace pglite::cli {
@@ -47,6 +50,43 @@ TEST(Progress, NothingWhereNobodyLooks) {
   Progress progress(if_terminal(MemoryFile().fd()), "x", 0, [&] { return now; });
   now += 1h;
   progress.update(1);
+}
+
+TEST(Waiting, ShowsHowLongItTakes) {
+  const MemoryFile terminal;
+  Waiting waiting(terminal.fd(), 1ms);
+  const auto is_there = [&](std::string_view text) {
+    while (terminal.content().find(text) == std::string::npos) std::this_thread::sleep_for(1ms);
+  };
+  const Status status = waiting.during("opening x", [&] {
+    is_there("\r\x1b[Kopening x: 2 s");
+    waiting.clear();
+    is_there("s\r\x1b[K\r\x1b[Kopening x: ");
+    return Status::in_use("x");
+  });
+  EXPECT_EQ(status.message(), "x");
+  EXPECT_TRUE(terminal.content().starts_with("\r\x1b[Kopening x: 1 s"));
+  EXPECT_TRUE(terminal.content().ends_with(" s\r\x1b[K"));
+  EXPECT_TRUE(waiting.during("again", [&] { return Status(); }).ok());
+}
+
+TEST(Waiting, WhoWorksKeepsItsSignals) {
+  Waiting waiting(MemoryFile().fd(), 1h);
+  sigset_t mask;
+  EXPECT_TRUE(waiting
+                  .during("x",
+                          [&] {
+                            pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+                            return Status();
+                          })
+                  .ok());
+  EXPECT_EQ(sigismember(&mask, SIGTERM), 0);
+}
+
+TEST(Waiting, NothingWhereNobodyLooks) {
+  Waiting waiting(-1, 0ms);
+  EXPECT_EQ(waiting.during("x", [] { return Status::in_use("y"); }).message(), "y");
+  waiting.clear();
 }
 
 TEST(Progress, Sizes) {

@@ -1,14 +1,18 @@
 #include "cli/run.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <iterator>
 
 #include "cli/type_oid.h"
+#include "os/unique_fd.h"
 #include "scripted_instance.h"
 
 namespace pglite::cli {
@@ -66,6 +70,40 @@ class RunTest : public ::testing::Test {
   std::string out_text;
   std::string err_text;
 };
+
+// On a terminal, what takes long says so.
+TEST(RunOnATerminal, RepairShowsHowLongItTakes) {
+  const os::UniqueFd terminal(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_TRUE(terminal);
+  ASSERT_EQ(::grantpt(terminal.get()), 0);
+  ASSERT_EQ(::unlockpt(terminal.get()), 0);
+  const os::UniqueFd seen_as(::open(::ptsname(terminal.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_TRUE(seen_as);
+  std::string shown;
+  const auto read_until = [&](std::string_view text) {
+    while (shown.find(text) == std::string::npos) {
+      char buffer[256];
+      const ssize_t size = ::read(terminal.get(), buffer, sizeof buffer);
+      ASSERT_GT(size, 0) << shown;
+      shown.append(buffer, static_cast<size_t>(size));
+    }
+  };
+  const MemoryFile out;
+  Host host;
+  host.out = out.fd();
+  host.err = seen_as.get();
+  host.reset_wal = [&](const Options& /*options*/, const RepairRequest& /*request*/,
+                       const ReportSink& report) {
+    read_until("repairing ./data: 1 s");
+    report("done");
+    return Status::in_use("somebody has it");
+  };
+  const char* const arguments[] = {"pglite-port", "repair", "--reset-wal", "-D", "./data"};
+  EXPECT_EQ(run(std::size(arguments), arguments, host), 75);
+  read_until("somebody has it");
+  EXPECT_EQ(out.content(), "done\n");
+  EXPECT_THAT(shown, HasSubstr(" s\r\x1b[K"));
+}
 
 std::string framed(std::string_view content) {
   std::string out;

@@ -120,6 +120,21 @@ class ProcessSnapshotTest : public ProcessTest {
   std::optional<CopiedPages> pages;
 };
 
+// Two pipes: what tells them apart says nothing of where they were in memory.
+TEST_F(ProcessSnapshotTest, PipesAreNumbered) {
+  ASSERT_EQ(w2c_env_0x5F_syscall_pipe2(env(), scratch, 0), 0U);
+  std::string error;
+  ASSERT_TRUE(process->save(&bytes, &error)) << error;
+  ASSERT_EQ(decode_process_state(bytes, main(), nullptr, kLimit, &good), nullptr);
+  std::vector<uint64_t> pipes;
+  for (const auto& description : good.descriptions) {
+    if (description.kind != ProcessState::Description::Kind::kFile) {
+      pipes.push_back(description.pipe);
+    }
+  }
+  EXPECT_EQ(pipes, (std::vector<uint64_t>{0, 0, 1, 1}));
+}
+
 TEST_F(ProcessSnapshotTest, ARestoredProcessGoesOn) {
   RestoreError error;
   const auto copy = restore(bytes, &error);

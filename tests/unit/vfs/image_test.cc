@@ -152,6 +152,113 @@ TEST(Image, HoldsAnEmptyDirectory) {
   EXPECT_EQ(names(other, "/new"), Names{});
 }
 
+// Nothing in it has two names, so directories can wait.
+std::string nested_image() {
+  MemoryFileSystem fs;
+  for (const char* directory : {"/a/deep/er", "/a/empty", "/b", "/c/d"}) {
+    EXPECT_OK(fs.make_directories(directory, 0750));
+  }
+  for (const char* file : {"/a/1", "/a/2", "/a/deep/3", "/a/deep/er/4", "/b/5", "/z"}) {
+    put(fs, file, file, 0640);
+  }
+  EXPECT_OK(fs.make_symbolic_link("../b/5", "/a/link"));
+  const timespec time{.tv_sec = 1'234'567'890, .tv_nsec = 5};
+  for (const char* path : {"/a", "/a/1", "/a/deep", "/a/deep/er", "/a/deep/er/4", "/c/d"}) {
+    EXPECT_OK(fs.set_times(path, std::nullopt, time, false));
+  }
+  auto image = write_image(fs, "/");
+  EXPECT_OK(image);
+  return std::move(*image);
+}
+
+TEST(Image, IsTheSameTreeWhereDirectoriesWait) {
+  for (const std::string& image : {nested_image(), filled_image()}) {
+    MemoryFileSystem fs;
+    ASSERT_OK(load_image(bytes_of(image), fs, "/", Unpacking::kAsUsed));
+    EXPECT_EQ(*write_image(fs, "/"), image);
+  }
+}
+
+TEST(Image, ADirectoryThatWaitsIsAsOneThatWasRead) {
+  const std::string image = nested_image();
+  MemoryFileSystem now;
+  MemoryFileSystem late;
+  ASSERT_OK(load_image(bytes_of(image), now, "/", Unpacking::kAtOnce));
+  ASSERT_OK(load_image(bytes_of(image), late, "/", Unpacking::kAsUsed));
+  const auto times_of = [&](const char* path) {
+    const Metadata metadata = *late.metadata(path, false);
+    return std::pair(metadata.modification_time.tv_sec, metadata.change_time.tv_nsec);
+  };
+  for (const char* path : {"/a", "/a/deep", "/a/deep/er", "/a/empty", "/c", "/c/d"}) {
+    const auto before = times_of(path);
+    EXPECT_EQ(late.metadata(path, true)->link_count, now.metadata(path, true)->link_count) << path;
+    EXPECT_EQ(late.metadata(path, true)->mode, now.metadata(path, true)->mode) << path;
+    EXPECT_EQ(names(late, path), names(now, path)) << path;
+    EXPECT_EQ(late.metadata(path, true)->link_count, now.metadata(path, true)->link_count) << path;
+    EXPECT_EQ(times_of(path), before) << path;
+  }
+  EXPECT_EQ(late.metadata("/a/1", true)->modification_time.tv_sec, 1'234'567'890);
+  EXPECT_EQ(contents(late, "/a/deep/../../a/link"), "/b/5");
+}
+
+TEST(Image, ADirectoryThatWaitsCanBeChanged) {
+  const std::string image = nested_image();
+  MemoryFileSystem fs;
+  ASSERT_OK(load_image(bytes_of(image), fs, "/m", Unpacking::kAsUsed));
+  EXPECT_ERROR(fs.remove_directory("/m/a"), std::errc::directory_not_empty);
+  EXPECT_ERROR(fs.rename("/m/c", "/m/b"), std::errc::directory_not_empty);
+  ASSERT_OK(fs.rename("/m/c", "/moved"));
+  EXPECT_EQ(names(fs, "/moved"), Names{"d"});
+  ASSERT_OK(fs.rename("/m/a/deep", "/deep"));
+  EXPECT_EQ(contents(fs, "/deep/er/../3"), "/a/deep/3");
+  EXPECT_ERROR(fs.rename("/deep", "/deep/er/below"), std::errc::invalid_argument);
+  put(fs, "/m/b/new", "new");
+  EXPECT_EQ(names(fs, "/m/b"), (Names{"5", "new"}));
+  EXPECT_EQ(names(fs, "/m/a"), (Names{"1", "2", "empty", "link"}));
+  // Another image over one that was not read.
+  MemoryFileSystem twice;
+  ASSERT_OK(load_image(bytes_of(image), twice, "/", Unpacking::kAsUsed));
+  put(twice, "/a/deep/own", "own");
+  ASSERT_OK(load_image(bytes_of(image), twice, "/", Unpacking::kAsUsed));
+  EXPECT_EQ(names(twice, "/a/deep"), (Names{"3", "er", "own"}));
+  EXPECT_EQ(twice.metadata("/a", true)->link_count, 4U);
+}
+
+TEST(Image, ADirectoryThatWaitsIsEmptyWhenItsFileSystemIsGone) {
+  const std::string image = nested_image();
+  std::unique_ptr<File> directory;
+  {
+    MemoryFileSystem fs;
+    ASSERT_OK(load_image(bytes_of(image), fs, "/", Unpacking::kAsUsed));
+    directory = std::move(*fs.open("/a/deep", kRead, 0));
+  }
+  EXPECT_EQ(directory->entries()->size(), 0U);
+}
+
+// Records in another order than write_image() gives are valid, and read at once.
+TEST(Image, DirectoriesThatAreNotNestedDoNotWait) {
+  MemoryFileSystem fs;
+  ASSERT_OK(fs.make_directories("/a", 0700));
+  put(fs, "/a/x", "below");
+  put(fs, "/c", "beside");
+  std::string image = *write_image(fs, "/");
+  constexpr size_t kHeader = 64;
+  constexpr size_t kRecord = 48;
+  std::swap_ranges(image.begin() + kHeader + 2 * kRecord, image.begin() + kHeader + 3 * kRecord,
+                   image.begin() + kHeader + 3 * kRecord);
+  uint32_t counts[3];  // nodes, references, bytes of names
+  std::memcpy(counts, image.data() + 12, sizeof(counts));
+  ASSERT_EQ(counts[0], 4U);
+  seal_image(image, kHeader + counts[0] * kRecord + size_t{counts[1]} * 4 + counts[2]);
+  for (const Unpacking unpacking : {Unpacking::kAtOnce, Unpacking::kAsUsed}) {
+    MemoryFileSystem loaded;
+    ASSERT_OK(load_image(bytes_of(image), loaded, "/", unpacking));
+    EXPECT_EQ(names(loaded, "/"), (Names{"a", "c"}));
+    EXPECT_EQ(contents(loaded, "/a/x"), "below");
+    EXPECT_EQ(contents(loaded, "/c"), "beside");
+  }
+}
+
 TEST(Image, RefusesWrongRoots) {
   MemoryFileSystem fs;
   put(fs, "/file", "");
@@ -265,7 +372,8 @@ TEST(Image, ChecksFieldsWhoseChecksumIsRight) {
     seal_image(image, sealed_end);
     const std::vector<char> exact(image.begin(), image.end());
     MemoryFileSystem fs;
-    if (load_image(std::as_bytes(std::span(exact)), fs, "/m")) {
+    const Unpacking unpacking = round % 2 == 0 ? Unpacking::kAtOnce : Unpacking::kAsUsed;
+    if (load_image(std::as_bytes(std::span(exact)), fs, "/m", unpacking)) {
       read_everything(fs, "/m");
     } else {
       ++refused;

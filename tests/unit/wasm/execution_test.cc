@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -371,6 +372,71 @@ TEST(Execution, SuspensionsOfTwoInterleave) {
     if (done_a) break;
   }
   EXPECT_EQ(order, "ababab");
+}
+
+// As far as an address can tell.
+bool on_the_stack_of(const void* frame) {
+  const auto* here = static_cast<const char*>(__builtin_frame_address(0));
+  const auto* there = static_cast<const char*>(frame);
+  return static_cast<size_t>(here > there ? here - there : there - here) < size_t{1} << 20;
+}
+
+TEST(Execution, RunsATaskOnTheCallersStack) {
+  Execution execution;
+  const void* frame = __builtin_frame_address(0);
+  int runs = 0;
+  EXPECT_TRUE(execution.run([&] {
+    EXPECT_FALSE(on_the_stack_of(frame));
+    for (int i = 0; i < 1000; ++i) {
+      execution.run_on_callers_stack([&] {
+        runs += on_the_stack_of(frame) ? 1 : 0;
+        EXPECT_EQ(Execution::current(), nullptr);
+      });
+      EXPECT_FALSE(on_the_stack_of(frame));
+      EXPECT_EQ(Execution::current(), &execution);
+    }
+  }));
+  EXPECT_EQ(runs, 1000);
+}
+
+TEST(Execution, RunsATaskOnTheStackOfWhoeverResumedIt) {
+  Execution execution;
+  const std::thread::id self = std::this_thread::get_id();
+  std::vector<std::thread::id> ran_on;
+  const std::function<void()> task = [&] {
+    execution.run_on_callers_stack([&] { ran_on.push_back(std::this_thread::get_id()); });
+    execution.suspend(Suspension::kInput);
+    execution.run_on_callers_stack([&] { ran_on.push_back(std::this_thread::get_id()); });
+  };
+  EXPECT_FALSE(execution.run(task));
+  std::thread other([&] { EXPECT_TRUE(execution.resume()); });
+  const std::thread::id second = other.get_id();
+  other.join();
+  EXPECT_EQ(ran_on, (std::vector{self, second}));
+}
+
+TEST(Execution, RunsATrapAfterATaskOnTheCallersStack) {
+  Execution execution;
+  const Outcome outcome = run_protected(execution, [&] {
+    execution.run_on_callers_stack([] {});
+    execution.trap("here");
+  });
+  EXPECT_EQ(outcome.kind, Outcome::Kind::kTrapped);
+  EXPECT_TRUE(run_protected(execution, [] {}).returned());
+}
+
+TEST(Execution, RunsATaskOnTheStackOfAnotherGuestBelow) {
+  Execution outer;
+  Execution inner;
+  bool on_outer = false;
+  EXPECT_TRUE(outer.run([&] {
+    const void* frame = __builtin_frame_address(0);
+    EXPECT_TRUE(inner.run([&] {
+      inner.run_on_callers_stack(
+          [&] { on_outer = on_the_stack_of(frame) && Execution::current() == &outer; });
+    }));
+  }));
+  EXPECT_TRUE(on_outer);
 }
 
 TEST(Execution, ThreadsDoNotMeet) {

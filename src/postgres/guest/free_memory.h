@@ -1,7 +1,7 @@
 // What the guest's heap has free. Linear memory never becomes smaller: what one large query took,
 // the process would keep.
-#ifndef PGLITE_POSTGRES_UPKEEP_FREE_MEMORY_H_
-#define PGLITE_POSTGRES_UPKEEP_FREE_MEMORY_H_
+#ifndef PGLITE_POSTGRES_GUEST_FREE_MEMORY_H_
+#define PGLITE_POSTGRES_GUEST_FREE_MEMORY_H_
 
 #include <cstdint>
 
@@ -19,7 +19,7 @@ class FreeMemory {
   // Whether the memory is so large that much of it may be free. A load.
   [[nodiscard]] bool may_be_large() const;
   // Gives the pages of large free blocks back to the system; the guest gets fresh ones when it uses
-  // them again. Nothing may be running.
+  // them again. On the guest stack, while PostgreSQL is not in malloc().
   void give_back();
 
  private:
@@ -29,4 +29,4 @@ class FreeMemory {
 
 }  // namespace pglite::postgres
 
-#endif  // PGLITE_POSTGRES_UPKEEP_FREE_MEMORY_H_
+#endif  // PGLITE_POSTGRES_GUEST_FREE_MEMORY_H_

@@ -1,4 +1,5 @@
-// POSIX timers that signal a thread (SIGEV_THREAD_ID is Linux's own).
+// The bookkeeping of timers and of the signal's disposition. What signals a thread is the system's
+// (os/timer_alarm.h).
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -15,10 +16,7 @@
 #include <utility>
 
 #include "os/timer.h"
-
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
+#include "os/timer_alarm.h"
 
 namespace pglite::os {
 
@@ -26,7 +24,7 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-constexpr int kSignal = SIGURG;
+constexpr int kSignal = kAlarmSignal;
 
 // What a thread remembers. No other thread ever has its serial number; its id may be given to
 // another one when it has ended. A forked child has its parent's number.
@@ -55,14 +53,6 @@ nanoseconds now() {
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);
   return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
-}
-
-timespec to_timespec(nanoseconds time) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  timespec result{};
-  result.tv_sec = seconds.count();
-  result.tv_nsec = (time - seconds).count();
-  return result;
 }
 
 // Guards the data of the process. A child takes the lock over if it was forked while another thread
@@ -100,10 +90,7 @@ struct Timer::Slot {
   void* context = nullptr;
   bool once = true;
 
-  // Another copy of this code in the process has slots of its own, and our signals are passed on to
-  // it. The number of the system's timer tells whose a signal is.
-  std::atomic<int> system_id = 0;
-  timer_t timer{};
+  Alarm alarm;
   uint64_t thread = 0;  // serial number
   pid_t process = 0;
   nanoseconds due{};
@@ -137,14 +124,12 @@ struct Timer::Slot {
 struct Timer::Slots {
   static Slot* take(Calls calls);
   static void give_back(Slot* slot, Calls calls);
-  static void expire(const siginfo_t& info);
+  static void expire(uint64_t identifier, const siginfo_t& info);
 
   // What a signal carries: the slot's index and the generation.
   static constexpr unsigned kIndexBits = 20;
-  static void* identifier(const Slot& slot) {
-    static_assert(sizeof(void*) == sizeof(uint64_t));
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): a number; the system carries a pointer's width
-    return reinterpret_cast<void*>(slot.generation() << kIndexBits | slot.index);
+  static uint64_t identifier(const Slot& slot) {
+    return slot.generation() << kIndexBits | slot.index;
   }
 
  private:
@@ -186,14 +171,13 @@ struct Timer::Slots {
   inline static uint32_t interrupting_ = 0;  // of them, those with Calls::kReturn
 };
 
-void Timer::Slots::expire(const siginfo_t& info) {
-  const auto identifier = reinterpret_cast<uint64_t>(info.si_value.sival_ptr);
+void Timer::Slots::expire(uint64_t identifier, const siginfo_t& info) {
   const uint64_t index = identifier & ((uint64_t{1} << kIndexBits) - 1);
   const uint64_t generation = identifier >> kIndexBits;
   Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
   if (chunk == nullptr) return;
   Slot& slot = (*chunk)[index % kChunk];
-  if (slot.system_id.load(std::memory_order_relaxed) != info.si_timerid) return;
+  if (!slot.alarm.has_sent(info)) return;
   uint64_t armed = generation * Slot::kPhases + Slot::kArmed;
   if (!slot.state.compare_exchange_strong(armed, generation * Slot::kPhases + Slot::kBusy,
                                           std::memory_order_acquire, std::memory_order_relaxed)) {
@@ -207,7 +191,7 @@ void Timer::Slots::expire(const siginfo_t& info) {
 template <size_t layer>
 void Timer::Slots::handle(int signal, siginfo_t* info, void* context) {
   const int saved = errno;
-  if (info->si_code == SI_TIMER) expire(*info);
+  Alarm::deliver(*info, expire);
   errno = saved;
   const Found* found = before_[layer].load(std::memory_order_acquire);
   if (found == nullptr) return;
@@ -331,18 +315,10 @@ bool Timer::make() {
   if (slot == nullptr) return false;
   slot->function = function_;
   slot->context = context_;
-  sigevent event{};
-  event.sigev_notify = SIGEV_THREAD_ID;
-  event.sigev_signo = kSignal;
-  event.sigev_value.sival_ptr = Slots::identifier(*slot);
-  event.sigev_notify_thread_id = gettid();
-  if (timer_create(CLOCK_MONOTONIC, &event, &slot->timer) != 0) {
+  if (!slot->alarm.make(Slots::identifier(*slot))) {
     Slots::give_back(slot, calls_);
     return false;
   }
-  // For a timer that signals a thread, the C libraries hand out the system's number.
-  slot->system_id.store(static_cast<int>(reinterpret_cast<intptr_t>(slot->timer)),
-                        std::memory_order_relaxed);
   slot->thread = this_thread().serial;
   slot->process = getpid();
   slot_ = slot;
@@ -350,14 +326,11 @@ bool Timer::make() {
 }
 
 void Timer::start(nanoseconds first) {
-  itimerspec time{};
-  time.it_value = to_timespec(std::max(first, nanoseconds(1)));  // zero would disarm
-  time.it_interval = to_timespec(slot_->interval);
   slot_->once = slot_->interval == nanoseconds::zero();
   slot_->due = now() + first;
   unblock();  // before it is armed: a signal that was pending is an old one
   slot_->set(Slot::kArmed);
-  timer_settime(slot_->timer, 0, &time, nullptr);
+  slot_->alarm.set(std::max(first, nanoseconds(1)), slot_->interval);
 }
 
 void Timer::unblock() {
@@ -387,8 +360,7 @@ void Timer::disarm() {
   if (slot_ == nullptr) return;
   if (slot_->process != getpid()) return remove();
   slot_->set(Slot::kIdle);
-  const itimerspec never{};
-  timer_settime(slot_->timer, 0, &never, nullptr);
+  slot_->alarm.stop();
   rest();
 }
 
@@ -398,7 +370,7 @@ void Timer::remove() {
   Slot* slot = std::exchange(slot_, nullptr);
   if (slot->process == getpid()) {
     slot->set(slot->generation() + 1, Slot::kIdle);
-    timer_delete(slot->timer);
+    slot->alarm.remove();
   } else {
     // The thread that the parent's handler ran in is not in this process.
     slot->state = (slot->generation() + 1) * Slot::kPhases + Slot::kIdle;

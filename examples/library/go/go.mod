@@ -1,0 +1,3 @@
+module example/pglite
+
+go 1.19
