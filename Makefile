@@ -132,7 +132,7 @@ arm64-test: setup-test
 	cmake --preset linux-arm64 -DBUILD_TESTING=ON
 	cmake --build --preset linux-arm64
 	scripts/run_arm64 ctest --no-tests=error --preset linux-arm64 -E "$$(python3 tests/emulated.py $(ARM64_LIST))"
-	PGLITE_NATIVE_PORT=$(abspath $(PORT)) PGLITE_PORT=$(abspath $(ARM64)/pglite-port) CC=$(abspath tests/arm64/cc) \
+	NATIVE_PORT=$(abspath $(PORT)) PGLITE_PORT=$(abspath $(ARM64)/pglite-port) CC=$(abspath tests/arm64/cc) \
 	  PGLITE_NPM_DIR="$$(python3 aot/fetch.py @electric-sql/pglite)" PGLITE_EMULATED=$(abspath $(ARM64_LIST)) \
 	  scripts/run_arm64 $(PYTEST) $(ARM64_TESTS)
 

@@ -16,11 +16,28 @@ namespace {
 
 constexpr uint64_t kPresentOrSwapped = uint64_t{3} << 62;
 
+// Whether the map is right about two pages of which one was touched. Emulators show a program the
+// map of their own pages, which may be of another size or at other addresses.
+bool is_right(int map, size_t page) {
+  const auto memory = allocate_pages(2 * page);
+  if (!memory) return false;
+  forbid_huge_pages(*memory, 2 * page);
+  static_cast<volatile std::byte&>((*memory)[page]) = std::byte{1};
+  std::array<uint64_t, 2> words{};
+  const auto offset = static_cast<off_t>(reinterpret_cast<uintptr_t>(*memory) / page * 8);
+  const bool is_read = pread(map, words.data(), sizeof words, offset) == sizeof words;
+  unmap(*memory, 2 * page);
+  return is_read && (words[0] & kPresentOrSwapped) == 0 && (words[1] & kPresentOrSwapped) != 0;
+}
+
+UniqueFd open_map() {
+  UniqueFd map(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  return map && is_right(map.get(), page_size()) ? std::move(map) : UniqueFd();
+}
+
 }  // namespace
 
-TouchedPages::TouchedPages(const void* memory)
-    : TouchedPages(memory, UniqueFd(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)),
-                   page_size()) {}
+TouchedPages::TouchedPages(const void* memory) : TouchedPages(memory, open_map(), page_size()) {}
 
 TouchedPages::TouchedPages(const void* memory, UniqueFd map, size_t system_page)
     : first_page_(reinterpret_cast<uintptr_t>(memory) / kPage),

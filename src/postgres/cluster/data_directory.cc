@@ -105,10 +105,10 @@ Status DataDirectory::lock() {
   constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   lock_ = os::UniqueFd(::open(path_.c_str(), kDirectory));
   if (!lock_ && errno == ENOTDIR) {
-    return Status::incompatible(
-        "data directory \"" + path_ +
-        "\" is a file: 'restore' unpacks an archive into a directory, --snapshot starts a snapshot, "
-        "'sql -f' runs a script");
+    return Status::incompatible("data directory \"" + path_ +
+                                "\" is a file: 'restore' unpacks an archive into a directory, "
+                                "--snapshot starts a snapshot, "
+                                "'sql -f' runs a script");
   }
   if (!lock_) return failed("cannot be opened", errno);
   const auto locked = os::lock_directory(lock_.get());

@@ -114,10 +114,10 @@ Status Backend::boot(const BackendConfig& config) {
   if (!config.fsync) arguments.emplace_back("-F");
   arguments.insert(arguments.end(), {"-O", "-j"});
   std::vector<std::string> settings = {
-      "search_path=public",       "exit_on_error=false",
-      "log_checkpoints=false",    "max_worker_processes=0",
-      "max_parallel_workers=0",   "max_parallel_workers_per_gather=0",
-      "io_method=sync",           "max_parallel_maintenance_workers=0"};
+      "search_path=public",     "exit_on_error=false",
+      "log_checkpoints=false",  "max_worker_processes=0",
+      "max_parallel_workers=0", "max_parallel_workers_per_gather=0",
+      "io_method=sync",         "max_parallel_maintenance_workers=0"};
   settings.insert(settings.end(), config.settings.begin(), config.settings.end());
   for (const std::string& setting : settings) {
     arguments.emplace_back("-c");
