@@ -29,6 +29,7 @@ class NativeLibrary {
   // Maps the library in the file `fd`, which may be closed afterwards and must not be changed in
   // place. What the error says is the end of a sentence.
   static tl::expected<NativeLibrary, std::string> load(int fd, const Symbols& symbols);
+  // NOLINTNEXTLINE(performance-trivially-destructible): on systems where nothing is loaded
   ~NativeLibrary();
   NativeLibrary(NativeLibrary&& other) noexcept;
   NativeLibrary& operator=(NativeLibrary&&) = delete;
