@@ -397,7 +397,9 @@ def test_a_kill_at_any_moment_of_a_restore(tmp_path, archive):
         else:
             ended.add("before")
             done = run("restore", "-D", str(data), "-f", str(file))
-            assert done.returncode == 0, done
+            # Where all was there but its last names, the next start gives it these, and it is not made anew.
+            finished = done.returncode == 65 and b"whose making was finished now" in done.stderr
+            assert done.returncode == 0 or finished, done
         # A role that is in the cluster: an interrupted restore is not taken for a new cluster.
         assert value(data, "select v from t") == "kept"
         assert not [p for p in os.listdir(data) if p.startswith(".pglite")]
