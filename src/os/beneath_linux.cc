@@ -6,8 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <climits>
 #include <cstdio>
 
 #include "os/beneath.h"
@@ -50,16 +48,11 @@ Result<UniqueFd> open_with_openat2(int root, const char* relative, int flags, ui
 }
 
 Result<UniqueFd> open_with_walk(int root, std::string_view relative, int flags, uint32_t mode) {
-  auto fd = open_by_walk(root, relative, flags, mode, O_PATH);
+  auto fd = open_by_walk(root, relative, flags, mode);
   if (!fd && fd.error() == std::errc::resource_unavailable_try_again && (flags & O_NONBLOCK) != 0) {
-    return open_by_walk(root, relative, flags & ~O_NONBLOCK, mode, O_PATH);
+    return open_by_walk(root, relative, flags & ~O_NONBLOCK, mode);
   }
   return fd;
-}
-
-// Paths reach the kernel as C strings, where a NUL would silently end them.
-bool has_nul(std::string_view path) {
-  return path.find('\0') != std::string_view::npos;
 }
 
 // The name of the object behind an O_PATH descriptor, for kernels whose system calls do not take
@@ -72,10 +65,6 @@ std::array<char, 32> proc_name(int fd) {
 
 }  // namespace
 
-Result<UniqueFd> Beneath::open_directory(const std::string& path) {
-  return owned(retry([&] { return ::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
-}
-
 Beneath::Beneath(UniqueFd directory, Resolver resolver)
     : directory_(std::move(directory)),
       // Asked once. Filters answer EPERM or ENOSYS, and what they answer does not change.
@@ -85,14 +74,11 @@ Beneath::Beneath(UniqueFd directory, Resolver resolver)
                   .get() >= 0) {}
 
 Result<UniqueFd> Beneath::open(std::string_view path, int flags, uint32_t mode) const {
-  if (path.empty()) return error(std::errc::no_such_file_or_directory);
-  path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
-  if (has_nul(path)) return error(std::errc::invalid_argument);
-  if (path.size() >= PATH_MAX) return error(std::errc::filename_too_long);
-  const std::string relative(path.empty() ? "." : path);
+  const auto relative = relative_path(path);
+  if (!relative) return error(relative.error());
   flags |= O_CLOEXEC;
-  return resolved_by_system_ ? open_with_openat2(directory_.get(), relative.c_str(), flags, mode)
-                             : open_with_walk(directory_.get(), relative, flags, mode);
+  return resolved_by_system_ ? open_with_openat2(directory_.get(), relative->c_str(), flags, mode)
+                             : open_with_walk(directory_.get(), *relative, flags, mode);
 }
 
 Result<UniqueFd> Beneath::locate(std::string_view path, bool follow) const {
@@ -141,25 +127,6 @@ Result<void> Beneath::set_times(std::string_view path, const std::array<timespec
   if (changed) return {};
   return done(
       retry([&] { return ::utimensat(AT_FDCWD, proc_name(fd->get()).data(), times.data(), 0); }));
-}
-
-Result<Beneath::Parent> Beneath::parent(std::string_view path, std::errc at_root) const {
-  if (path.empty()) return error(std::errc::no_such_file_or_directory);
-  const size_t slash = path.rfind('/');
-  const size_t begin = slash == std::string_view::npos ? 0 : slash + 1;
-  std::string name(path.substr(begin));
-  if (has_nul(name)) return error(std::errc::invalid_argument);
-  if (name.empty()) return error(at_root);
-  // These two would lead out of what was resolved.
-  if (name == "." || name == "..") return error(std::errc::invalid_argument);
-  const std::string_view directory = path.substr(0, begin);
-  if (directory.find_first_not_of('/') == std::string_view::npos) {
-    return Parent{.opened = {}, .fd = directory_.get(), .name = std::move(name)};
-  }
-  auto opened = open(directory, O_PATH | O_DIRECTORY, 0);
-  if (!opened) return error(opened.error());
-  const int fd = opened->get();
-  return Parent{.opened = std::move(*opened), .fd = fd, .name = std::move(name)};
 }
 
 }  // namespace pglite::os

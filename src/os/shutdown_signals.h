@@ -36,6 +36,12 @@ class ShutdownSignals {
   void restore() const;
 
  private:
+  // A descriptor that is readable while one of the blocked `signals` has come; empty: the system
+  // gave none.
+  static UniqueFd listen(std::initializer_list<int> signals);
+  // Signals that have come and were not taken.
+  void drop_pending();
+
   UniqueFd descriptor_;
   sigset_t old_mask_{};
   struct sigaction old_pipe_action_{};

@@ -1,4 +1,4 @@
-// The signals are blocked and arrive through a signalfd.
+// The signals arrive through a signalfd.
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -6,24 +6,16 @@
 
 namespace pglite::os {
 
-ShutdownSignals::ShutdownSignals(std::initializer_list<int> signals) {
+UniqueFd ShutdownSignals::listen(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : signals) sigaddset(&set, signal);
-  sigprocmask(SIG_BLOCK, &set, &old_mask_);
-  descriptor_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  // Without a descriptor the signals could only be ignored; then they had better kill.
-  if (!descriptor_) sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
-
-  struct sigaction ignore{};
-  ignore.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &ignore, &old_pipe_action_);
+  return UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-ShutdownSignals::~ShutdownSignals() {
+void ShutdownSignals::drop_pending() {
   while (take()) {
   }
-  restore();
 }
 
 std::optional<int> ShutdownSignals::take() {
@@ -32,11 +24,6 @@ std::optional<int> ShutdownSignals::take() {
     return std::nullopt;
   }
   return static_cast<int>(info.ssi_signo);
-}
-
-void ShutdownSignals::restore() const {
-  sigaction(SIGPIPE, &old_pipe_action_, nullptr);
-  sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
 }
 
 }  // namespace pglite::os

@@ -2,6 +2,8 @@
 #ifndef PGLITE_OS_WALK_H_
 #define PGLITE_OS_WALK_H_
 
+#include <fcntl.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,20 +13,33 @@
 
 namespace pglite::os {
 
-// Opens `path` beneath the opened directory `root`, as Beneath::open. `search` are the flags that
-// open a directory only to look up names in it.
-Result<UniqueFd> open_by_walk(int root, std::string_view path, int flags, uint32_t mode,
-                              int search);
+// Opens a directory only to look up names in it, as far as the system has that: no permission to
+// list it is needed then.
+#if defined(O_PATH)
+inline constexpr int kSearch = O_PATH;
+#elif defined(O_SEARCH)
+inline constexpr int kSearch = O_SEARCH;
+#else
+inline constexpr int kSearch = O_RDONLY;
+#endif
+
+// A path of beneath.h as the calls take it, that go from a directory: without the slashes before
+// it,
+// "." for the directory itself. Errors as Beneath::open.
+Result<std::string> relative_path(std::string_view path);
+
+// Opens the relative path `path` beneath the opened directory `root`, as Beneath::open.
+Result<UniqueFd> open_by_walk(int root, std::string_view path, int flags, uint32_t mode);
 
 // Where a path leads: a name in an opened directory.
 struct WalkedPlace {
   UniqueFd directory;
   std::string name;  // ".": the directory itself
 };
-// Finds what `path` names without opening it; there need not be anything of the last name. A last
-// symbolic link is followed if `follow`: then `name` was no link when it was looked at, and the
-// caller must not follow one.
-Result<WalkedPlace> find_by_walk(int root, std::string_view path, bool follow, int search);
+// Finds what the relative path `path` names without opening it; there need not be anything of the
+// last name. A last symbolic link is followed if `follow`: then `name` was no link when it was
+// looked at, and the caller must not follow one.
+Result<WalkedPlace> find_by_walk(int root, std::string_view path, bool follow);
 
 }  // namespace pglite::os
 

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <climits>
 #include <string>
 #include <vector>
 
@@ -19,43 +21,48 @@ constexpr int kMostAttempts = 32;  // while a name is exchanged between our call
 
 class Walk {
  public:
-  Walk(int root, int search) : root_(root), search_(search) {}
+  explicit Walk(int root) : root_(root) {}
 
   Result<UniqueFd> open(std::string_view path, int flags, uint32_t mode) {
     std::string rest(path);
     while (true) {
-      rest.erase(0, rest.find_first_not_of('/'));
-      const std::string name = rest.substr(0, rest.find('/'));
-      rest.erase(0, name.size());
-      const bool last = rest.find_first_not_of('/') == std::string::npos;
-
-      if (name.empty() || name == "." || name == "..") {
-        if (name == "..") {
-          if (above_.empty()) return error(std::errc::permission_denied);
-          above_.pop_back();
-        }
-        if (!last) continue;
+      const auto last = descend(rest);
+      if (!last) return error(last.error());
+      if (last->name == ".") {
         return owned(retry([&] { return ::openat(directory(), ".", flags, mode); }));
       }
       std::string target;
-      if (last) {
-        // With a slash after it (a link's target may end so) it must be a directory.
-        const bool want_directory = !rest.empty();
-        auto opened = open_last(name, flags, mode, want_directory, target);
-        if (target.empty()) return opened;
-      } else {
-        auto entered = enter(name, target);
-        if (!entered) return error(entered.error());
-        if (target.empty()) continue;
-      }
-      if (++links_ > kMaximumLinks) return error(std::errc::too_many_symbolic_link_levels);
-      if (target.starts_with('/')) return error(std::errc::permission_denied);
-      rest.insert(0, target);
+      auto opened = open_last(last->name, flags, mode, last->want_directory, target);
+      if (target.empty()) return opened;
+      if (auto ok = follow(target, rest); !ok) return error(ok.error());
     }
   }
 
-  Result<WalkedPlace> find(std::string_view path, bool follow) {
+  Result<WalkedPlace> find(std::string_view path, bool follow_last) {
     std::string rest(path);
+    while (true) {
+      auto last = descend(rest);
+      if (!last) return error(last.error());
+      if (last->name == ".") return place(".");
+      const auto found = look_at(last->name);
+      if (!found) return error(found.error());
+      if (found->target.empty() || (!follow_last && !last->want_directory)) {
+        if (last->want_directory && !S_ISDIR(found->mode)) {
+          return error(std::errc::not_a_directory);
+        }
+        return place(std::move(last->name));
+      }
+      if (auto ok = follow(found->target, rest); !ok) return error(ok.error());
+    }
+  }
+
+ private:
+  struct Last {
+    std::string name;     // ".": the directory that the walk has reached
+    bool want_directory;  // a slash comes after it: a link's target may end so
+  };
+  // Enters the directories of the path `rest`, whose last component it takes away, too.
+  Result<Last> descend(std::string& rest) {
     while (true) {
       rest.erase(0, rest.find_first_not_of('/'));
       std::string name = rest.substr(0, rest.find('/'));
@@ -66,34 +73,28 @@ class Walk {
           if (above_.empty()) return error(std::errc::permission_denied);
           above_.pop_back();
         }
-        if (last) return place(".");
+        if (last) return Last{.name = ".", .want_directory = true};
         continue;
       }
+      if (last) return Last{.name = std::move(name), .want_directory = !rest.empty()};
       std::string target;
-      if (last) {
-        const bool want_directory = !rest.empty();
-        auto found = look_at(name);
-        if (!found) return error(found.error());
-        target = std::move(found->target);
-        if (target.empty() || (!follow && !want_directory)) {
-          if (want_directory && !S_ISDIR(found->mode)) return error(std::errc::not_a_directory);
-          return place(std::move(name));
-        }
-      } else {
-        auto entered = enter(name, target);
-        if (!entered) return error(entered.error());
-        if (target.empty()) continue;
-      }
-      if (++links_ > kMaximumLinks) return error(std::errc::too_many_symbolic_link_levels);
-      if (target.starts_with('/')) return error(std::errc::permission_denied);
-      rest.insert(0, target);
+      if (auto ok = enter(name, target); !ok) return error(ok.error());
+      if (target.empty()) continue;
+      if (auto ok = follow(target, rest); !ok) return error(ok.error());
     }
   }
 
- private:
+  // Puts a link's target before what is left of the path.
+  Result<void> follow(const std::string& target, std::string& rest) {
+    if (++links_ > kMaximumLinks) return error(std::errc::too_many_symbolic_link_levels);
+    if (target.starts_with('/')) return error(std::errc::permission_denied);
+    rest.insert(0, target);
+    return {};
+  }
+
   [[nodiscard]] Result<WalkedPlace> place(std::string name) const {
     auto opened =
-        owned(retry([&] { return ::openat(directory(), ".", search_ | O_DIRECTORY | O_CLOEXEC); }));
+        owned(retry([&] { return ::openat(directory(), ".", kSearch | O_DIRECTORY | O_CLOEXEC); }));
     if (!opened) return error(opened.error());
     return WalkedPlace{.directory = std::move(*opened), .name = std::move(name)};
   }
@@ -124,7 +125,7 @@ class Walk {
   Result<void> enter(const std::string& name, std::string& target) {
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       auto fd = owned(retry([&] {
-        return ::openat(directory(), name.c_str(), search_ | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return ::openat(directory(), name.c_str(), kSearch | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
       }));
       if (fd) {
         above_.push_back(std::move(*fd));
@@ -181,20 +182,27 @@ class Walk {
   }
 
   int root_;
-  int search_;
   std::vector<UniqueFd> above_;  // the directories from below the root to the current one
   int links_ = 0;
 };
 
 }  // namespace
 
-Result<UniqueFd> open_by_walk(int root, std::string_view path, int flags, uint32_t mode,
-                              int search) {
-  return Walk(root, search).open(path, flags, mode);
+Result<std::string> relative_path(std::string_view path) {
+  if (path.empty()) return error(std::errc::no_such_file_or_directory);
+  path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
+  // It would reach the kernel as a C string, which a NUL ends.
+  if (path.find('\0') != std::string_view::npos) return error(std::errc::invalid_argument);
+  if (path.size() >= PATH_MAX) return error(std::errc::filename_too_long);
+  return std::string(path.empty() ? "." : path);
 }
 
-Result<WalkedPlace> find_by_walk(int root, std::string_view path, bool follow, int search) {
-  return Walk(root, search).find(path, follow);
+Result<UniqueFd> open_by_walk(int root, std::string_view path, int flags, uint32_t mode) {
+  return Walk(root).open(path, flags, mode);
+}
+
+Result<WalkedPlace> find_by_walk(int root, std::string_view path, bool follow) {
+  return Walk(root).find(path, follow);
 }
 
 }  // namespace pglite::os
