@@ -23,7 +23,8 @@ find_program(CMAKE_AR llvm-ar-22)
 find_program(CMAKE_RANLIB llvm-ranlib-22)
 find_program(CMAKE_INSTALL_NAME_TOOL llvm-install-name-tool-22)
 set(CMAKE_LINKER_TYPE LLD)
-set(CMAKE_EXE_LINKER_FLAGS_INIT -fuse-ld=lld)
+# lld signs by itself only what cannot run unsigned, which is arm64.
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-fuse-ld=lld -Wl,-adhoc_codesign")
 set(CMAKE_SHARED_LINKER_FLAGS_INIT -fuse-ld=lld)
 # Processors of macOS 12 on x86-64 all have SSE 4.2, and its CRC-32C.
 if(PGLITE_DARWIN_ARCHITECTURE STREQUAL "x86_64")
