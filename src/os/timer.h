@@ -20,8 +20,8 @@
 //   - Calls of the system go on after it (SA_RESTART), unless a timer wants them to return.
 //   - It runs on the alternate signal stack: the stack of the thread may be nearly used up.
 //
-// A signal finds its timer through an identifier, never through a pointer: after ~Timer, remove()
-// or disarm() have returned, a signal that was under way does nothing.
+// A signal finds its timer through an identifier, which it looks up: after ~Timer, remove() or
+// disarm() have returned, a signal that was under way does nothing.
 //
 // A timer needs the signal unblocked. arm() and attend() see to it and note the thread's mask as
 // they found it; rest(), disarm(), remove() and ~Timer put it back, as far as no other timer of the

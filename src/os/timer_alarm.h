@@ -25,13 +25,10 @@ class Alarm {
   // The last call, in the process that made it.
   void remove();
 
-  // In the handler: calls `expired` with the identifier of each alarm that the signal comes from.
+  // In the handler: calls `expired` with the identifier of each alarm that the signal comes from,
+  // and perhaps with what a timer of somebody else's carries.
   // Async-signal-safe.
-  static void deliver(const siginfo_t& info,
-                      void (*expired)(uint64_t identifier, const siginfo_t& info));
-  // Whether the signal comes from this alarm, and not from one of the same identifier of somebody
-  // else's.
-  [[nodiscard]] bool has_sent(const siginfo_t& info) const;
+  static void deliver(const siginfo_t& info, void (*expired)(uint64_t identifier));
 
   // What the system's alarm is; its own file knows more.
   struct Place;

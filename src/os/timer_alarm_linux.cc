@@ -1,7 +1,6 @@
 // POSIX timers that signal a thread (SIGEV_THREAD_ID is Linux's own).
 #include <unistd.h>
 
-#include <atomic>
 #include <ctime>
 #include <new>
 
@@ -15,13 +14,9 @@ namespace pglite::os {
 
 using std::chrono::nanoseconds;
 
-// The handler may look at it at any time later, so none is freed: Alarms are made again in the same
-// place.
+// Alarms are made again in the same place.
 struct Alarm::Place {
   timer_t timer{};
-  // Another copy of this code in the process has alarms of its own, and our signals are passed on
-  // to it. The number of the system's timer tells whose a signal is.
-  std::atomic<int> system_id = 0;
 };
 
 namespace {
@@ -46,11 +41,7 @@ bool Alarm::make(uint64_t identifier) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): a number; the system carries a pointer's width
   event.sigev_value.sival_ptr = reinterpret_cast<void*>(identifier);
   event.sigev_notify_thread_id = gettid();
-  if (timer_create(CLOCK_MONOTONIC, &event, &place_->timer) != 0) return false;
-  // For a timer that signals a thread, the C libraries hand out the system's number.
-  place_->system_id.store(static_cast<int>(reinterpret_cast<intptr_t>(place_->timer)),
-                          std::memory_order_relaxed);
-  return true;
+  return timer_create(CLOCK_MONOTONIC, &event, &place_->timer) == 0;
 }
 
 void Alarm::set(nanoseconds first, nanoseconds interval) {
@@ -69,13 +60,10 @@ void Alarm::remove() {
   timer_delete(place_->timer);
 }
 
-void Alarm::deliver(const siginfo_t& info,
-                    void (*expired)(uint64_t identifier, const siginfo_t& info)) {
-  if (info.si_code == SI_TIMER) expired(reinterpret_cast<uint64_t>(info.si_value.sival_ptr), info);
-}
-
-bool Alarm::has_sent(const siginfo_t& info) const {
-  return place_ != nullptr && place_->system_id.load(std::memory_order_relaxed) == info.si_timerid;
+// By what it carries, not by its timer's number (si_timerid): emulators of a processor tell the
+// number that the timer has on the host.
+void Alarm::deliver(const siginfo_t& info, void (*expired)(uint64_t identifier)) {
+  if (info.si_code == SI_TIMER) expired(reinterpret_cast<uint64_t>(info.si_value.sival_ptr));
 }
 
 }  // namespace pglite::os

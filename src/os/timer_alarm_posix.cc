@@ -220,21 +220,16 @@ void Alarm::remove() {
   Service::of_this_process()->give_back(*place_);
 }
 
-void Alarm::deliver(const siginfo_t& info,
-                    void (*expired)(uint64_t identifier, const siginfo_t& info)) {
+void Alarm::deliver(const siginfo_t& /*info*/, void (*expired)(uint64_t identifier)) {
   const pid_t process = getpid();
   for (Place* place = first_place().load(std::memory_order_acquire); place != nullptr;
        place = place->next) {
     if (place->process.load(std::memory_order_acquire) == process &&
         pthread_equal(place->thread.load(std::memory_order_relaxed), pthread_self()) != 0 &&
         place->sent.exchange(false, std::memory_order_acq_rel)) {
-      expired(place->identifier.load(std::memory_order_relaxed), info);
+      expired(place->identifier.load(std::memory_order_relaxed));
     }
   }
-}
-
-bool Alarm::has_sent(const siginfo_t& /*info*/) const {
-  return place_ != nullptr;
 }
 
 }  // namespace pglite::os

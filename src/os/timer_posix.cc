@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -79,8 +80,9 @@ class Lock {
 
 }  // namespace
 
-// A timer of the system, or a place for one. It is never freed.
-struct Timer::Slot {
+// A timer of the system, or a place for one. It is never freed. Its address leaves bits free for a
+// generation.
+struct alignas(64) Timer::Slot {
   // A signal names its slot and generation. It calls the function only after it has put the slot
   // from armed to busy, so a thread that changes the state knows that nothing runs.
   enum Phase : uint64_t { kIdle, kArmed, kBusy, kPhases };
@@ -96,7 +98,6 @@ struct Timer::Slot {
   nanoseconds due{};
   nanoseconds interval{};
 
-  uint32_t index = 0;
   Slot* next_free = nullptr;
 
   [[nodiscard]] uint64_t generation() const {
@@ -124,20 +125,31 @@ struct Timer::Slot {
 struct Timer::Slots {
   static Slot* take(Calls calls);
   static void give_back(Slot* slot, Calls calls);
-  static void expire(uint64_t identifier, const siginfo_t& info);
+  static void expire(uint64_t identifier);
 
-  // What a signal carries: the slot's index and the generation.
-  static constexpr unsigned kIndexBits = 20;
-  static uint64_t identifier(const Slot& slot) {
-    return slot.generation() << kIndexBits | slot.index;
+  // What a signal carries: the slot's address, which nobody else in the process has (another copy
+  // of this code has timers of its own, and our signals are passed on to it), and of the generation
+  // as many bits as are free in an address.
+  static uint64_t identifier(const Slot& slot, uint64_t generation) {
+    return address_of(&slot) | (generation & kLowBits) |
+           (generation >> std::popcount(kLowBits)) << kAddressBits;
   }
 
  private:
   static constexpr uint32_t kChunk = 256;
   using Chunk = std::array<Slot, kChunk>;
-  inline static std::array<std::atomic<Chunk*>, (1U << kIndexBits) / kChunk> chunks_{};
+  inline static std::array<std::atomic<Chunk*>, 4096> chunks_{};
   inline static uint32_t count_ = 0;
   inline static Slot* free_ = nullptr;
+
+  // The most that processors have for a program; above them there may be tags.
+  static constexpr unsigned kAddressBits = 52;
+  static constexpr uint64_t kLowBits = alignof(Slot) - 1;
+  static uint64_t address_of(const void* place) {
+    return reinterpret_cast<uintptr_t>(place) & ((uint64_t{1} << kAddressBits) - 1);
+  }
+  // The slot that an identifier names; null: it is not one of ours. It need not be an identifier.
+  static Slot* find(uint64_t identifier);
 
   // The dispositions that were found, each once. A handler of ours may run at any time later, so
   // none is freed.
@@ -171,14 +183,28 @@ struct Timer::Slots {
   inline static uint32_t interrupting_ = 0;  // of them, those with Calls::kReturn
 };
 
-void Timer::Slots::expire(uint64_t identifier, const siginfo_t& info) {
-  const uint64_t index = identifier & ((uint64_t{1} << kIndexBits) - 1);
-  const uint64_t generation = identifier >> kIndexBits;
-  Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
-  if (chunk == nullptr) return;
-  Slot& slot = (*chunk)[index % kChunk];
-  if (!slot.alarm.has_sent(info)) return;
-  uint64_t armed = generation * Slot::kPhases + Slot::kArmed;
+Timer::Slot* Timer::Slots::find(uint64_t identifier) {
+  const uint64_t address = identifier & ((uint64_t{1} << kAddressBits) - 1) & ~kLowBits;
+  for (const auto& place : chunks_) {
+    Chunk* chunk = place.load(std::memory_order_acquire);
+    if (chunk == nullptr) break;
+    const uint64_t offset = address - address_of(chunk);
+    if (offset < sizeof(Chunk)) {
+      return offset % sizeof(Slot) == 0 ? &(*chunk)[offset / sizeof(Slot)] : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+void Timer::Slots::expire(uint64_t identifier) {
+  Slot* const found = find(identifier);
+  if (found == nullptr) return;
+  Slot& slot = *found;
+  uint64_t armed = slot.state.load(std::memory_order_relaxed);
+  const uint64_t generation = armed / Slot::kPhases;
+  if (armed % Slot::kPhases != Slot::kArmed || identifier != Slots::identifier(slot, generation)) {
+    return;
+  }
   if (!slot.state.compare_exchange_strong(armed, generation * Slot::kPhases + Slot::kBusy,
                                           std::memory_order_acquire, std::memory_order_relaxed)) {
     return;
@@ -287,8 +313,7 @@ Timer::Slot* Timer::Slots::take(Calls calls) {
       if (made == nullptr) return nullptr;
       chunk.store(made, std::memory_order_release);
     }
-    slot = &(*chunk.load(std::memory_order_relaxed))[count_ % kChunk];
-    slot->index = count_++;
+    slot = &(*chunk.load(std::memory_order_relaxed))[count_++ % kChunk];
   }
   ++timers_;
   if (calls == Calls::kReturn) ++interrupting_;
@@ -315,7 +340,7 @@ bool Timer::make() {
   if (slot == nullptr) return false;
   slot->function = function_;
   slot->context = context_;
-  if (!slot->alarm.make(Slots::identifier(*slot))) {
+  if (!slot->alarm.make(Slots::identifier(*slot, slot->generation()))) {
     Slots::give_back(slot, calls_);
     return false;
   }

@@ -396,6 +396,29 @@ TEST_F(TimerTest, ALateSignalFindsNothing) {
     send_to_this_thread(&foreign);
   }
   EXPECT_EQ(calls + next_calls + other_calls, 1);
+
+  // Of all numbers near one that is known, exactly one is the next timer's.
+  ASSERT_TRUE(next.arm(1h));
+  const auto known = reinterpret_cast<uint64_t>(late.si_value.sival_ptr);
+  constexpr uint64_t kNear = 1 << 16;
+  for (uint64_t value = known - kNear; value <= known + kNear; ++value) {
+    foreign.si_value.sival_ptr = reinterpret_cast<void*>(value);
+    send_to_this_thread(&foreign);
+  }
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(next_calls, 1);
+  EXPECT_LE(other_calls, 1);
+}
+
+// As an emulator of a processor does it, which tells a program its host's numbers.
+TEST_F(TimerTest, TheNumberOfTheSystemsTimerMayBeAnother) {
+  Timer timer(Timer::Calls::kGoOn, count, &calls);
+  expire_blocked(timer, calls);
+  siginfo_t signal = pending_signal();
+  change_mask(SIG_UNBLOCK);
+  signal.si_timerid += 0x1000;
+  send_to_this_thread(&signal);
+  EXPECT_EQ(calls, 1);
 }
 #endif
 
