@@ -32,13 +32,18 @@ if(PGLITE_SANITIZE OR APPLE)
 endif()
 
 set(library_source ${PROJECT_SOURCE_DIR}/src/pglite)
+# What the dynamic linker takes for compatible: before 1.0 the versions of one minor version.
+set(library_abi ${PROJECT_VERSION_MAJOR})
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+  string(APPEND library_abi .${PROJECT_VERSION_MINOR})
+endif()
 
 add_library(pglite_shared SHARED $<TARGET_OBJECTS:pglite_c_api_objects>)
 target_link_libraries(pglite_shared PRIVATE pglite_api)
 set_target_properties(pglite_shared PROPERTIES
   OUTPUT_NAME pglite
   VERSION ${PROJECT_VERSION}
-  SOVERSION ${PROJECT_VERSION_MAJOR}
+  SOVERSION ${library_abi}
   LINK_DEPENDS ${library_source}/exports.map
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/library)
 target_link_options(pglite_shared PRIVATE
@@ -78,7 +83,7 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/pglite
 # Where they are is found from where they lie: a prefix may be chosen when they are installed, and moved.
 include(CMakePackageConfigHelpers)
 set(shared_name libpglite.so.${PROJECT_VERSION})
-set(shared_soname libpglite.so.${PROJECT_VERSION_MAJOR})
+set(shared_soname libpglite.so.${library_abi})
 set(package_directory ${CMAKE_INSTALL_LIBDIR}/cmake/pglite_port)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/pglite_portConfig.cmake.in
   ${PROJECT_BINARY_DIR}/library/pglite_portConfig.cmake

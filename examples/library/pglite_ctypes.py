@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """PostgreSQL inside Python, with ctypes from the standard library: a query, an error, clones, a dump.
 
-PGLITE_LIBRARY names the library where the system does not find libpglite.so.0 by itself.
+PGLITE_LIBRARY names the library where the system does not find libpglite.so.0.1 by itself.
 """
 
 import ctypes
 import os
 from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_size_t, c_void_p
 
-lib = ctypes.CDLL(os.environ.get("PGLITE_LIBRARY", "libpglite.so.0"))
+lib = ctypes.CDLL(os.environ.get("PGLITE_LIBRARY", "libpglite.so.0.1"))
 
 ROW = ctypes.CFUNCTYPE(c_int32, c_void_p, c_size_t, POINTER(c_char_p), POINTER(c_char_p))
 WRITE = ctypes.CFUNCTYPE(c_int32, c_void_p, POINTER(ctypes.c_char), c_size_t)

@@ -60,13 +60,13 @@ class Instance {
   // PostgreSQL looks. COPY FROM STDIN that waits for data is still the request that began it.
   //
   // May be called from any thread and from signal handlers, at any moment of the instance's life:
-  // the only method that may. It does not block, and has no result. It reaches what runs at one
-  // moment between the call and its return, or nothing: what begins after it has returned runs as
-  // if it had not been called, and snapshot, dump and close are never cut short. On an instance
+  // the only method that may. It does not block. It reaches what runs at one moment between the
+  // call and its return, or nothing, which is false: what begins after it has returned runs as if
+  // it had not been called, and snapshot, dump and close are never cut short. On an instance
   // that is being closed or is closed it does nothing. The object itself must exist until it has
   // returned, so whoever destroys it first makes sure that no thread and no handler cancels any
   // more.
-  virtual void cancel() {}
+  virtual bool cancel() { return false; }
 
   // PostgreSQL has work to do between requests: it enforces the timeouts of an idle session
   // (idle_session_timeout and its kin) and keeps house (docs/maintenance.md). No thread does that

@@ -212,9 +212,9 @@ PGLITE_API pglite_status pglite_idle(pglite_db* db, pglite_response_callback res
  * the database is not in memory, or a transaction is open. */
 PGLITE_API pglite_status pglite_snapshot_take(pglite_db* db, pglite_snapshot** snapshot,
                                               pglite_error** error);
-/* To a file, which appears complete or not at all, and from one. A file fits the build that has
- * written it: PGLITE_INCOMPATIBLE. It must not be changed while what was loaded from it is in use.
- */
+/* To a file, which appears complete or not at all, and from one. A file fits builds of the sources
+ * that it was written by, for any processor: PGLITE_INCOMPATIBLE. It must not be changed while what
+ * was loaded from it is in use. */
 PGLITE_API pglite_status pglite_snapshot_save(const pglite_snapshot* snapshot, const char* path,
                                               pglite_error** error);
 PGLITE_API pglite_status pglite_snapshot_load(const char* path, pglite_snapshot** snapshot,

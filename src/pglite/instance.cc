@@ -84,10 +84,13 @@ class PostgresInstance final : public Instance {
 
   Status start();
   Status exec_protocol(std::string_view request, const ResponseSink& sink) override;
-  void cancel() override {
-    cancel_gate_.pass([this] {
-      if (!maintenance_->insists()) backend_->cancel();
+  bool cancel() override {
+    bool reached = false;
+    cancel_gate_.pass([&] {
+      reached = !maintenance_->insists();
+      if (reached) backend_->cancel();
     });
+    return reached;
   }
   std::optional<Clock::time_point> idle_deadline() override;
   Status idle(const ResponseSink& sink) override {

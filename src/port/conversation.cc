@@ -38,9 +38,15 @@ Conversation::Conversation(Instance& instance, const PortOptions& options)
 // where nobody would read its answer.
 void Conversation::tick() {
   const Running running = running_.load(std::memory_order_relaxed);
-  if (running == Running::kIdleWork && channel_.readable()) return instance_.cancel();
+  if (running == Running::kIdleWork && channel_.readable()) {
+    instance_.cancel();
+    return;
+  }
   if (running != Running::kRequest) return;
-  if (channel_.output_closed()) return instance_.cancel();
+  if (channel_.output_closed()) {
+    instance_.cancel();
+    return;
+  }
   if (watched_ == Framing::kAuto && !options_.end_cancels) return;
   // Nobody else uses the buffer while a request runs, and the request's own bytes stay in place.
   const std::span<char> room = input_.room_at_hand();
@@ -49,11 +55,14 @@ void Conversation::tick() {
     if (got == 0) end_was_read_ = true;
     if (got > 0) input_.filled(static_cast<size_t>(got));
   }
-  if (end_was_read_ && options_.end_cancels) return instance_.cancel();
+  if (end_was_read_ && options_.end_cancels) {
+    instance_.cancel();
+    return;
+  }
   size_t seen = 0;
   const bool found = has_cancel_request(watched_, input_.bytes().substr(next_), &seen);
-  next_ += seen;
-  if (found) instance_.cancel();
+  // Where the instance has not come to the request yet, the next tick finds it again.
+  if (!found || instance_.cancel()) next_ += seen;
 }
 
 bool Conversation::fill(size_t wanted) {

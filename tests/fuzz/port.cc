@@ -41,7 +41,7 @@ class Engine : public Instance {
     }
     return {};
   }
-  void cancel() override {}
+  bool cancel() override { return true; }
   Status close() override {
     FUZZ_CHECK(!closed_);
     closed_ = true;

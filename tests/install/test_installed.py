@@ -12,6 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "examples" / "library"
 BUILD = Path(os.environ.get("PGLITE_PORT", REPOSITORY / "build/release/pglite-port")).resolve().parent
+SONAME = "libpglite.so.0.1"  # MAJOR.MINOR before 1.0
 CC, CXX = "clang-22", "clang++-22"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 
@@ -70,7 +71,7 @@ def test_what_is_installed(prefix):
         "bin/pglite-port",
         "lib/libpglite.a",
         "lib/libpglite.so",
-        "lib/libpglite.so.0",
+        f"lib/{SONAME}",
         "lib/pkgconfig/pglite.pc",
         "lib/cmake/pglite_port/pglite_portConfig.cmake",
         "lib/cmake/pglite_port/pglite_portConfigVersion.cmake",
@@ -94,7 +95,7 @@ def test_nothing_points_back_to_where_it_was_built(prefix):
 
 
 def test_the_parts_can_be_had_alone(tmp_path):
-    for component, some in {"program": "bin/pglite-port", "library": "lib/libpglite.so.0"}.items():
+    for component, some in {"program": "bin/pglite-port", "library": f"lib/{SONAME}"}.items():
         run("cmake", "--install", BUILD, "--prefix", tmp_path / component, "--component", component)
         assert (tmp_path / component / some).exists()
         assert not (tmp_path / component / "include").exists()
@@ -113,7 +114,7 @@ def test_the_shared_library_shows_the_c_api_and_nothing_else(prefix):
     dynamic = run("readelf", "--dynamic", "--wide", library).stdout
     needed = set(re.findall(r"NEEDED.*\[(.*)\]", dynamic))
     assert {name.split(".so")[0] for name in needed} <= {"libc", "libm", "ld-linux-x86-64", "ld-linux-aarch64"}
-    assert "[libpglite.so.0]" in re.search(r"SONAME.*", dynamic)[0]
+    assert f"[{SONAME}]" in re.search(r"SONAME.*", dynamic)[0]
     assert "TEXTREL" not in dynamic and "RPATH" not in dynamic and "RUNPATH" not in dynamic
     assert "NODELETE" in dynamic and "SYMBOLIC" in dynamic
     segments = run("readelf", "--segments", "--wide", library).stdout
@@ -232,7 +233,7 @@ def test_another_version_is_not_found(prefix, tmp_path):
 
 
 def python(prefix, *arguments, expect=0):
-    return run(sys.executable, *arguments, PGLITE_LIBRARY=prefix / "lib/libpglite.so.0",
+    return run(sys.executable, *arguments, PGLITE_LIBRARY=prefix / f"lib/{SONAME}",
                PYTHONPATH=EXAMPLES, PYTHONDONTWRITEBYTECODE=1, expect=expect)  # fmt: skip
 
 

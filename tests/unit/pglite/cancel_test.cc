@@ -162,11 +162,12 @@ TEST(Cancel, ReachesACopyThatWaits) {
   InstanceClient client(*instance);
   client.query("CREATE TABLE t (a int)");
   EXPECT_EQ(client.query("COPY t FROM STDIN").types, "G");
-  std::thread([&] { instance->cancel(); }).join();
+  std::thread([&] { EXPECT_TRUE(instance->cancel()); }).join();
   const Answer answer = client.send(wire::message('d', "1\n") + wire::message('c', ""));
   ASSERT_EQ(answer.errors.size(), 1U);
   EXPECT_EQ(answer.errors[0].substr(0, 5), "57014");
   EXPECT_EQ(client.value("SELECT count(*) FROM t"), "0");
+  EXPECT_FALSE(instance->cancel());  // nothing runs
 }
 
 // A handler on the thread that runs the guest, at any moment.

@@ -47,7 +47,14 @@ class FakeInstance : public Instance {
     return {};
   }
 
-  void cancel() override { cancelled = true; }
+  bool cancel() override {
+    if (out_of_reach > 0) {
+      --out_of_reach;
+      return false;
+    }
+    cancelled = true;
+    return true;
+  }
   std::optional<Clock::time_point> idle_deadline() override { return deadline; }
   Status idle(const ResponseSink& sink) override {
     ++idle_count;
@@ -76,6 +83,7 @@ class FakeInstance : public Instance {
   std::function<Status(const ResponseSink&)> on_idle;
   int idle_count = 0;
   std::atomic<bool> cancelled = false;
+  std::atomic<int> out_of_reach = 0;  // so many cancels reach nothing
   Status close_status;
   int close_count = 0;
 

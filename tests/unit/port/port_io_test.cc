@@ -476,6 +476,22 @@ TEST_P(CancelTest, ACancelRequestInterruptsTheRequestThatRuns) {
   EXPECT_EQ(frames, expected);
 }
 
+// The instance may still be at something else, in front of the request.
+TEST_F(PortIoTest, ACancelRequestWaitsForTheRequestToBegin) {
+  instance.out_of_reach = 3;
+  instance.on_call = [&] {
+    while (!instance.cancelled) std::this_thread::yield();
+  };
+  std::vector<std::string> frames;
+  const int exit_code = serve_with([&] {
+    write_all(in_[1], framed(query("select 1")) + framed(wire::cancel_request(1, 2)));
+    end_input();
+    frames = read_frames(out_[0]);
+  });
+  EXPECT_EQ(exit_code, 0);
+  EXPECT_EQ(frames, (std::vector<std::string>{done(), ""}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, CancelTest,
                          ::testing::Values(CancelCase{"Packet4", Framing::kPacket4, false, false},
                                            CancelCase{"Raw", Framing::kRaw, false, false},
