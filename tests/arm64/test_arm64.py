@@ -43,6 +43,10 @@ def test_it_can_be_loaded_whatever_pages_the_system_has():
             assert alignment >= LARGEST_PAGE and offset % LARGEST_PAGE == address % LARGEST_PAGE
 
 
+def test_the_builders_paths_are_not_in_it():
+    assert b"/sysroot/" not in Path(PROGRAM).read_bytes()
+
+
 @pytest.mark.parametrize("one, other", [(NATIVE, PROGRAM), (PROGRAM, NATIVE)], ids=["from-here", "from-there"])
 def test_a_snapshot_of_one_opens_in_the_other(tmp_path, one, other):
     snapshot = tmp_path / "snapshot"
