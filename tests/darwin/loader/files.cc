@@ -40,6 +40,7 @@ constexpr auto kOpenFlags = std::to_array<std::pair<int, int>>({
     {O_SYNC, 0x80},
     {O_DSYNC, 0x400000},
     {O_CLOEXEC, 0x1000000},
+    {O_PATH, 0x40000000},  // O_EXEC, of which O_SEARCH is one
 });
 
 constexpr auto kAtFlags = std::to_array<std::pair<int, int>>({
