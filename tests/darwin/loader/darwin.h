@@ -27,6 +27,7 @@ const void* code(Result (*function)(Arguments...)) {
 Exports file_exports();
 Exports memory_exports();
 Exports process_exports();
+Exports queue_exports();
 Exports signal_exports();
 Exports socket_exports();
 Exports text_exports();

@@ -90,8 +90,8 @@ class LibSystem {
         {"dlopen", code(open_object)},
     });
     for (const Exports exports :
-         {file_exports(), memory_exports(), process_exports(), signal_exports(), socket_exports(),
-          text_exports(), thread_exports(), unwind_exports(), Exports(own)}) {
+         {file_exports(), memory_exports(), process_exports(), queue_exports(), signal_exports(),
+          socket_exports(), text_exports(), thread_exports(), unwind_exports(), Exports(own)}) {
       for (const Export& exported : exports) known_[exported.name] = exported.address;
     }
     for (const char* const name : same_functions()) known_[name] = dlsym(RTLD_DEFAULT, name);

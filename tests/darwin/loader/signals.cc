@@ -1,6 +1,5 @@
 #include <pthread.h>
 #include <signal.h>
-#include <sys/event.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
 
@@ -8,7 +7,6 @@
 #include <array>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "darwin.h"
 
@@ -237,23 +235,6 @@ int send_to_self(int signal) {
   return noted(raise(here_or_none(signal)));
 }
 
-// What the unit tests have for kqueues, with this system's signals.
-int queue_events(int queue, const struct kevent* changes, int change_count, struct kevent* events,
-                 int event_count, const timespec* time) {
-  std::vector<struct kevent> here(changes, changes + std::max(change_count, 0));
-  for (auto& change : here) {
-    if (change.filter == EVFILT_SIGNAL) {
-      change.ident = static_cast<uintptr_t>(from_darwin_signal(static_cast<int>(change.ident)));
-    }
-  }
-  const int count = kevent(queue, here.data(), change_count, events, event_count, time);
-  for (int i = 0; i < count; ++i) {
-    if (events[i].filter != EVFILT_SIGNAL) continue;
-    events[i].ident = static_cast<uintptr_t>(to_darwin_signal(static_cast<int>(events[i].ident)));
-  }
-  return noted(count);
-}
-
 // jmp_buf has 148 bytes: what a call leaves as it was, the stack behind the return, the address,
 // and how numbers are rounded. Masks are not kept by these two.
 extern "C" void pglite_loader_setjmp();
@@ -321,8 +302,6 @@ Exports signal_exports() {
       {"kill", code(send)},
       {"pthread_kill", code(send_to_thread)},
       {"raise", code(send_to_self)},
-      {"kqueue", wrapped<&kqueue>()},
-      {"kevent", code(queue_events)},
       {"_setjmp", reinterpret_cast<const void*>(&pglite_loader_setjmp)},
       {"_longjmp", reinterpret_cast<const void*>(&pglite_loader_longjmp)},
   });
