@@ -149,11 +149,14 @@ darwin:
 	  cmake --build --preset $$target --target pglite-port || exit 1; \
 	done
 
-## darwin-check: what can be seen of these programs here, where they do not run, and clang-tidy over what only they have
+## darwin-check: what can be seen of these programs here; the one for x86-64 is run on Linux's calls (tests/darwin/loader)
+DARWIN_TESTED = PGLITE_DARWIN_LOADER=$(BUILD)/tests/darwin/loader/darwin_loader \
+  PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port
 darwin-check: setup-test darwin
 	run-clang-tidy-22 -quiet -p build/darwin-arm64 '/src/os/.*_darwin\.cc$$'
-	PGLITE_DARWIN_ARM64=build/darwin-arm64/pglite-port PGLITE_DARWIN_AMD64=build/darwin-amd64/pglite-port \
-	  $(PYTEST) tests/darwin
+	cmake --preset $(PRESET) -DBUILD_TESTING=ON
+	cmake --build --preset $(PRESET) --target darwin_loader pglite-port
+	$(DARWIN_TESTED) $(TESTED) $(PYTEST) tests/darwin
 
 ## release, release-verify: archives for all targets, of a commit, in build/dist; the second builds them twice and compares
 .PHONY: release release-verify

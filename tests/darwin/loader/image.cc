@@ -333,7 +333,8 @@ Image::Main Image::main() const {
 
 std::vector<Image::Initialiser> Image::initialisers() const {
   const auto* const first = reinterpret_cast<const Initialiser*>(initialisers_.start);
-  return {first, first + initialisers_.size / sizeof(Initialiser)};
+  const auto all = std::span(first, initialisers_.size / sizeof(Initialiser));
+  return {all.begin(), all.end()};
 }
 
 std::span<const std::byte> Image::thread_template() const {

@@ -19,7 +19,7 @@
 #include "darwin.h"
 #include "image.h"
 #include "threads.h"
-#include "unwind.h"
+#include "unwinding.h"
 
 namespace pglite::loader {
 
@@ -71,7 +71,7 @@ const void* stand_in(const char* name) {
                                           0xb8, 0,    0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0};
   const char* const kept = strdup(name);
   const auto target = reinterpret_cast<uintptr_t>(&missing);
-  std::memcpy(instructions.data() + 2, &kept, sizeof kept);
+  std::memcpy(instructions.data() + 2, static_cast<const void*>(&kept), sizeof kept);
   std::memcpy(instructions.data() + 12, &target, sizeof target);
   void* const page = mmap(nullptr, instructions.size(), PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -131,7 +131,7 @@ Exports process_exports() {
   static const auto exports = std::to_array<Export>({
       {"__error", code(error_place)},
       {"__stack_chk_guard", &guard},
-      {"environ", &environ},
+      {"environ", static_cast<const void*>(&environ)},
       {"__assert_rtn", code(assertion_failed)},
       {"__cxa_atexit", code(__cxa_atexit)},
       {"atexit", code(+[](void (*function)()) { return std::atexit(function); })},

@@ -82,12 +82,12 @@ int create(pthread_t* thread, const void* attributes, void* (*function)(void*), 
   const Attributes stack;
   // The thread frees its copy.
   const int error = pthread_create(thread, &stack.value, begin, start.get());
-  if (error == 0) (void)start.release();
+  if (error == 0) static_cast<void>(start.release());
   return to_darwin_error(error);
 }
 
 int at_exit(void (*function)(void*), void* argument) {
-  return __cxa_thread_atexit_impl(function, argument, &__dso_handle);
+  return __cxa_thread_atexit_impl(function, argument, static_cast<void*>(&__dso_handle));
 }
 
 template <class Object>

@@ -1,5 +1,5 @@
-#ifndef PGLITE_TESTS_DARWIN_LOADER_UNWIND_H_
-#define PGLITE_TESTS_DARWIN_LOADER_UNWIND_H_
+#ifndef PGLITE_TESTS_DARWIN_LOADER_UNWINDING_H_
+#define PGLITE_TESTS_DARWIN_LOADER_UNWINDING_H_
 
 #include "image.h"
 
@@ -10,4 +10,4 @@ void describe_frames(const Image& image);
 
 }  // namespace pglite::loader
 
-#endif  // PGLITE_TESTS_DARWIN_LOADER_UNWIND_H_
+#endif  // PGLITE_TESTS_DARWIN_LOADER_UNWINDING_H_

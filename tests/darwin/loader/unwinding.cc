@@ -1,7 +1,7 @@
 // The program has its frames in macOS's compact form only. This system's unwinder wants DWARF's
 // tables, which are made of it: one entry a function, true at calls, which is where exceptions come
 // from.
-#include "unwind.h"
+#include "unwinding.h"
 
 #include <unwind.h>
 
@@ -85,7 +85,7 @@ class Table {
   [[nodiscard]] const void* personality(uint32_t number) const {
     const uint32_t slot = read<uint32_t>(read<uint32_t>(12) + 4 * (number - 1));
     const void* function = nullptr;
-    std::memcpy(&function, image_.begin() + slot, sizeof function);
+    std::memcpy(static_cast<void*>(&function), image_.begin() + slot, sizeof function);
     return function;
   }
 
@@ -137,11 +137,11 @@ Frame frame_of(const std::byte* function, uint32_t encoding) {
       }
     }
   } else if (mode == kStackImmediate || mode == kStackIndirect) {
-    uint64_t size = (encoding >> 16 & 0xff) * 8;
+    uint64_t size = (encoding >> 16 & 0xff) * uint64_t{8};
     if (mode == kStackIndirect) {
       uint32_t immediate = 0;
       std::memcpy(&immediate, function + (encoding >> 16 & 0xff), sizeof immediate);
-      size = immediate + (encoding >> 13 & 7) * 8;
+      size = immediate + (encoding >> 13 & 7) * uint64_t{8};
     }
     frame = {.base = kStackPointerRegister, .distance = size, .saved = {}};
     const uint32_t count = encoding >> 10 & 7;
