@@ -82,7 +82,8 @@ int create(pthread_t* thread, const void* attributes, void* (*function)(void*), 
   const Attributes stack;
   // The thread frees its copy.
   const int error = pthread_create(thread, &stack.value, begin, start.get());
-  if (error == 0) static_cast<void>(start.release());
+  if (error == 0) [[maybe_unused]]
+    const Start* const its_own = start.release();
   return to_darwin_error(error);
 }
 
