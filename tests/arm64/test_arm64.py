@@ -44,7 +44,7 @@ def test_it_can_be_loaded_whatever_pages_the_system_has():
 
 
 def test_the_builders_paths_are_not_in_it():
-    assert b"/sysroot/" not in Path(PROGRAM).read_bytes()
+    assert b"sysroot/arm64/" not in Path(PROGRAM).read_bytes()
 
 
 @pytest.mark.parametrize("one, other", [(NATIVE, PROGRAM), (PROGRAM, NATIVE)], ids=["from-here", "from-there"])

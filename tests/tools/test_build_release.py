@@ -110,4 +110,6 @@ def test_a_second_build_is_compared(tmp_path, other):
         assert "is the same bytes again" in done.stderr
     else:
         assert done.returncode == 1, done.stderr
-        assert "is not the same bytes when it is built elsewhere" in done.stderr
+        assert "not the same bytes when built elsewhere" in done.stderr
+        first, second = (next((checkout / "build/dist" / place).glob("*-linux-amd64.tar.gz")) for place in (".", "different"))
+        assert first.read_bytes() != second.read_bytes()
